@@ -1,0 +1,7 @@
+"""``python -m pixart_tui``."""
+
+import sys
+
+from pixart_tui.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,157 @@
+"""What happens in a run, in order: the lines of ``events.jsonl``.
+
+The engine yields these; the worker journals them; every screen is a fold over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pixart_tui.domain.benchmark import BenchResult, BenchRow
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.values import Value
+
+
+class AttemptStarted(Value):
+    """A worker lives; it begins, or resumes, the work once it holds the device.
+
+    Attributes:
+        attempt: 1 for the first worker of the run, one more for each that resumes it.
+    """
+
+    type: Literal["attempt_started"] = "attempt_started"
+    attempt: int
+
+
+class StageChanged(Value):
+    """The work enters a stage, or moves within it.
+
+    Attributes:
+        stage: ``waiting``, ``loading``, ``encoding``, ``baseline``, ``floor``, ``measuring``,
+            ``benchmarking``, ``writing``.
+        detail: What exactly, in words: a prompt, a layer, a file.
+        done: Parts of the stage that are done.
+        total: Parts of the stage, 0 where it has none.
+    """
+
+    type: Literal["stage"] = "stage"
+    stage: str
+    detail: str = ""
+    done: int = 0
+    total: int = 0
+
+
+class ProfilePlanned(Value):
+    """What will be measured; written once per attempt, equal in all of them.
+
+    Attributes:
+        machine: Where it is measured.
+        versions: With what.
+        conditions: What the measurements hold for.
+        layers: Every linear layer in the model's order.
+        excluded: Layers that the real kernels cannot quantize, with the reason.
+    """
+
+    type: Literal["profile_planned"] = "profile_planned"
+    machine: Machine
+    versions: Versions
+    conditions: Conditions
+    layers: tuple[Layer, ...]
+    excluded: Mapping[str, str]
+
+
+class FloorMeasured(Value):
+    """The deployment dtype with nothing quantized, against the baseline."""
+
+    type: Literal["floor_measured"] = "floor_measured"
+    dtype: str
+    comparisons: tuple[Comparison, ...]
+
+
+class LayerMeasured(Value):
+    """One layer's measurements over all prompts and seeds: the unit of resuming."""
+
+    type: Literal["layer_measured"] = "layer_measured"
+    layer: str
+    measurements: tuple[Measurement, ...]
+    elapsed_s: float
+
+
+class BenchPlanned(Value):
+    """The rows that will be measured."""
+
+    type: Literal["bench_planned"] = "bench_planned"
+    machine: Machine
+    versions: Versions
+    rows: tuple[BenchRow, ...]
+
+
+class BenchRowUpdated(Value):
+    """A row with what is known of it by now."""
+
+    type: Literal["bench_row"] = "bench_row"
+    row: BenchRow
+
+
+class BenchFinished(Value):
+    """Every row is done or failed."""
+
+    type: Literal["bench_finished"] = "bench_finished"
+    result: BenchResult
+
+
+class ArtifactWritten(Value):
+    """A file stands complete.
+
+    Attributes:
+        role: ``profile``, ``sidecar``, ``bench``, ``baseline_image``, ``layer_image``.
+        path: Absolute, or relative to the run's directory.
+        prompt: The prompt of an image.
+        seed: The seed of an image.
+        label: The layer or the bench row of an image.
+    """
+
+    type: Literal["artifact"] = "artifact"
+    role: str
+    path: str
+    prompt: str | None = None
+    seed: int | None = None
+    label: str | None = None
+
+
+class Failure(Value):
+    """An error as a user reads it."""
+
+    title: str
+    cause: str = ""
+    next_step: str = ""
+    exit_code: int = 1
+
+
+class AttemptFinished(Value):
+    """A worker ends of its own will."""
+
+    type: Literal["attempt_finished"] = "attempt_finished"
+    state: Literal["done", "failed", "cancelled"]
+    failure: Failure | None = None
+
+
+Event = Annotated[
+    AttemptStarted
+    | StageChanged
+    | ProfilePlanned
+    | FloorMeasured
+    | LayerMeasured
+    | BenchPlanned
+    | BenchRowUpdated
+    | BenchFinished
+    | ArtifactWritten
+    | AttemptFinished,
+    Field(discriminator="type"),
+]

@@ -1,0 +1,48 @@
+"""Image errors: one image against its undisturbed twin, and which layer disturbed it."""
+
+from __future__ import annotations
+
+from pixart_tui.domain.values import Value
+
+
+class Comparison(Value):
+    """One disturbed image against the undisturbed image of the same prompt and seed.
+
+    Attributes:
+        prompt: The prompt of both images.
+        seed: The seed of both initial noises.
+        finite: False where the disturbed latents or image hold NaN or infinity; then there are
+            no figures. Such an image is its own result, never "SSIM 0".
+        ssim: Structural similarity, 1 for equal images.
+        psnr_db: Peak signal-to-noise ratio in dB; None where the images are equal (infinite).
+        latent_mse: Mean squared difference of the final latents.
+    """
+
+    prompt: str
+    seed: int
+    finite: bool = True
+    ssim: float | None = None
+    psnr_db: float | None = None
+    latent_mse: float | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """1 - SSIM, None where the image was not finite."""
+        return None if self.ssim is None else 1.0 - self.ssim
+
+
+class Measurement(Comparison):
+    """The error of one layer under one quant type, for one prompt and seed.
+
+    Attributes:
+        layer: The only layer that was quantized.
+        quant_type: The quant type it was quantized to.
+    """
+
+    layer: str
+    quant_type: str
+
+    @property
+    def key(self) -> tuple[str, str, str, int]:
+        """What makes two measurements the same: merging by it is idempotent."""
+        return (self.layer, self.quant_type, self.prompt, self.seed)

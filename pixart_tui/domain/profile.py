@@ -1,0 +1,194 @@
+"""A profile: every measurement of a model's layers, and the scores that follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.values import Value
+
+_BOOTSTRAP_SAMPLES: Final = 1000
+_CONFIDENCE: Final = 0.95
+
+
+class Conditions(Value):
+    """What a profile was measured on; two profiles with equal conditions are comparable.
+
+    Attributes:
+        model: The model as it was asked for.
+        family: Which PixArt it is.
+        model_fingerprint: Hash over configurations and weights.
+        quant_type: The quant type of every measurement.
+        execution: ``simulated`` (reference numerics) or ``real`` (the kernel that deployment runs).
+        method: How the layers were measured.
+        prompts: The prompts, in order.
+        negative_prompt: What guidance steered away from.
+        seeds: One image per prompt and seed.
+        num_inference_steps: Denoising steps.
+        guidance_scale: Classifier-free guidance.
+        height: Pixels.
+        width: Pixels.
+        baseline_dtype: The dtype of the undisturbed images.
+        floor_dtype: The dtype of deployment, whose own error is the deployment floor.
+    """
+
+    model: str
+    family: Literal["alpha", "sigma"]
+    model_fingerprint: str
+    quant_type: str
+    execution: Literal["simulated", "real"]
+    method: str
+    prompts: tuple[str, ...]
+    negative_prompt: str
+    seeds: tuple[int, ...]
+    num_inference_steps: int
+    guidance_scale: float
+    height: int
+    width: int
+    baseline_dtype: str
+    floor_dtype: str
+
+
+class LayerStatus(StrEnum):
+    """What is known of a layer."""
+
+    PENDING = "pending"
+    MEASURED = "measured"
+    EXCLUDED = "excluded"
+    NOT_FINITE = "not_finite"
+
+
+class LayerScore(Value):
+    """One layer's sensitivity over all prompts and seeds.
+
+    Attributes:
+        layer: The layer.
+        status: Whether it was measured, and if not, why there are no figures.
+        reason: Why it is excluded; empty otherwise.
+        samples: Images it was measured on.
+        ssim: Mean SSIM to the undisturbed images.
+        ssim_low: Lower end of the 95% bootstrap interval of that mean, over prompts and seeds.
+        ssim_high: Its upper end.
+        ssim_std: Standard deviation over prompts and seeds.
+        psnr_db: Mean PSNR in dB of the images that differ.
+        latent_mse: Mean squared error of the final latents.
+    """
+
+    layer: Layer
+    status: LayerStatus
+    reason: str = ""
+    samples: int = 0
+    ssim: float | None = None
+    ssim_low: float | None = None
+    ssim_high: float | None = None
+    ssim_std: float | None = None
+    psnr_db: float | None = None
+    latent_mse: float | None = None
+
+    @property
+    def loss(self) -> float | None:
+        """1 - SSIM."""
+        return None if self.ssim is None else 1.0 - self.ssim
+
+
+class Profile(Value):
+    """All measurements of a model and what they were measured on.
+
+    Attributes:
+        conditions: What it was measured on.
+        layers: Every linear layer, in the model's order.
+        excluded: Layers that the real kernels cannot quantize, with the reason.
+        measurements: The measurements, one per key.
+        floor: The deployment dtype with nothing quantized, against the same baseline.
+    """
+
+    conditions: Conditions
+    layers: tuple[Layer, ...]
+    excluded: Mapping[str, str]
+    measurements: tuple[Measurement, ...]
+    floor: tuple[Comparison, ...] = ()
+
+    def scores(self) -> tuple[LayerScore, ...]:
+        """Every layer's score, in the model's order."""
+        return score_layers(self.layers, self.excluded, self.measurements)
+
+    @property
+    def deployment_floor(self) -> float | None:
+        """Mean 1 - SSIM of the deployment dtype with nothing quantized."""
+        losses = [sample.loss for sample in self.floor if sample.loss is not None]
+        return float(np.mean(losses)) if losses else None
+
+    @property
+    def measurement_noise(self) -> float | None:
+        """Median over the layers of the standard deviation of SSIM over prompts and seeds."""
+        spreads = [s.ssim_std for s in self.scores() if s.ssim_std is not None and s.samples > 1]
+        return float(np.median(spreads)) if spreads else None
+
+
+def merge_measurements(batches: Iterable[Iterable[Measurement]]) -> tuple[Measurement, ...]:
+    """All measurements of several batches, the first of each key; idempotent."""
+    merged: dict[tuple[str, str, str, int], Measurement] = {}
+    for batch in batches:
+        for measurement in batch:
+            merged.setdefault(measurement.key, measurement)
+    return tuple(merged.values())
+
+
+def score_layers(
+    layers: Sequence[Layer], excluded: Mapping[str, str], measurements: Iterable[Measurement]
+) -> tuple[LayerScore, ...]:
+    """Every layer's score, in the order of ``layers``."""
+    by_layer: dict[str, list[Measurement]] = {}
+    for measurement in measurements:
+        by_layer.setdefault(measurement.layer, []).append(measurement)
+    return tuple(score_layer(x, excluded.get(x.fqn), by_layer.get(x.fqn, [])) for x in layers)
+
+
+def score_layer(
+    layer: Layer, exclusion: str | None, measurements: Sequence[Measurement]
+) -> LayerScore:
+    """One layer's score from its measurements."""
+    if exclusion is not None:
+        return LayerScore(layer=layer, status=LayerStatus.EXCLUDED, reason=exclusion)
+    if not measurements:
+        return LayerScore(layer=layer, status=LayerStatus.PENDING)
+    if not all(m.finite for m in measurements):
+        return LayerScore(layer=layer, status=LayerStatus.NOT_FINITE, samples=len(measurements))
+    ssim = np.array([m.ssim for m in measurements], dtype=np.float64)
+    low, high = bootstrap_interval(ssim)
+    return LayerScore(
+        layer=layer,
+        status=LayerStatus.MEASURED,
+        samples=len(measurements),
+        ssim=float(ssim.mean()),
+        ssim_low=low,
+        ssim_high=high,
+        ssim_std=float(ssim.std(ddof=1)) if len(ssim) > 1 else 0.0,
+        psnr_db=_mean([m.psnr_db for m in measurements]),
+        latent_mse=_mean([m.latent_mse for m in measurements]),
+    )
+
+
+def bootstrap_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
+    """The 95% percentile bootstrap interval of the mean (Efron 1979), with a fixed seed."""
+    picks = np.random.default_rng(0).integers(0, len(samples), (_BOOTSTRAP_SAMPLES, len(samples)))
+    tail = 100 * (1 - _CONFIDENCE) / 2
+    low, high = np.percentile(samples[picks].mean(axis=1), [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def ranked(scores: Iterable[LayerScore]) -> list[LayerScore]:
+    """The measured layers, most sensitive first; equal SSIM keeps the model's order."""
+    measured = [s for s in scores if s.ssim is not None]
+    return sorted(measured, key=lambda s: s.ssim if s.ssim is not None else 0.0)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None

@@ -1,0 +1,89 @@
+"""What a run was asked to do: the content of ``request.json``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pixart_tui.domain.values import Value
+
+DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
+DEFAULT_TOP_PERCENTAGE = 90.0
+
+Compiler = Literal["none", "compile", "compile-max-autotune"]
+COMPILERS: tuple[Compiler, ...] = ("none", "compile", "compile-max-autotune")
+
+
+class SamplingRequest(Value):
+    """The part of a request that says which images are made. None means the model's default.
+
+    Attributes:
+        model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        prompts: The prompts; empty for the prompts that ship with the package.
+        negative_prompt: What guidance steers away from.
+        num_inference_steps: Denoising steps.
+        guidance_scale: Classifier-free guidance; 1 or less switches it off.
+        height: Pixels.
+        width: Pixels.
+        device: ``cpu``, ``cuda`` or ``cuda:N``.
+        threads: CPU threads that torch uses; part of the request because results depend on it.
+    """
+
+    model: str = "pixart-emoji"
+    prompts: tuple[str, ...] = ()
+    negative_prompt: str = ""
+    num_inference_steps: Annotated[int, Field(ge=1)] | None = None
+    guidance_scale: Annotated[float, Field(ge=0)] | None = None
+    height: Annotated[int, Field(ge=16)] | None = None
+    width: Annotated[int, Field(ge=16)] | None = None
+    device: str = "cpu"
+    threads: Annotated[int, Field(ge=1)] = 1
+
+
+class ProfileRequest(SamplingRequest):
+    """Measure how much each layer's quantization changes the image.
+
+    Attributes:
+        quant_type: The quant type each layer is measured under.
+        method: ``exhaustive``: every layer alone, whole images.
+        seeds: One image per prompt and seed.
+        output: Absolute path of the onediffx JSON; its sidecar stands beside it.
+    """
+
+    kind: Literal["profile"] = "profile"
+    quant_type: str = DEFAULT_QUANT_TYPE
+    method: Literal["exhaustive"] = "exhaustive"
+    seeds: tuple[int, ...] = (0,)
+    output: str
+
+
+class BenchRequest(SamplingRequest):
+    """Measure speed, memory, warm-up and image quality of compilers and quantization.
+
+    Attributes:
+        compilers: One row each; ``none`` is the baseline and is always measured first.
+        quantize: Whether each compiler also gets a quantized row.
+        quant_type: The quant type of those rows.
+        quant_submodules_config_path: Absolute path of the onediffx JSON that says which layers;
+            None quantizes every layer that the kernels can run.
+        top_percentage: The share of that file's layers, by count, that is quantized.
+        seed: Seed of the initial noise.
+        repeats: Timed pipeline calls after the warm-up.
+        output: Absolute path of the JSON with the results, None for none.
+        command: The command line, for the record.
+    """
+
+    kind: Literal["bench"] = "bench"
+    compilers: tuple[Compiler, ...] = ("none", "compile")
+    quantize: bool = False
+    quant_type: str = DEFAULT_QUANT_TYPE
+    quant_submodules_config_path: str | None = None
+    top_percentage: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
+    seed: int = 0
+    repeats: Annotated[int, Field(ge=1)] = 5
+    output: str | None = None
+    command: str = ""
+
+
+Request = Annotated[ProfileRequest | BenchRequest, Field(discriminator="kind")]

@@ -1,0 +1,145 @@
+"""Which layers to quantize: the seed's rule by count, and two rules by cost and error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.onediff_file import chosen_layers
+from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.domain.values import Value
+
+Rule = Literal["top-percentage", "flops-share", "max-loss"]
+
+
+class Selection(Value):
+    """The outcome of a rule over a profile.
+
+    Attributes:
+        rule: The rule.
+        parameter: Its parameter: percent, share of FLOPs (0 to 1), or 1 - SSIM.
+        quant_type: The quant type of the chosen layers.
+        chosen: Layers to quantize, least sensitive first.
+        kept: Layers that stay in the compute dtype, for whatever reason, in the model's order.
+        flops_share: The chosen layers' part of the FLOPs of all linear layers.
+        predicted_loss: Sum of the chosen layers' own 1 - SSIM: a prediction, nothing verified it.
+    """
+
+    rule: Rule
+    parameter: float
+    quant_type: str
+    chosen: tuple[str, ...]
+    kept: tuple[str, ...]
+    flops_share: float
+    predicted_loss: float
+
+
+def select(
+    scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float
+) -> Selection:
+    """Applies a rule to a profile's scores.
+
+    Args:
+        scores: Every layer of the model.
+        quant_type: The quant type that the scores were measured under.
+        rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
+            SSIM, as onediffx does; ``flops-share`` takes the least summed loss that reaches the
+            share; ``max-loss`` takes the most FLOPs whose summed loss stays within the budget.
+        parameter: The rule's parameter.
+
+    Raises:
+        RequestError: The parameter is out of range, nothing was measured, or the layers that can
+            be quantized do not reach the share.
+    """
+    measured = [s for s in scores if s.status is LayerStatus.MEASURED]
+    if not measured:
+        raise RequestError(
+            "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+        )
+    _check_parameter(rule, parameter)
+    fqns = _apply(rule, measured, scores, parameter)
+    return _describe(scores, quant_type, rule, parameter, fqns)
+
+
+def _apply(
+    rule: Rule, measured: Sequence[LayerScore], scores: Sequence[LayerScore], parameter: float
+) -> set[str]:
+    if rule == "top-percentage":
+        return set(chosen_layers({s.layer.fqn: _ssim(s) for s in measured}, parameter))
+    if rule == "flops-share":
+        return _least_loss(measured, parameter * _flops(scores))
+    return _most_flops(measured, parameter)
+
+
+def _describe(
+    scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float, fqns: set[str]
+) -> Selection:
+    chosen = sorted((s for s in scores if s.layer.fqn in fqns), key=_ssim, reverse=True)
+    return Selection(
+        rule=rule,
+        parameter=parameter,
+        quant_type=quant_type,
+        chosen=tuple(s.layer.fqn for s in chosen),
+        kept=tuple(s.layer.fqn for s in scores if s.layer.fqn not in fqns),
+        flops_share=_flops(chosen) / _flops(scores),
+        predicted_loss=sum(1.0 - _ssim(s) for s in chosen),
+    )
+
+
+def _check_parameter(rule: Rule, parameter: float) -> None:
+    limits = {"top-percentage": (100.0, "percent"), "flops-share": (1.0, "a share")}
+    upper, unit = limits.get(rule, (float("inf"), "1 - SSIM"))
+    if not 0 <= parameter <= upper:
+        raise RequestError(
+            f"--{rule} {parameter:g} is out of range",
+            f"it is {unit} from 0 to {upper:g}",
+            f"for example: pixart-tui select last --{rule} {90 if upper == 100 else 0.01:g}",
+        )
+
+
+def _least_loss(measured: Sequence[LayerScore], needed_flops: float) -> set[str]:
+    """The set with the least summed loss whose FLOPs reach ``needed_flops``."""
+    reachable = _flops(measured)
+    if reachable < needed_flops:
+        raise RequestError(
+            "the layers that can be quantized do not reach that share of FLOPs",
+            f"they have {reachable:.4g} FLOPs a step of the {needed_flops:.4g} asked for",
+            "ask for a smaller --flops-share",
+        )
+    return _knapsack(measured, minimise_loss=True, bound=needed_flops)
+
+
+def _most_flops(measured: Sequence[LayerScore], budget: float) -> set[str]:
+    """The set with the most FLOPs whose summed loss stays within ``budget``."""
+    return _knapsack(measured, minimise_loss=False, bound=budget)
+
+
+def _knapsack(measured: Sequence[LayerScore], *, minimise_loss: bool, bound: float) -> set[str]:
+    from scipy.optimize import Bounds, LinearConstraint, milp
+
+    loss = np.array([max(1.0 - _ssim(s), 0.0) for s in measured])
+    flops = np.array([float(s.layer.flops) for s in measured])
+    # The solver's feasibility tolerance is absolute, so both axes are scaled to about 1.
+    cost, constraint = (loss, flops) if minimise_loss else (-flops, loss)
+    scale = float(constraint.sum()) or 1.0
+    low, high = (bound / scale, np.inf) if minimise_loss else (-np.inf, bound / scale)
+    solution = milp(
+        cost / (float(np.abs(cost).sum()) or 1.0),
+        constraints=LinearConstraint(constraint[np.newaxis, :] / scale, low, high),
+        integrality=np.ones(len(measured), dtype=np.int64),
+        bounds=Bounds(0, 1),
+    )
+    if solution.x is None:
+        raise WorkError("no selection was found", solution.message, "try a neighbouring value")
+    return {s.layer.fqn for s, taken in zip(measured, solution.x, strict=True) if taken > 0.5}
+
+
+def _ssim(score: LayerScore) -> float:
+    return min(score.ssim, 1.0) if score.ssim is not None else 0.0
+
+
+def _flops(scores: Iterable[LayerScore]) -> int:
+    return sum(s.layer.flops for s in scores)

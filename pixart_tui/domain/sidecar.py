@@ -1,0 +1,111 @@
+"""The sidecars beside an onediffx JSON: what the figures were measured on, and all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeVar
+
+from pydantic import ValidationError
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.values import Value
+
+SCHEMA_VERSION = 1
+
+_Sidecar = TypeVar("_Sidecar", "ProfileSidecar", "SelectionSidecar")
+
+
+class ProfileSidecar(Value):
+    """``<name>.meta.json``: everything that a profile knows.
+
+    Attributes:
+        schema_version: Version of this file's format.
+        kind: What it stands beside.
+        run: The run's id.
+        date: Day and time of the end, ISO 8601, UTC.
+        conditions: What was measured.
+        machine: Where.
+        versions: With what.
+        elapsed_s: Seconds of work, over all attempts.
+        deployment_floor: Mean 1 - SSIM of the deployment dtype with nothing quantized.
+        measurement_noise: Median standard deviation of a layer's SSIM over prompts and seeds.
+        layers: Every layer's score, in the model's order, the excluded ones with their reason.
+        measurements: Every measurement.
+        floor: The deployment floor, per prompt and seed.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["profile"] = "profile"
+    run: str
+    date: str
+    conditions: Conditions
+    machine: Machine
+    versions: Versions
+    elapsed_s: float
+    deployment_floor: float | None
+    measurement_noise: float | None
+    layers: tuple[LayerScore, ...]
+    measurements: tuple[Measurement, ...]
+    floor: tuple[Comparison, ...]
+
+    @property
+    def profile(self) -> Profile:
+        """The profile that the sidecar was written from."""
+        return Profile(
+            conditions=self.conditions,
+            layers=tuple(score.layer for score in self.layers),
+            excluded={
+                s.layer.fqn: s.reason for s in self.layers if s.status is LayerStatus.EXCLUDED
+            },
+            measurements=self.measurements,
+            floor=self.floor,
+        )
+
+
+class SelectionSidecar(Value):
+    """``<name>.selected.meta.json``: how a selection was made.
+
+    Attributes:
+        schema_version: Version of this file's format.
+        kind: What it stands beside.
+        profile: File name of the profile's JSON.
+        conditions: What the profile was measured on.
+        selection: The rule and its outcome.
+        measured_ssim: SSIM of each chosen layer alone.
+        use_with_top_percentage: What onediffx must be given to quantize exactly the selection.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    kind: Literal["selection"] = "selection"
+    profile: str
+    conditions: Conditions
+    selection: Selection
+    measured_ssim: Mapping[str, float]
+    use_with_top_percentage: float = 100
+
+
+def render(sidecar: Value) -> str:
+    """The sidecar's text."""
+    return sidecar.model_dump_json(indent=1) + "\n"
+
+
+def parse(text: str, source: str, schema: type[_Sidecar]) -> _Sidecar:
+    """Reads a sidecar.
+
+    Raises:
+        RequestError: Not JSON, or not a sidecar of that kind.
+    """
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RequestError(
+            f"{source} is not a pixart-tui sidecar",
+            f"{place}: {first['msg']}",
+            "profile again, or copy the .meta.json that was written with the .json",
+        ) from error
