@@ -1,0 +1,1 @@
+"""The run directory: its files, its journal, its state, and starting or stopping its worker."""

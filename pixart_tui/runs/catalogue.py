@@ -1,0 +1,72 @@
+"""All runs: creating, listing, finding and deleting them."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from pathlib import Path
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.paths import RunPaths, runs_root
+from pixart_tui.runs.run import Run, RunRecord
+
+
+def create_run(request: ProfileRequest | BenchRequest) -> Run:
+    """Makes a run's directory with its request; no worker starts.
+
+    Raises:
+        WorkError: The directory cannot be written to.
+    """
+    run_id = secrets.token_hex(4)
+    paths = RunPaths(runs_root() / run_id)
+    record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
+    write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
+    return Run.open(paths.directory)
+
+
+def list_runs() -> list[Run]:
+    """Every run, newest first, journals not read yet."""
+    root = runs_root()
+    if not root.is_dir():
+        return []
+    runs = [Run.open(entry) for entry in root.iterdir() if entry.is_dir()]
+    return sorted(runs, key=lambda run: run.created_s, reverse=True)
+
+
+def find_run(reference: str) -> Run:
+    """The run with this id, unique prefix of an id, or ``last``, its journal read.
+
+    Raises:
+        RequestError: There is none, or several.
+    """
+    runs = list_runs()
+    if not runs:
+        raise RequestError("there are no runs", str(runs_root()), "start one: pixart-tui profile")
+    matches = runs[:1] if reference == "last" else [r for r in runs if r.id.startswith(reference)]
+    if len(matches) != 1 or not reference:
+        raise _not_one(reference, matches)
+    matches[0].poll()
+    return matches[0]
+
+
+def delete_run(run: Run) -> None:
+    """Deletes a finished run's directory; what it wrote elsewhere stays.
+
+    Raises:
+        RequestError: Its worker lives.
+    """
+    run.poll()
+    if not run.state().is_finished:
+        raise RequestError(
+            f"run {run.id} is {run.state()}", "", f"cancel it first: pixart-tui cancel {run.id}"
+        )
+    shutil.rmtree(run.paths.directory)
+
+
+def _not_one(reference: str, matches: list[Run]) -> RequestError:
+    found = ", ".join(run.id for run in matches[:5]) or f"nothing in {runs_root()}"
+    few_or_none = "several runs begin with" if matches else "no run is called"
+    return RequestError(f'{few_or_none} "{reference}"', found, "list them: pixart-tui runs")

@@ -1,0 +1,105 @@
+"""Starting, resuming and cancelling a run's worker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Final
+
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.runs.process import is_alive
+from pixart_tui.runs.run import Run, RunState
+
+_START_LIMIT_S: Final = 20.0
+_CANCEL_GRACE_S: Final = 10.0
+_POLL_S: Final = 0.05
+
+
+def start_worker(run: Run) -> int:
+    """Starts a detached worker on a run and returns its pid once it has identified itself.
+
+    The worker has its own session and no pipe to the caller, so neither a hang-up nor the
+    caller's death reaches it.
+
+    Raises:
+        RequestError: A worker already works on it.
+        WorkError: It died before it could say who it is.
+    """
+    previous = run.worker()
+    if previous is not None and is_alive(previous, run.paths.heartbeat):
+        raise RequestError(
+            f"run {run.id} already has a worker",
+            f"pid {previous.pid} on {previous.host}",
+            f"watch it: pixart-tui attach {run.id}",
+        )
+    run.paths.cancel.unlink(missing_ok=True)
+    with run.paths.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pixart_tui.worker", str(run.paths.directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    _wait_until_identified(run, process)
+    return process.pid
+
+
+def cancel(run: Run) -> None:
+    """Asks a run's worker to stop, and signals it if it has not after a while.
+
+    Raises:
+        RequestError: No worker works on it.
+        WorkError: It lives on another host and did not stop in time.
+    """
+    run.poll()
+    if run.state().is_finished:
+        raise RequestError(f"run {run.id} is already {run.state()}", "", "list: pixart-tui runs")
+    run.paths.cancel.touch()
+    if _ended_within(run, _CANCEL_GRACE_S):
+        return
+    _terminate(run)
+    if not _ended_within(run, _CANCEL_GRACE_S):
+        raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")
+
+
+def _wait_until_identified(run: Run, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + _START_LIMIT_S
+    while time.monotonic() < deadline:
+        worker = run.worker()
+        if worker is not None and worker.pid == process.pid:
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(_POLL_S)
+    raise WorkError(
+        f"the worker of run {run.id} did not start",
+        " ".join(run.log_tail(1)),
+        f"look: pixart-tui logs {run.id}",
+    )
+
+
+def _ended_within(run: Run, limit_s: float) -> bool:
+    deadline = time.monotonic() + limit_s
+    while time.monotonic() < deadline:
+        run.poll()
+        if run.state().is_finished:
+            return True
+        time.sleep(_POLL_S)
+    return False
+
+
+def _terminate(run: Run) -> None:
+    worker = run.worker()
+    if worker is None or run.state() is RunState.STALE:
+        return
+    if worker.host != os.uname().nodename:
+        raise WorkError(
+            f"run {run.id} has not stopped yet",
+            f"its worker is on {worker.host}, where only the request to cancel reaches it",
+            f"there: kill {worker.pid}",
+        )
+    os.kill(worker.pid, signal.SIGTERM)

@@ -1,0 +1,41 @@
+"""Writing files so that a reader sees the old one or the new one, never a part."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from pixart_tui.domain.errors import WorkError
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Writes a whole file, or leaves what was there.
+
+    Raises:
+        WorkError: The directory cannot be written to, or the disk is full.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _replace(path, data)
+    except OSError as error:
+        raise WorkError(
+            f"{path} could not be written",
+            error.strerror or str(error),
+            "free some space or name another place; what was there before is untouched",
+        ) from error
+
+
+def _replace(path: Path, data: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,144 @@
+"""The journal of a run: JSON lines, appended and synced, read as they grow.
+
+A line is ``{"v": 1, "t": <unix time>, "event": {...}}``. A torn last line (a worker killed, a full
+disk) is ignored by readers and ended by the next writer, so that nothing but itself is lost.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from time import time
+from types import TracebackType
+from typing import Final
+
+from pydantic import ValidationError
+
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.events import Event
+from pixart_tui.domain.values import Value
+
+JOURNAL_VERSION: Final = 1
+_READ_LIMIT_BYTES: Final = 16 * 1024 * 1024
+
+
+class JournalEntry(Value):
+    """One line of a journal.
+
+    Attributes:
+        v: Version of the format.
+        t: Unix time of the event, in seconds.
+        event: What happened.
+    """
+
+    v: int = JOURNAL_VERSION
+    t: float
+    event: Event
+
+
+class JournalWriter:
+    """Appends events to a journal; there is one writer per file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("ab")
+        if _ends_torn(path):
+            self._file.write(b"\n")
+
+    def append(self, event: Event) -> JournalEntry:
+        """Writes one event and returns once it is on the disk.
+
+        Raises:
+            WorkError: The disk is full or gone.
+        """
+        entry = JournalEntry(t=time(), event=event)
+        try:
+            self._file.write(entry.model_dump_json().encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise WorkError(
+                f"{self._path} could not be written",
+                error.strerror or str(error),
+                "free some space, then: pixart-tui resume " + self._path.parent.name,
+            ) from error
+        return entry
+
+    def __enter__(self) -> JournalWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self._file.close()
+        except OSError:
+            # A full disk fails here again, after the append that already reported it.
+            if error is None:
+                raise
+
+
+@dataclass
+class JournalReader:
+    """Reads what is new in a journal at each call.
+
+    Attributes:
+        path: The journal; it need not exist yet.
+        offset: Bytes that are read and done with.
+        unreadable: Complete lines that could not be understood: damaged, or of a newer version.
+    """
+
+    path: Path
+    offset: int = 0
+    unreadable: int = 0
+
+    def poll(self) -> list[JournalEntry]:
+        """The entries that were completed since the last call, in order."""
+        entries = []
+        for line in self._new_lines():
+            entry = _parse(line)
+            if entry is not None:
+                entries.append(entry)
+            elif line.strip():
+                self.unreadable += 1
+        return entries
+
+    def _new_lines(self) -> list[bytes]:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.offset)
+                data = file.read(_READ_LIMIT_BYTES)
+        except FileNotFoundError:
+            return []
+        complete, newline, _ = data.rpartition(b"\n")
+        self.offset += len(complete) + len(newline)
+        return complete.split(b"\n") if newline else []
+
+
+def read_journal(path: Path) -> list[JournalEntry]:
+    """Every entry of a journal that can be understood."""
+    reader = JournalReader(path)
+    entries: list[JournalEntry] = []
+    while batch := reader.poll():
+        entries.extend(batch)
+    return entries
+
+
+def _parse(line: bytes) -> JournalEntry | None:
+    try:
+        entry = JournalEntry.model_validate_json(line)
+    except ValidationError:
+        return None
+    return entry if entry.v <= JOURNAL_VERSION else None
+
+
+def _ends_torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

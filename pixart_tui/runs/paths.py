@@ -1,0 +1,68 @@
+"""Where runs live, and the names of the files in a run's directory."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+def runs_root() -> Path:
+    """The directory of all runs: ``PIXART_TUI_RUNS``, or ``runs`` in the user's state directory."""
+    override = os.environ.get("PIXART_TUI_RUNS")
+    return Path(override) if override else platformdirs.user_state_path("pixart-tui") / "runs"
+
+
+def locks_root() -> Path:
+    """A directory on this machine for locks (``PIXART_TUI_LOCKS``); homes may be on NFS."""
+    override = os.environ.get("PIXART_TUI_LOCKS")
+    return Path(override) if override else Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one run.
+
+    Attributes:
+        directory: The run's directory; its name is the run's id.
+    """
+
+    directory: Path
+
+    @property
+    def request(self) -> Path:
+        """What was asked."""
+        return self.directory / "request.json"
+
+    @property
+    def events(self) -> Path:
+        """The journal."""
+        return self.directory / "events.jsonl"
+
+    @property
+    def log(self) -> Path:
+        """What the worker and its libraries print."""
+        return self.directory / "worker.log"
+
+    @property
+    def worker(self) -> Path:
+        """Which process is the worker."""
+        return self.directory / "worker.json"
+
+    @property
+    def heartbeat(self) -> Path:
+        """Touched by a living worker."""
+        return self.directory / "heartbeat"
+
+    @property
+    def cancel(self) -> Path:
+        """Stands there once cancelling was asked for."""
+        return self.directory / "cancel"
+
+    @property
+    def artifacts(self) -> Path:
+        """Images and results."""
+        return self.directory / "artifacts"
