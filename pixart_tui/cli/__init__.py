@@ -1,0 +1,1 @@
+"""The commands; results on stdout, narration on stderr."""

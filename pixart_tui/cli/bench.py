@@ -1,0 +1,161 @@
+"""``pixart-tui bench``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any, cast
+
+import click
+
+from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.options import (
+    check_output,
+    check_quant_type,
+    display_option,
+    sampling_fields,
+    sampling_options,
+)
+from pixart_tui.domain import onediff_file
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.requests import (
+    COMPILERS,
+    DEFAULT_QUANT_TYPE,
+    DEFAULT_TOP_PERCENTAGE,
+    BenchRequest,
+    Compiler,
+)
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.control import start_worker
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pixart-tui bench
+  pixart-tui bench --compiler none --compiler compile-max-autotune --json bench.json
+  pixart-tui bench --quantize --quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}' \\
+      --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json"""
+)
+@sampling_options
+@click.option(
+    "--compiler",
+    "compilers",
+    type=click.Choice(COMPILERS),
+    multiple=True,
+    help="May be repeated; none is the baseline and always measured.  [default: compile]",
+)
+@click.option("--quantize", is_flag=True, help="Measure a quantized row too.")
+@click.option(
+    "--quantize-config",
+    metavar="JSON",
+    default="{}",
+    help='{"quant_type": NAME, "top_percentage": P}',
+)
+@click.option(
+    "--quant-submodules-config-path",
+    type=click.Path(path_type=Path),
+    help="The layers' JSON; the best 90% by SSIM are quantized.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
+@click.option("--detach", is_flag=True, help="Print the run's id and return.")
+@display_option
+def bench(
+    compilers: tuple[str, ...],
+    quantize: bool,
+    quantize_config: str,
+    quant_submodules_config_path: Path | None,
+    seed: int,
+    repeats: int,
+    output: Path | None,
+    detach: bool,
+    display: str,
+    **sampling: Any,
+) -> int:
+    """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
+    quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
+    request = BenchRequest(
+        **sampling_fields(sampling),
+        **quantization,
+        compilers=_with_baseline(compilers),
+        seed=seed,
+        repeats=repeats,
+        output=str(check_output(output)) if output else None,
+        command=shlex.join(["pixart-tui", *sys.argv[1:]]),
+    )
+    run = create_run(request)
+    start_worker(run)
+    if detach:
+        click.echo(run.id)
+        return 0
+    return follow(run, display)
+
+
+def _with_baseline(given: tuple[str, ...]) -> tuple[Compiler, ...]:
+    names = dict.fromkeys(("none", *(given or ("compile",))))
+    return tuple(cast(Compiler, name) for name in names)
+
+
+def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str, Any]:
+    if not quantize and (layers is not None or config != "{}"):
+        raise RequestError(
+            "the quantization options need --quantize",
+            "without it nothing would be quantized",
+            "add --quantize, or leave them out",
+        )
+    parsed = _parse_config(config)
+    return {
+        "quantize": quantize,
+        "quant_type": check_quant_type(str(parsed.pop("quant_type", DEFAULT_QUANT_TYPE))),
+        "top_percentage": _percentage(parsed.pop("top_percentage", DEFAULT_TOP_PERCENTAGE)),
+        "quant_submodules_config_path": _check_layers(layers),
+    } | _refuse_unknown(parsed)
+
+
+def _parse_config(config: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(config)
+    except json.JSONDecodeError as error:
+        cause = f"column {error.colno}: {error.msg}"
+    else:
+        if isinstance(parsed, dict):
+            return parsed
+        cause = "it is not an object"
+    example = """--quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}'"""
+    raise RequestError("--quantize-config is not a JSON object", cause, f"for example: {example}")
+
+
+def _refuse_unknown(parsed: dict[str, Any]) -> dict[str, Any]:
+    if parsed:
+        raise RequestError(
+            f'--quantize-config has an unknown key "{next(iter(parsed))}"',
+            "known: quant_type, top_percentage",
+            "leave it out",
+        )
+    return parsed
+
+
+def _percentage(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise RequestError(
+            f'"top_percentage": {json.dumps(value)} is out of range',
+            "it is the percentage of layers, by count",
+            "give a number from 0 to 100",
+        )
+    return float(value)
+
+
+def _check_layers(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"{path} cannot be read", cause, "profile first") from error
+    onediff_file.parse(text, str(path))
+    return str(path.absolute())

@@ -1,0 +1,94 @@
+"""``pixart-tui demo``: the main job on the embedded model, as ``make demo`` runs it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from pixart_tui.cli.display.follow import finish, follow
+from pixart_tui.cli.display.tables import print_selection
+from pixart_tui.cli.options import check_output, is_interactive, resolve_device
+from pixart_tui.cli.select import write_selection
+from pixart_tui.domain import onediff_file
+from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest, ProfileRequest
+from pixart_tui.domain.selection import select
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.run import Run, RunState
+
+
+@click.command(epilog="\b\nExample:\n  pixart-tui demo --output-dir build/demo")
+@click.option(
+    "--output-dir",
+    type=click.Path(path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+)
+def demo(output_dir: Path) -> int:
+    """Profile, select and benchmark the embedded model: the whole path in a few minutes.
+
+    The benchmark waits for the profile, so both go on if this terminal closes.
+    """
+    output = check_output(output_dir / "fp8_e4m3.json")
+    for old in output.parent.glob("fp8_e4m3*"):
+        old.unlink()
+    profile_run, bench_run = _start(output)
+    if is_interactive():
+        return _watch_in_dashboard(profile_run, bench_run, output)
+    try:
+        follow(profile_run, "plain")
+    except PixartTuiError:
+        cancel(bench_run)
+        raise
+    _select(profile_run, output)
+    return follow(bench_run, "plain")
+
+
+def _start(output: Path) -> tuple[Run, Run]:
+    """Both runs; the device's lock makes the second wait for the first."""
+    device, threads = resolve_device(None), len(os.sched_getaffinity(0))
+    profile = create_run(ProfileRequest(device=device, threads=threads, output=str(output)))
+    start_worker(profile)
+    bench = create_run(
+        BenchRequest(
+            device=device,
+            threads=threads,
+            quantize=True,
+            quant_submodules_config_path=str(output),
+            output=str(output.with_name("fp8_e4m3.bench.json")),
+            command=f"pixart-tui demo --output-dir {output.parent}",
+        )
+    )
+    start_worker(bench)
+    return profile, bench
+
+
+def _watch_in_dashboard(profile_run: Run, bench_run: Run, output: Path) -> int:
+    from pixart_tui.tui.app import run_dashboard
+
+    run_dashboard([profile_run.id, bench_run.id])
+    for run in (profile_run, bench_run):
+        run.poll()
+        if not run.state().is_finished:
+            click.echo(
+                f"run {run.id} goes on; come back with: pixart-tui attach {run.id}", err=True
+            )
+            return 0
+        finish(run)
+        if run is profile_run:
+            _select(profile_run, output)
+    return 0
+
+
+def _select(profile_run: Run, output: Path) -> None:
+    profile = profile_run.snapshot.profile
+    assert profile_run.state() is RunState.DONE
+    assert profile is not None
+    quant_type = profile.conditions.quant_type
+    selection = select(profile.scores(), quant_type, "top-percentage", DEFAULT_TOP_PERCENTAGE)
+    target = Path(onediff_file.selected_path(output))
+    write_selection(profile, selection, output.name, target)
+    print_selection(profile, selection, target)

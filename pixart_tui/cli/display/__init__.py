@@ -1,0 +1,1 @@
+"""How a command shows a run: the dashboard, plain progress, JSON lines, or nothing."""

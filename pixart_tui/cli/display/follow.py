@@ -1,0 +1,104 @@
+"""Watching a run until it ends, in the way that was asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+import click
+
+from pixart_tui.cli.display.json_lines import stream_json
+from pixart_tui.cli.display.plain import show_progress
+from pixart_tui.cli.display.tables import print_outcome
+from pixart_tui.cli.options import is_interactive
+from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.runs.control import cancel
+from pixart_tui.runs.run import Run, RunState
+
+_POLL_S: Final = 0.2
+
+
+def follow(run: Run, display: str) -> int:
+    """Watches a run to its end and returns the exit code of its outcome.
+
+    Ctrl-C in a plain display cancels the run; leaving the dashboard does not.
+
+    Raises:
+        PixartTuiError: The run failed, was cancelled, or its worker died.
+    """
+    chosen = _choose(display)
+    if chosen == "tui":
+        return _in_dashboard(run)
+    try:
+        _watch(run, chosen)
+    except KeyboardInterrupt:
+        run.poll()
+        if not run.state().is_finished:
+            cancel(run)
+    return finish(run, quiet=chosen in ("json", "none"))
+
+
+def finish(run: Run, *, quiet: bool = False) -> int:
+    """Prints what an ended run found and returns 0, or raises what ended it."""
+    run.poll()
+    state = run.state()
+    if not quiet:
+        print_outcome(run)
+    if state is RunState.DONE:
+        return 0
+    raise _error_of(run, state)
+
+
+def _choose(display: str) -> str:
+    if display == "auto":
+        return "tui" if is_interactive() else "plain"
+    if display == "tui" and not is_interactive():
+        raise RequestError(
+            "--display tui needs a terminal",
+            "standard input or output is not one",
+            "use --display plain or --display json",
+        )
+    return display
+
+
+def _in_dashboard(run: Run) -> int:
+    from pixart_tui.tui.app import run_dashboard
+
+    run_dashboard([run.id])
+    run.poll()
+    if run.state().is_finished:
+        return finish(run)
+    return going_on(run)
+
+
+def going_on(run: Run) -> int:
+    """Says how to come back to a run that is not done."""
+    click.echo(f"run {run.id} goes on; come back with: pixart-tui attach {run.id}", err=True)
+    return 0
+
+
+def _watch(run: Run, display: str) -> None:
+    if display == "json":
+        stream_json(run)
+    elif display == "plain":
+        show_progress(run)
+    else:
+        wait(run)
+
+
+def wait(run: Run) -> None:
+    """Returns once a run has ended."""
+    while run.poll() or not run.state().is_finished:
+        time.sleep(_POLL_S)
+
+
+def _error_of(run: Run, state: RunState) -> PixartTuiError:
+    failure = run.snapshot.finished.failure if run.snapshot.finished else None
+    again = f"go on with: pixart-tui resume {run.id}"
+    if state is RunState.CANCELLED:
+        return CancelledError(f"run {run.id} was cancelled", "", again)
+    if failure is None:
+        last = " ".join(run.log_tail(1))[:200]
+        return WorkError(f"the worker of run {run.id} died", f"its last words: {last}", again)
+    kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
+    return kind(failure.title, failure.cause, failure.next_step)

@@ -1,0 +1,169 @@
+"""Results as rich tables on stdout."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from pixart_tui.domain.bench_table import bench_table
+from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile, ranked
+from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selection import Selection
+from pixart_tui.runs.run import Run
+
+_SHOWN_LAYERS: Final = 12
+_PIPE_WIDTH: Final = 120
+
+
+def console() -> Console:
+    """The console for results; a pipe gets wide lines rather than wrapped ones."""
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return Console(width=wide)
+
+
+def print_outcome(run: Run) -> None:
+    """What a run has found so far, and the files that it wrote."""
+    snapshot = run.snapshot
+    if snapshot.profile is not None and snapshot.measured:
+        print_profile(snapshot.profile)
+    if snapshot.bench_rows and snapshot.bench_plan:
+        plan = snapshot.bench_plan
+        print_bench(list(snapshot.bench_rows.values()), plan.machine, plan.versions)
+    for artifact in dict.fromkeys(a.path for a in snapshot.artifacts if a.role in _KEPT):
+        console().print(f"wrote {_relative(artifact)}", highlight=False, soft_wrap=True)
+
+
+_KEPT: Final = ("profile", "sidecar", "bench", "bench_markdown")
+
+
+def print_profile(profile: Profile) -> None:
+    """The most sensitive layers, and what their figures are to be compared with."""
+    scores = profile.scores()
+    order = ranked(scores)
+    conditions = profile.conditions
+    title = f"{conditions.model}, {conditions.quant_type} ({conditions.execution})"
+    table = Table(title=title, title_justify="left")
+    for heading in ("rank", "layer"):
+        table.add_column(heading, justify="right" if heading == "rank" else "left")
+    for heading in ("1-SSIM", "95% interval", "PSNR dB", "latent MSE", "FLOPs"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    total = sum(score.layer.flops for score in scores)
+    for rank, score in enumerate(order[:_SHOWN_LAYERS], 1):
+        table.add_row(str(rank), *_score_cells(score, total))
+    console().print(table)
+    for line in _footnotes(profile, scores, order):
+        console().print(line, highlight=False)
+
+
+def _score_cells(score: LayerScore, total_flops: int) -> tuple[str, ...]:
+    assert score.ssim is not None
+    assert score.ssim_low is not None
+    assert score.ssim_high is not None
+    psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
+    return (
+        score.layer.fqn,
+        f"{1 - score.ssim:.1e}",
+        f"{1 - score.ssim_high:.1e} - {1 - score.ssim_low:.1e}",
+        psnr,
+        f"{score.latent_mse or 0:.1e}",
+        f"{score.layer.flops / total_flops:.1%}",
+    )
+
+
+def _footnotes(
+    profile: Profile, scores: Sequence[LayerScore], order: Sequence[LayerScore]
+) -> list[str]:
+    floor, noise = profile.deployment_floor, profile.measurement_noise
+    dtype = profile.conditions.floor_dtype
+    hidden = max(len(order) - _SHOWN_LAYERS, 0)
+    excluded = [s for s in scores if s.status is LayerStatus.EXCLUDED]
+    broken = [s for s in scores if s.status is LayerStatus.NOT_FINITE]
+    notes = (
+        (hidden, f"and {hidden} less sensitive layers; all are in the .meta.json"),
+        (
+            floor is not None,
+            f"deployment floor ({dtype}): {floor or 0:.1e}",
+        ),
+        (noise is not None, f"measurement noise (median spread): {noise or 0:.1e}"),
+        (excluded, f"excluded by the kernels' rules: {len(excluded)} layers"),
+        (broken, f"gave NaN: {', '.join(s.layer.fqn for s in broken)}"),
+    )
+    return [text for shown, text in notes if shown]
+
+
+def print_selection(profile: Profile, selection: Selection, path: Path) -> None:
+    """What a selection chose, and how to use its file."""
+    out = console()
+    count = len(selection.chosen) + len(selection.kept)
+    out.print(
+        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
+        f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type}",
+        highlight=False,
+    )
+    out.print(f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}", highlight=False)
+    out.print(
+        f"wrote {_relative(str(path))}; use it with top_percentage 100",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def print_bench(rows: Sequence[BenchRow], machine: Machine, versions: Versions) -> None:
+    """The seed's table."""
+    cells = bench_table(rows)
+    first = rows[0]
+    title = f"{first.model} {first.width}x{first.height}, {first.steps} steps; {machine.summary}"
+    table = Table(title=f"{title}; torch {versions.get('torch', '?')}", title_justify="left")
+    table.add_column("")
+    for column in cells.columns:
+        table.add_column(column, justify="right", overflow="fold")
+    for label, line in cells.lines:
+        table.add_row(label, *line)
+    console().print(table)
+    for row in rows:
+        if row.error:
+            console().print(f"{row.label} failed: {row.error}", highlight=False)
+        elif row.execution == "simulated":
+            console().print(f"{row.label}: simulated, {row.execution_note}", highlight=False)
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """All runs, newest first."""
+    table = Table()
+    for heading in ("id", "kind", "state", "model", "progress", "age", "output"):
+        table.add_column(heading, no_wrap=heading in ("id", "kind", "state", "progress", "age"))
+    for run in runs:
+        request = run.record.request if run.record else None
+        table.add_row(
+            run.id,
+            request.kind if request else "?",
+            str(run.state()),
+            request.model if request else run.problem,
+            f"{run.snapshot.done}/{run.snapshot.total}",
+            _age(time.time() - run.created_s),
+            _relative(request.output) if request and request.output else "",
+        )
+    console().print(table)
+
+
+def _age(seconds: float) -> str:
+    for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= length_s:
+            return f"{seconds / length_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _relative(path: str) -> str:
+    """A path below the working directory as the user would type it."""
+    try:
+        return str(Path(path).relative_to(Path.cwd()))
+    except ValueError:
+        return path

@@ -1,0 +1,188 @@
+"""Options that several commands share, and their checks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_types import parse_quant_type
+
+DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
+SIZE_STEP: Final = 16
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+display_option: Final = click.option(
+    "--display",
+    type=click.Choice(DISPLAYS),
+    default="auto",
+    show_default=True,
+    help="How to watch: the dashboard, plain progress, events as JSON lines, or not at all.",
+)
+
+_SAMPLING: Final = (
+    click.option(
+        "--model",
+        default="pixart-emoji",
+        show_default=True,
+        help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",
+    ),
+    click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="May be repeated."),
+    click.option(
+        "--prompts-file",
+        type=click.Path(path_type=Path),
+        help="One prompt a line; empty lines and lines that begin with # are skipped.",
+    ),
+    click.option("--negative-prompt", default="", metavar="TEXT"),
+    click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps."),
+    click.option("--guidance-scale", type=click.FloatRange(0, 100), metavar="X"),
+    click.option("--height", type=click.IntRange(64, 8192), help="Pixels."),
+    click.option("--width", type=click.IntRange(64, 8192), help="Pixels."),
+    click.option("--device", help="cpu, cuda or cuda:N; by default a GPU if there is one."),
+)
+
+
+def sampling_options(command: _Command) -> _Command:
+    """Adds the options that say which images are made."""
+    return reduce(lambda decorated, option: option(decorated), reversed(_SAMPLING), command)
+
+
+def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a request that the options of :func:`sampling_options` fill.
+
+    Raises:
+        RequestError: A file, a size or a device that cannot be used.
+    """
+    for name in ("height", "width"):
+        _check_size(name, options[name])
+    _check_model(options["model"])
+    return {
+        "model": _absolute_if_local(options["model"]),
+        "prompts": _prompts(options["prompts"], options["prompts_file"]),
+        "negative_prompt": options["negative_prompt"],
+        "num_inference_steps": options["steps"],
+        "guidance_scale": options["guidance_scale"],
+        "height": options["height"],
+        "width": options["width"],
+        "device": resolve_device(options["device"]),
+        "threads": len(os.sched_getaffinity(0)),
+    }
+
+
+def resolve_device(asked: str | None) -> str:
+    """``cpu`` or ``cuda:N``; without a wish, the first GPU if there is one.
+
+    Raises:
+        RequestError: No such device.
+    """
+    gpus = count_gpus()
+    if asked is None:
+        return "cuda:0" if gpus else "cpu"
+    kind, _, index = asked.partition(":")
+    if asked == "cpu":
+        return asked
+    if kind == "cuda" and (index or "0").isdecimal() and int(index or 0) < gpus:
+        return f"cuda:{int(index or 0)}"
+    found = f"this machine has {gpus} NVIDIA GPU{'s' if gpus != 1 else ''}"
+    raise RequestError(f'there is no device "{asked}"', found, "use cpu, cuda or cuda:N")
+
+
+def count_gpus() -> int:
+    """NVIDIA GPUs of this machine, asked of the driver so that torch need not be imported."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        return int(pynvml.nvmlDeviceGetCount())
+    except pynvml.NVMLError:
+        return 0
+
+
+def check_quant_type(name: str) -> str:
+    """A quant type's name.
+
+    Raises:
+        RequestError: There is no such quant type.
+    """
+    return parse_quant_type(name).name
+
+
+def check_output(path: Path) -> Path:
+    """A file that can be written, absolute.
+
+    Raises:
+        RequestError: It is a directory, or its directory cannot be made or written to.
+    """
+    absolute = path.absolute()
+    if absolute.is_dir():
+        raise RequestError(f"{path} is a directory", "", "name a file, for example fp8_e4m3.json")
+    try:
+        absolute.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+    if not os.access(absolute.parent, os.W_OK):
+        raise _unwritable(path, "permission denied")
+    return absolute
+
+
+def _unwritable(path: Path, cause: str) -> RequestError:
+    return RequestError(f"{path} cannot be written", cause, "name another --output")
+
+
+def _check_size(name: str, pixels: int | None) -> None:
+    if pixels is not None and pixels % SIZE_STEP:
+        nearest = round(pixels / SIZE_STEP) * SIZE_STEP
+        raise RequestError(
+            f"--{name} {pixels} is not a multiple of {SIZE_STEP}",
+            "the VAE shrinks the image by 8 and the transformer's patches by 2",
+            f"for example: --{name} {nearest}",
+        )
+
+
+def _check_model(model: str) -> None:
+    looks_local = model.startswith(("/", "./", "../", "~"))
+    if looks_local and not Path(model).expanduser().is_dir():
+        raise RequestError(
+            f"{model} is not a directory",
+            "a local model is a diffusers directory with model_index.json",
+            "name one, a Hugging Face id, or pixart-emoji",
+        )
+
+
+def _absolute_if_local(model: str) -> str:
+    """A directory is found again by a worker that has another working directory."""
+    path = Path(model).expanduser()
+    return str(path.absolute()) if path.is_dir() else model
+
+
+def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:
+    from_file = _read_prompts(file) if file else ()
+    prompts = tuple(dict.fromkeys(given + from_file))
+    if any(not prompt.strip() for prompt in prompts):
+        raise RequestError("a prompt is empty", "", "give --prompt some text")
+    return prompts
+
+
+def _read_prompts(file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"{file} cannot be read", cause, "check --prompts-file") from error
+    prompts = tuple(x.strip() for x in lines if x.strip() and not x.startswith("#"))
+    if not prompts:
+        raise RequestError(f"{file} holds no prompt", "", "write one prompt a line")
+    return prompts
+
+
+def is_interactive() -> bool:
+    """Whether a person sits at a terminal that can show the dashboard."""
+    dumb = os.environ.get("TERM", "dumb") == "dumb"
+    return sys.stdin.isatty() and sys.stdout.isatty() and not dumb

@@ -1,0 +1,58 @@
+"""What measures: the device, the machine around it, and the versions of what runs on it."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Final
+
+import psutil
+import torch
+
+from pixart_tui.domain.provenance import Machine, Versions
+
+_PACKAGES: Final = (
+    "pixart-tui",
+    "torch",
+    "triton",
+    "diffusers",
+    "transformers",
+    "torchao",
+    "torchmetrics",
+    "numpy",
+)
+
+
+def describe_machine(device: torch.device) -> Machine:
+    """The machine, seen from the device that does the work."""
+    on_gpu = device.type == "cuda"
+    gpu = torch.cuda.get_device_properties(device) if on_gpu else None
+    return Machine(
+        device="cuda" if on_gpu else "cpu",
+        device_name=gpu.name if gpu else _processor_name(),
+        cpu_cores=len(psutil.Process().cpu_affinity() or [0]),
+        memory_bytes=psutil.virtual_memory().total,
+        gpu_memory_bytes=gpu.total_memory if gpu else None,
+        os=f"{platform.system()} {platform.release()}",
+    )
+
+
+def describe_versions() -> Versions:
+    """Python and the packages that results depend on; packages that are absent are left out."""
+    found = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found | {"torch": torch.__version__}
+
+
+def _processor_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()

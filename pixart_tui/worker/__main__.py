@@ -1,0 +1,11 @@
+"""``python -m pixart_tui.worker RUN_DIRECTORY``: works on one run until it ends."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pixart_tui.worker.attempt import work_on
+
+if __name__ == "__main__":
+    sys.exit(work_on(Path(sys.argv[1])))
