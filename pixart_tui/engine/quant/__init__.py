@@ -1,0 +1,1 @@
+"""Quantizing linear layers: the reference numerics, their simulation, the real kernels."""

@@ -1,0 +1,94 @@
+"""A linear layer that computes what a quantized one would, in the layer's own dtype."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.quant_types import Granularity, QuantType
+from pixart_tui.engine.quant.reference import dequantize, quantize, round_trip
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLayout:
+    """How independent images lie in one batch: guidance-major, as diffusers concatenates them.
+
+    A per-tensor activation scale covers one image's whole forward. Profiling several images in
+    one batch keeps that meaning if it says how they lie; other granularities do not care.
+
+    Attributes:
+        guidance: 2 with classifier-free guidance, else 1.
+        images: Independent images, next to each other within each guidance half.
+    """
+
+    guidance: int = 1
+    images: int = 1
+
+
+ONE_IMAGE: Final = BatchLayout()
+
+
+class SimulatedLinear(nn.Module):
+    """Stands in for an ``nn.Linear`` and adds the quantization error, not the speed.
+
+    The weight is quantized and dequantized once, the activation at every call. For inference:
+    no gradient flows into a quantized activation.
+
+    Args:
+        linear: The layer to imitate; it is left alone, its bias is shared.
+        quant_type: What it would be quantized to.
+        layout: How images lie in the batch, for per-tensor activation scales.
+
+    Attributes:
+        weight: (N, K), dequantized, in the layer's dtype.
+        bias: (N,) or None.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, quant_type: QuantType, layout: BatchLayout = ONE_IMAGE
+    ) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.quant_type, self.layout = quant_type, layout
+        self.weight = nn.Parameter(_dequantized(linear.weight, quant_type), requires_grad=False)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output, (..., N) for an input (..., K)."""
+        return functional.linear(self._rounded(x), self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """What ``print`` shows of the layer."""
+        return f"{self.in_features}, {self.out_features}, simulated {self.quant_type.name}"
+
+    def _rounded(self, x: Tensor) -> Tensor:
+        activation = self.quant_type.activation
+        if activation is None:
+            return x
+        if self.quant_type.granularity is Granularity.PER_AXIS:
+            return round_trip(x, activation)
+        return round_trip(self._by_image(x), activation, dims=(0, 2)).reshape(x.shape)
+
+    def _by_image(self, x: Tensor) -> Tensor:
+        """``x`` as (guidance, images, everything else)."""
+        guidance, images = self.layout.guidance, self.layout.images
+        if x.shape[0] % (guidance * images):
+            raise WorkError(
+                f"a batch of {x.shape[0]} does not hold {images} images",
+                f"each image takes {guidance} entries; a per-tensor scale covers one image",
+                "report this with the command that was run",
+            )
+        return x.reshape(guidance, images, -1)
+
+
+@torch.no_grad()
+def _dequantized(weight: Tensor, quant_type: QuantType) -> Tensor:
+    quantized = quantize(
+        weight.detach(), quant_type.weight, quant_type.granularity, quant_type.group_size
+    )
+    return dequantize(quantized)
