@@ -65,6 +65,11 @@ class BenchRow(Value):
         status: How far it has come.
         error: Why it failed; empty otherwise.
         model: The model.
+        model_fingerprint: Hash over its configurations and weights.
+        prompt: The prompt.
+        seed: Seed of the initial noise.
+        guidance_scale: Classifier-free guidance.
+        threads: CPU threads that torch uses.
         height: Pixels.
         width: Pixels.
         steps: Denoising steps.
@@ -85,7 +90,9 @@ class BenchRow(Value):
         warmup_run_s: First pipeline call without a compiler, loading not included.
         warmup_compile_s: First pipeline call with empty caches.
         warmup_cache_s: First pipeline call of a fresh process with the caches that are left.
-        ssim: SSIM to the eager image.
+        cache_hits: Compiled graphs that this fresh process found in the caches.
+        cache_misses: Graphs that it had to compile all the same.
+        ssim: SSIM to the eager image, both with 8 bits a channel as they are saved.
         psnr_db: PSNR to the eager image in dB; None where the images are equal or unknown.
         images_equal: Whether every pixel equals the eager image; None where unknown.
     """
@@ -94,6 +101,11 @@ class BenchRow(Value):
     status: RowStatus = RowStatus.PENDING
     error: str = ""
     model: str
+    model_fingerprint: str = ""
+    prompt: str = ""
+    seed: int = 0
+    guidance_scale: float | None = None
+    threads: int | None = None
     height: int
     width: int
     steps: int
@@ -114,6 +126,8 @@ class BenchRow(Value):
     warmup_run_s: float | None = None
     warmup_compile_s: float | None = None
     warmup_cache_s: float | None = None
+    cache_hits: int | None = None
+    cache_misses: int | None = None
     ssim: float | None = None
     psnr_db: float | None = None
     images_equal: bool | None = None

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.onediff_file import chosen_layers
 from pixart_tui.domain.profile import LayerScore, LayerStatus
 from pixart_tui.domain.values import Value
+
+_SOLVER_TOLERANCE: Final = 2e-6
+_ROUNDING: Final = 1e-12
 
 Rule = Literal["top-percentage", "flops-share", "max-loss"]
 
@@ -109,32 +113,52 @@ def _least_loss(measured: Sequence[LayerScore], needed_flops: float) -> set[str]
             f"they have {reachable:.4g} FLOPs a step of the {needed_flops:.4g} asked for",
             "ask for a smaller --flops-share",
         )
-    return _knapsack(measured, minimise_loss=True, bound=needed_flops)
+    loss, flops = _loss_and_flops(measured)
+    return _names(measured, _solve(loss, -flops, -needed_flops))
 
 
 def _most_flops(measured: Sequence[LayerScore], budget: float) -> set[str]:
     """The set with the most FLOPs whose summed loss stays within ``budget``."""
-    return _knapsack(measured, minimise_loss=False, bound=budget)
+    loss, flops = _loss_and_flops(measured)
+    return _names(measured, _solve(-flops, loss, budget))
 
 
-def _knapsack(measured: Sequence[LayerScore], *, minimise_loss: bool, bound: float) -> set[str]:
+def _loss_and_flops(
+    measured: Sequence[LayerScore],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    loss = np.array([max(1.0 - _ssim(s), 0.0) for s in measured])
+    return loss, np.array([float(s.layer.flops) for s in measured])
+
+
+def _names(measured: Sequence[LayerScore], taken: npt.NDArray[np.bool_]) -> set[str]:
+    return {s.layer.fqn for s, chosen in zip(measured, taken, strict=True) if chosen}
+
+
+def _solve(
+    cost: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], limit: float
+) -> npt.NDArray[np.bool_]:
+    """The subset with the least cost whose weights sum to ``limit`` at most."""
     from scipy.optimize import Bounds, LinearConstraint, milp
 
-    loss = np.array([max(1.0 - _ssim(s), 0.0) for s in measured])
-    flops = np.array([float(s.layer.flops) for s in measured])
-    # The solver's feasibility tolerance is absolute, so both axes are scaled to about 1.
-    cost, constraint = (loss, flops) if minimise_loss else (-flops, loss)
-    scale = float(constraint.sum()) or 1.0
-    low, high = (bound / scale, np.inf) if minimise_loss else (-np.inf, bound / scale)
-    solution = milp(
-        cost / (float(np.abs(cost).sum()) or 1.0),
-        constraints=LinearConstraint(constraint[np.newaxis, :] / scale, low, high),
-        integrality=np.ones(len(measured), dtype=np.int64),
-        bounds=Bounds(0, 1),
-    )
-    if solution.x is None:
-        raise WorkError("no selection was found", solution.message, "try a neighbouring value")
-    return {s.layer.fqn for s, taken in zip(measured, solution.x, strict=True) if taken > 0.5}
+    # The solver's tolerance is absolute, so both axes are scaled to about 1; what it still lets
+    # through is caught by solving once more with that much less room.
+    scale = float(np.abs(weight).sum()) or 1.0
+    for slack in (0.0, _SOLVER_TOLERANCE):
+        solution = milp(
+            cost / (float(np.abs(cost).sum()) or 1.0),
+            constraints=LinearConstraint(
+                weight[np.newaxis, :] / scale, -np.inf, limit / scale - slack
+            ),
+            integrality=np.ones(len(cost), dtype=np.int64),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": 0.0},
+        )
+        if solution.x is None:
+            break
+        taken = np.asarray(solution.x > 0.5)
+        if weight[taken].sum() <= limit + _ROUNDING * scale:
+            return taken
+    raise WorkError("no selection was found", solution.message, "try a neighbouring value")
 
 
 def _ssim(score: LayerScore) -> float:

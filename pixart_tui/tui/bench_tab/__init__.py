@@ -1,0 +1,1 @@
+"""One benchmark, live: the table of the seed."""

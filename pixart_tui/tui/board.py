@@ -1,0 +1,118 @@
+"""What the dashboard shows at one moment, as values that no thread changes any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.events import Failure
+from pixart_tui.domain.profile import LayerScore, Profile
+from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.runs.run import RunState
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run in the list, and the head of its own tab.
+
+    Attributes:
+        id: The run's id.
+        state: Where it is in its life.
+        request: What was asked, None where ``request.json`` cannot be read.
+        problem: What cannot be read, in words; empty if all is well.
+        done: Layers or cases that are done.
+        total: Layers or cases, 0 while it is not known.
+        eta_s: Seconds until it is done, None if unknown.
+        elapsed_s: Seconds of the last attempt, None before the first.
+        created_s: Unix time of its creation.
+        stage: Where the work is; empty if it has not begun or has ended.
+        stage_detail: What exactly it does there.
+        failure: Why the last attempt failed.
+        log_tail: Last lines of the log, only where something went wrong.
+        written: Files that stand complete.
+    """
+
+    id: str
+    state: RunState
+    request: ProfileRequest | BenchRequest | None
+    problem: str
+    done: int
+    total: int
+    eta_s: float | None
+    elapsed_s: float | None
+    created_s: float
+    stage: str
+    stage_detail: str
+    failure: Failure | None
+    log_tail: tuple[str, ...]
+    written: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """``profile``, ``bench``, or ``?`` where the request cannot be read."""
+        return self.request.kind if self.request else "?"
+
+    @property
+    def model(self) -> str:
+        """The model, ``?`` where the request cannot be read."""
+        return self.request.model if self.request else "?"
+
+    @property
+    def fraction(self) -> float:
+        """How much of it is done, 0 to 1."""
+        return self.done / self.total if self.total else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """A profile run with its measurements; ``profile`` is None until it is planned."""
+
+    run: RunView
+    profile: Profile | None = None
+    scores: tuple[LayerScore, ...] = ()
+    floor: float | None = None
+    noise: float | None = None
+    machine: Machine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BenchView:
+    """A benchmark run with its rows."""
+
+    run: RunView
+    rows: tuple[BenchRow, ...] = ()
+    machine: Machine | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """Everything that the tabs show.
+
+    Attributes:
+        now_s: The clock when it was read.
+        runs: All runs, newest first.
+        profile: The profile that is open.
+        bench: The benchmark that is open.
+        problem: Why the runs cannot be read; empty if all is well.
+    """
+
+    now_s: float
+    runs: tuple[RunView, ...] = ()
+    profile: ProfileView | None = None
+    bench: BenchView | None = None
+    problem: str = ""
+
+    def run(self, run_id: str | None) -> RunView | None:
+        """The run with this id."""
+        return next((run for run in self.runs if run.id == run_id), None)
+
+    @property
+    def open_profile(self) -> str | None:
+        """Id of the profile that is open."""
+        return self.profile.run.id if self.profile else None
+
+    @property
+    def open_bench(self) -> str | None:
+        """Id of the benchmark that is open."""
+        return self.bench.run.id if self.bench else None

@@ -1,0 +1,1 @@
+"""Screens that ask or tell something on top of a tab."""

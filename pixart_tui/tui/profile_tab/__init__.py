@@ -1,0 +1,1 @@
+"""One profile, live: progress and the layers ranked by sensitivity."""

@@ -1,0 +1,154 @@
+"""A profile as lines: the head, and the layers ranked by sensitivity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pixart_tui.domain.profile import LayerScore, LayerStatus, ranked
+from pixart_tui.tui import wording
+from pixart_tui.tui.board import ProfileView
+from pixart_tui.tui.layer_names import name_width, shown_name
+from pixart_tui.tui.lines import Line, Span, fit, fit_middle, fit_right, line, spread
+from pixart_tui.tui.profile_tab.whiskers import Axis, whisker
+from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
+
+FLOOR_MARK: Final = "│"
+NOISE_MARK: Final = "┊"
+
+_RANK: Final = 4
+_LOSS: Final = 10
+_INTERVAL: Final = 19
+_PSNR: Final = 6
+_SHARE: Final = 8
+_FIXED: Final = _RANK + 1 + _LOSS + _INTERVAL + _PSNR + _SHARE
+_CHART_LEAST: Final = 9
+_NAME_LEAST: Final = 18
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """How wide the columns are whose width depends on the screen's."""
+
+    width: int
+    name: int
+    chart: int
+
+    @classmethod
+    def of(cls, view: ProfileView, width: int) -> Columns:
+        """The columns for a screen of that width."""
+        room = width - _FIXED
+        fqns = (score.layer.fqn for score in view.scores)
+        name = name_width(fqns, width, min(room - _CHART_LEAST, max(_NAME_LEAST, room * 2 // 5)))
+        return cls(width, name, room - name)
+
+
+def head_lines(view: ProfileView, width: int) -> list[Line]:
+    """State, progress, stage or outcome, reference lines, and the columns' names."""
+    facts = []
+    if view.profile is not None:
+        conditions = view.profile.conditions
+        facts = [conditions.quant_type, conditions.execution]
+    lines = [state_line(view.run, facts, width), progress_line(view.run, "layers", width)]
+    lines += outcome_lines(view.run, width)
+    if view.profile is not None:
+        lines += [_reference_line(view, width), _columns_line(Columns.of(view, width - 1))]
+    return lines
+
+
+def body_lines(view: ProfileView, width: int) -> list[Line]:
+    """The layers: ranked, then those that broke the image, are to come, or are excluded."""
+    columns = Columns.of(view, width)
+    order = ranked(view.scores)
+    axis = Axis.over(order, _references(view))
+    total = sum(score.layer.flops for score in view.scores)
+    lines = [
+        _measured_line(rank, score, axis, total, columns)
+        for rank, score in enumerate(order, start=1)
+    ]
+    return [*_broken_lines(view, columns), *lines, *_rest_lines(view, columns)]
+
+
+def _references(view: ProfileView) -> list[tuple[float, str]]:
+    marked = ((view.noise, NOISE_MARK), (view.floor, FLOOR_MARK))
+    return [(loss, mark) for loss, mark in marked if loss]
+
+
+def _reference_line(view: ProfileView, width: int) -> Line:
+    assert view.profile is not None
+    conditions = view.profile.conditions
+    floor, noise = wording.loss(view.floor), wording.loss(view.noise)
+    images = len(conditions.prompts) * len(conditions.seeds)
+    rest = f"{wording.count(images, 'image')}, {conditions.num_inference_steps} steps "
+    marked = (
+        Span(f" {FLOOR_MARK}", "floor"),
+        Span(f" deployment floor {floor}  ", "muted"),
+        Span(f" {NOISE_MARK}", "floor"),
+        Span(f" measurement noise {noise}", "muted"),
+    )
+    return spread(marked, [Span(rest, "muted")], width)
+
+
+def _columns_line(columns: Columns) -> Line:
+    text = (
+        fit_right("#", _RANK)
+        + " "
+        + fit("layer", columns.name)
+        + fit(" log scale", columns.chart)
+        + fit_right("1-SSIM", _LOSS)
+        + fit_right("95% interval", _INTERVAL)
+        + fit_right("PSNR", _PSNR)
+        + fit_right("FLOPs", _SHARE)
+    )
+    return line(Span(text, "head"))
+
+
+def _measured_line(
+    rank: int, score: LayerScore, axis: Axis, total_flops: int, columns: Columns
+) -> Line:
+    psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
+    share = score.layer.flops / total_flops if total_flops else 0.0
+    return (
+        Span(f"{fit_right(str(rank), _RANK)} {_name(score, columns)} "),
+        *whisker(score, axis, columns.chart - 1),
+        Span(fit_right(wording.loss(score.loss), _LOSS)),
+        Span(fit_right(_interval(score), _INTERVAL), "muted"),
+        Span(fit_right(psnr, _PSNR), "muted"),
+        Span(fit_right(wording.share(share), _SHARE), "muted"),
+    )
+
+
+def _interval(score: LayerScore) -> str:
+    if score.ssim_low is None or score.ssim_high is None:
+        return ""
+    return f"{1 - score.ssim_high:.6f}-{1 - score.ssim_low:.6f}"
+
+
+def _broken_lines(view: ProfileView, columns: Columns) -> Iterator[Line]:
+    for score in view.scores:
+        if score.status is LayerStatus.NOT_FINITE:
+            yield _noted_line("✗", score, "NaN or infinity in the image: keep this layer", columns)
+
+
+def _rest_lines(view: ProfileView, columns: Columns) -> Iterator[Line]:
+    # All of them, so that the number of lines stays: a change of it repaints the screen.
+    for score in view.scores:
+        if score.status is LayerStatus.PENDING:
+            yield _noted_line("◌", score, "", columns)
+    for score in view.scores:
+        if score.status is LayerStatus.EXCLUDED:
+            yield _noted_line("-", score, f"excluded: {score.reason}", columns)
+
+
+def _noted_line(mark: str, score: LayerScore, note: str, columns: Columns) -> Line:
+    room = columns.width - _RANK - 1 - columns.name - 1
+    return (
+        Span(fit_right(mark, _RANK) + " ", "warn"),
+        Span(_name(score, columns) + " ", "muted"),
+        Span(fit(note, room), "muted"),
+    )
+
+
+def _name(score: LayerScore, columns: Columns) -> str:
+    return fit_middle(shown_name(score.layer.fqn, columns.width), columns.name)

@@ -1,0 +1,61 @@
+"""The requests that the dashboard makes, with what a user would otherwise type."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+from pixart_tui.domain.onediff_file import selected_path
+from pixart_tui.domain.quant_types import default_profile_filename
+from pixart_tui.domain.requests import (
+    DEFAULT_QUANT_TYPE,
+    BenchRequest,
+    ProfileRequest,
+    SamplingRequest,
+)
+from pixart_tui.runs.devices import default_device, default_threads
+
+_EMBEDDED_MODEL = "pixart-emoji"
+
+
+def default_profile_request(directory: Path) -> ProfileRequest:
+    """A profile of the embedded model that is written below a directory."""
+    name = default_profile_filename(DEFAULT_QUANT_TYPE)
+    return ProfileRequest(
+        model=_EMBEDDED_MODEL,
+        device=default_device(),
+        threads=default_threads(),
+        output=str(directory.absolute() / "profiles" / _EMBEDDED_MODEL / name),
+    )
+
+
+def selection_path(request: ProfileRequest) -> Path:
+    """Where a selection from a profile is saved."""
+    return Path(selected_path(Path(request.output)))
+
+
+def bench_request(request: ProfileRequest) -> BenchRequest:
+    """The benchmark of the selection that was saved beside a profile, under its conditions."""
+    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
+    output = Path(request.output)
+    asked = BenchRequest(
+        **shared,
+        compilers=("none", "compile"),
+        quantize=True,
+        quant_type=request.quant_type,
+        quant_submodules_config_path=str(selection_path(request)),
+        top_percentage=100,
+        output=str(output.with_name(f"{output.stem}.bench.json")),
+    )
+    return asked.model_copy(update={"command": _command(asked)})
+
+
+def _command(asked: BenchRequest) -> str:
+    words = ["pixart-tui", "bench", "--model", asked.model]
+    for compiler in asked.compilers:
+        words += ["--compiler", compiler]
+    quantization = {"quant_type": asked.quant_type, "top_percentage": asked.top_percentage}
+    words += ["--quantize", "--quantize-config", json.dumps(quantization)]
+    words += ["--quant-submodules-config-path", asked.quant_submodules_config_path or ""]
+    return shlex.join([*words, "--json", asked.output or ""])

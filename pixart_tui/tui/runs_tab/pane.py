@@ -1,0 +1,90 @@
+"""The tab with all runs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.message import Message
+
+from pixart_tui.tui.board import Board, RunView
+from pixart_tui.tui.runs_tab.lines import detail_lines, empty_lines, head_line, run_line
+from pixart_tui.tui.widgets.cursor_view import CursorView
+from pixart_tui.tui.widgets.line_view import LineBlock, LineView
+from pixart_tui.tui.widgets.pane import Pane
+
+
+class RunsPane(Pane):
+    """All runs, newest first; Enter opens the one under the cursor."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open")]
+    DEFAULT_CSS = """
+    RunsPane CursorView { height: 1fr; scrollbar-gutter: stable; }
+    """
+
+    class Opened(Message):
+        """A run was chosen.
+
+        Attributes:
+            run: The run.
+        """
+
+        def __init__(self, run: RunView) -> None:
+            super().__init__()
+            self.run = run
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._chosen_id: str | None = None
+
+    def compose(self) -> ComposeResult:
+        """The head, the list and the details."""
+        yield LineBlock(id="runs-head")
+        yield CursorView(id="runs-body")
+        yield LineBlock(id="runs-detail")
+
+    @property
+    def body(self) -> LineView:
+        """The list."""
+        return self.query_one(CursorView)
+
+    @property
+    def run(self) -> RunView | None:
+        """The run under the cursor."""
+        runs = self.board.runs if self.board else ()
+        cursor = self.query_one(CursorView).cursor
+        return runs[cursor] if cursor < len(runs) else None
+
+    def draw(self, board: Board, width: int) -> None:
+        """Draws the list with the cursor on the run it was on."""
+        view = self.query_one(CursorView)
+        self.query_one("#runs-head", LineBlock).show([head_line(width - 1)] if board.runs else [])
+        lines = [run_line(run, board.now_s, width - 1) for run in board.runs]
+        view.show(lines or empty_lines(board.problem))
+        ids = [run.id for run in board.runs]
+        if self._chosen_id in ids:
+            view.move_to(ids.index(self._chosen_id))
+        self._draw_detail(width)
+
+    def _draw_detail(self, width: int) -> None:
+        run = self.run
+        self._chosen_id = run.id if run else None
+        block = self.query_one("#runs-detail", LineBlock)
+        block.show(detail_lines(run, width) if run else [])
+
+    def on_cursor_view_moved(self) -> None:
+        """Shows the details of another run."""
+        run = self.run
+        self._chosen_id = run.id if run else None
+        self.redraw()
+
+    def on_cursor_view_opened(self) -> None:
+        """Opens what was clicked twice."""
+        self.action_open()
+
+    def action_open(self) -> None:
+        """Opens the run under the cursor."""
+        run = self.run
+        if run is not None:
+            self.post_message(self.Opened(run))

@@ -1,0 +1,65 @@
+"""A rule and its parameter, as something that the arrow keys move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from pixart_tui.domain.selection import Rule
+
+RULES: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share", "max-loss")
+RULE_NAMES: Final[dict[Rule, str]] = {
+    "top-percentage": "top percentage",
+    "flops-share": "FLOPs share",
+    "max-loss": "max loss",
+}
+_STARTS: Final[dict[Rule, int]] = {"top-percentage": 90, "flops-share": 90, "max-loss": -24}
+_LIMITS: Final[dict[Rule, tuple[int, int]]] = {
+    "top-percentage": (0, 100),
+    "flops-share": (0, 100),
+    "max-loss": (-84, 12),
+}
+_STEPS_PER_DECADE: Final = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """A rule and a position on its scale.
+
+    Attributes:
+        rule: The rule.
+        position: Percent, or twelfths of a decade of loss: 0 is 1.0, -12 is 0.1.
+    """
+
+    rule: Rule = "top-percentage"
+    position: int = _STARTS["top-percentage"]
+
+    def moved(self, steps: int) -> Dial:
+        """The dial turned by some steps, to the end of its scale at most."""
+        low, high = _LIMITS[self.rule]
+        return replace(self, position=max(low, min(high, self.position + steps)))
+
+    def next_rule(self) -> Dial:
+        """The dial of the next rule, at its usual place."""
+        rule = RULES[(RULES.index(self.rule) + 1) % len(RULES)]
+        return Dial(rule, _STARTS[rule])
+
+    @property
+    def parameter(self) -> float:
+        """What the rule is given."""
+        if self.rule == "top-percentage":
+            return float(self.position)
+        if self.rule == "flops-share":
+            return self.position / 100
+        return float(f"{10 ** (self.position / _STEPS_PER_DECADE):.1e}")
+
+    @property
+    def fraction(self) -> float:
+        """Where it stands on its scale, 0 to 1."""
+        low, high = _LIMITS[self.rule]
+        return (self.position - low) / (high - low)
+
+    @property
+    def text(self) -> str:
+        """The parameter as it is shown."""
+        return f"{self.parameter:g}" if self.rule == "max-loss" else f"{self.position} %"

@@ -1,0 +1,62 @@
+"""A selection, or why there is none, as one value that a thread can hand over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.selection import Selection, select
+from pixart_tui.tui.board import ProfileView
+from pixart_tui.tui.select_tab.dial import Dial
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be solved; equal questions have equal answers.
+
+    Attributes:
+        run_id: The profile's run.
+        measured: Layers that are measured so far.
+        dial: The rule and its parameter.
+    """
+
+    run_id: str
+    measured: int
+    dial: Dial
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of a question.
+
+    Attributes:
+        question: The question.
+        profile: What was selected from.
+        selection: The selection, None if there is none.
+        problem: Why there is none.
+    """
+
+    question: Question
+    profile: Profile | None = None
+    selection: Selection | None = None
+    problem: str = ""
+
+
+def question_of(view: ProfileView, dial: Dial) -> Question:
+    """The question that a profile and a dial ask."""
+    return Question(view.run.id, view.run.done, dial)
+
+
+def solve(view: ProfileView, dial: Dial) -> Answer:
+    """Applies the rule; takes up to a tenth of a second."""
+    question, profile = question_of(view, dial), view.profile
+    if profile is None:
+        return Answer(question, problem="the profile has not begun to measure")
+    try:
+        quant_type = profile.conditions.quant_type
+        selection = select(view.scores, quant_type, dial.rule, dial.parameter)
+    except PixartTuiError as error:
+        problem = ": ".join(filter(None, (error.title, error.cause)))
+        return Answer(question, profile, problem=problem)
+    return Answer(question, profile, selection)

@@ -1,0 +1,63 @@
+"""The one line on top: the tabs, and what the open runs are doing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Final
+
+from textual import events
+from textual.message import Message
+
+from pixart_tui.tui.board import Board, RunView
+from pixart_tui.tui.lines import Line, Span, line, plain, spread
+from pixart_tui.tui.states import mark_span
+from pixart_tui.tui.widgets.line_view import LineBlock
+
+TABS: Final = (("runs", "Runs"), ("profile", "Profile"), ("select", "Select"), ("bench", "Bench"))
+
+
+class TabStrip(LineBlock):
+    """Shows which tab is open; a click opens another."""
+
+    class Clicked(Message):
+        """A tab was clicked.
+
+        Attributes:
+            tab: Its id.
+        """
+
+        def __init__(self, tab: str) -> None:
+            super().__init__()
+            self.tab = tab
+
+    def show_tabs(self, active: str, board: Board) -> None:
+        """Shows the tabs with one of them active."""
+        opened = [view.run for view in (board.profile, board.bench) if view is not None]
+        self.show([strip_line(active, opened, self.app.size.width)])
+
+    def on_click(self, event: events.Click) -> None:
+        """Opens the tab under the pointer."""
+        ends = accumulate(len(plain([span])) for span in _tab_spans(""))
+        for (tab, _), end in zip(TABS, ends, strict=True):
+            if event.x < end:
+                self.post_message(self.Clicked(tab))
+                return
+
+
+def strip_line(active: str, opened: Sequence[RunView], width: int) -> Line:
+    """The line: tabs on the left, open runs on the right."""
+    return spread(tuple(_tab_spans(active)), line(*_open_spans(opened)), width)
+
+
+def _tab_spans(active: str) -> Iterator[Span]:
+    for number, (tab, title) in enumerate(TABS, start=1):
+        yield Span(f" {number} {title} ", "active" if tab == active else "head")
+
+
+def _open_spans(opened: Sequence[RunView]) -> Iterator[Span]:
+    for run in opened:
+        yield Span(f"  {run.kind} ", "muted")
+        yield mark_span(run.state)
+        progress = f" {run.done}/{run.total}" if run.total else ""
+        yield Span(f"{progress} ", "muted")

@@ -1,0 +1,42 @@
+"""Figures in words: durations, ages, shares and losses, the same on every tab."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_MINUTE_S: Final = 60
+_HOUR_S: Final = 3600
+_DAY_S: Final = 86400
+
+
+def duration(seconds: float | None) -> str:
+    """``0:41``, ``12:05``, ``1:02:03``; a dash if it is not known."""
+    if seconds is None:
+        return "-"
+    whole = max(0, round(seconds))
+    minutes, rest = divmod(whole, _MINUTE_S)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(seconds: float) -> str:
+    """``12s``, ``5m``, ``3h`` or ``2d``."""
+    for unit_s, unit in ((_DAY_S, "d"), (_HOUR_S, "h"), (_MINUTE_S, "m")):
+        if seconds >= unit_s:
+            return f"{int(seconds // unit_s)}{unit}"
+    return f"{max(0, int(seconds))}s"
+
+
+def share(part: float) -> str:
+    """``12.34%``."""
+    return f"{100 * part:.2f}%"
+
+
+def loss(value: float | None) -> str:
+    """1 - SSIM with six decimals; a dash if it is not known."""
+    return "-" if value is None else f"{value:.6f}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 prompt``, ``4 prompts``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,76 @@
+"""What the dashboard's keys do to runs and files. All of it blocks: threads call it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.onediff_file import sidecar_path
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.selection_files import selection_files
+from pixart_tui.runs import control
+from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.run import Run, RunState
+from pixart_tui.tui.board import ProfileView
+from pixart_tui.tui.requests import bench_request, selection_path
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The actions.
+
+    Attributes:
+        start: Starts a run's worker and returns its pid.
+    """
+
+    start: Callable[[Run], int] = control.start_worker
+
+    def start_profile(self, request: ProfileRequest) -> str:
+        """Profiles a model; returns the run's id."""
+        run = create_run(request)
+        self.start(run)
+        return run.id
+
+    def resume(self, run_id: str) -> None:
+        """Starts another worker on a run."""
+        self.start(find_run(run_id))
+
+    def cancel(self, run_id: str) -> None:
+        """Stops a run's worker; returns when it has stopped."""
+        control.cancel(find_run(run_id))
+
+    def save(self, view: ProfileView, selection: Selection) -> Path:
+        """Saves a selection and its sidecar beside the profile; returns where."""
+        request = _finished_request(view)
+        if view.profile is None or not selection.chosen:
+            raise RequestError("no layer is chosen", "", "move the parameter with the arrow keys")
+        profile_name = Path(request.output).name
+        text, sidecar_text = selection_files(view.profile, selection, profile_name)
+        path = selection_path(request)
+        write_atomically(Path(sidecar_path(path)), sidecar_text)
+        write_atomically(path, text)
+        return path
+
+    def start_bench(self, view: ProfileView, selection: Selection) -> str:
+        """Saves a selection and benchmarks it; returns the run's id."""
+        self.save(view, selection)
+        run = create_run(bench_request(_finished_request(view)))
+        self.start(run)
+        return run.id
+
+
+def _finished_request(view: ProfileView) -> ProfileRequest:
+    request = view.run.request
+    if not isinstance(request, ProfileRequest):
+        raise RequestError("what this profile was asked for cannot be read", view.run.problem)
+    if view.run.state is not RunState.DONE:
+        raise RequestError(
+            f"this profile is {view.run.state}: a selection is saved from a finished one",
+            f"{view.run.done} of {view.run.total} layers are measured",
+            "r on tab 2 resumes it",
+        )
+    return request

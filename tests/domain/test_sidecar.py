@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pixart_tui.domain import sidecar
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.profile import score_layers
+from pixart_tui.domain.provenance import Machine
+from tests.samples import conditions, layer, measurement
+
+
+def _sample() -> sidecar.ProfileSidecar:
+    layers = (layer("a"), layer("b"))
+    measurements = (measurement("a", 0.9),)
+    return sidecar.ProfileSidecar(
+        run="0a1b2c3d",
+        date="2026-01-01T00:00:00+00:00",
+        conditions=conditions(),
+        machine=Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux"),
+        versions={"torch": "2.13.0"},
+        elapsed_s=1.0,
+        deployment_floor=None,
+        measurement_noise=None,
+        layers=score_layers(layers, {"b": "K is not a multiple of 16"}, measurements),
+        measurements=measurements,
+        floor=(),
+    )
+
+
+def test_a_sidecar_gives_back_the_profile_with_its_exclusions() -> None:
+    text = sidecar.render(_sample())
+    read = sidecar.parse(text, "f.meta.json", sidecar.ProfileSidecar)
+    assert read == _sample()
+    assert read.profile.excluded == {"b": "K is not a multiple of 16"}
+    assert read.profile.scores() == _sample().layers
+
+
+def test_a_field_of_a_newer_version_does_not_hide_the_rest() -> None:
+    content = json.loads(sidecar.render(_sample())) | {"later": 1}
+    assert sidecar.parse(json.dumps(content), "f", sidecar.ProfileSidecar) == _sample()
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"kind": "selection"}'])
+def test_another_file_is_refused(text: str) -> None:
+    with pytest.raises(RequestError, match=r"f\.meta\.json is not a pixart-tui sidecar"):
+        sidecar.parse(text, "f.meta.json", sidecar.ProfileSidecar)

@@ -1,0 +1,306 @@
+"""Run directories for the dashboard's tests: plausible, deterministic, measured by nobody.
+
+They are written with the real runs API; then their ids and times are pinned, so that a screen
+shows the same text in every test run.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pixart_tui.domain.benchmark import BenchRow, RowStatus, Statistic
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    AttemptFinished,
+    AttemptStarted,
+    BenchPlanned,
+    BenchRowUpdated,
+    Event,
+    Failure,
+    FloorMeasured,
+    LayerMeasured,
+    ProfilePlanned,
+    StageChanged,
+)
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.journal import JournalWriter, read_journal
+from pixart_tui.runs.process import WorkerIdentity, boot_id, identify_self, start_ticks
+from pixart_tui.runs.run import Run
+
+START_S = 1_760_000_000.0
+NOW_S = START_S + 95.0
+QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
+PROMPTS = ("red apple", "robot", "sailboat", "owl")
+PROFILE_ID, BENCH_ID, STALE_ID, FAILED_ID = "5a3c0001", "5a3c0002", "5a3c0003", "5a3c0004"
+MACHINE = Machine(
+    device="cpu", device_name="Sample CPU", cpu_cores=2, memory_bytes=8 << 30, os="Linux 6.1"
+)
+EXCLUDED = {"proj_out": "torch._scaled_mm needs multiples of 16: N = 24"}
+
+_WIDTH, _TOKENS, _TEXT_TOKENS = 256, 512, 64
+_BLOCK = {
+    "attn1.to_q": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_k": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_v": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
+    "attn2.to_q": (_WIDTH, _WIDTH, _TOKENS),
+    "attn2.to_k": (_WIDTH, _WIDTH, _TEXT_TOKENS),
+    "attn2.to_v": (_WIDTH, _WIDTH, _TEXT_TOKENS),
+    "attn2.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
+    "ff.net.0.proj": (_WIDTH, 4 * _WIDTH, _TOKENS),
+    "ff.net.2": (4 * _WIDTH, _WIDTH, _TOKENS),
+}
+_OUTSIDE = {
+    "adaln_single.emb.timestep_embedder.linear_1": (256, _WIDTH, 2),
+    "adaln_single.emb.timestep_embedder.linear_2": (_WIDTH, _WIDTH, 2),
+    "adaln_single.linear": (_WIDTH, 6 * _WIDTH, 2),
+    "caption_projection.linear_1": (512, _WIDTH, _TEXT_TOKENS),
+    "caption_projection.linear_2": (_WIDTH, _WIDTH, _TEXT_TOKENS),
+    "proj_out": (_WIDTH, 24, _TOKENS),
+}
+
+
+def layers() -> tuple[Layer, ...]:
+    """86 layers shaped like those of a small PixArt."""
+    shapes = {
+        f"transformer_blocks.{block}.{kind}": shape
+        for block in range(8)
+        for kind, shape in _BLOCK.items()
+    }
+    return tuple(
+        Layer(fqn=fqn, in_features=k, out_features=n, has_bias=True, rows=m)
+        for fqn, (k, n, m) in (shapes | _OUTSIDE).items()
+    )
+
+
+def conditions() -> Conditions:
+    return Conditions(
+        model="pixart-emoji",
+        family="alpha",
+        model_fingerprint="sha256:sample",
+        quant_type=QUANT_TYPE,
+        execution="simulated",
+        method="exhaustive",
+        prompts=PROMPTS,
+        negative_prompt="",
+        seeds=(0,),
+        num_inference_steps=20,
+        guidance_scale=2.0,
+        height=128,
+        width=128,
+        baseline_dtype="float32",
+        floor_dtype="bfloat16",
+    )
+
+
+def profile_events(measured: int) -> Iterator[Event]:
+    """A profile up to its ``measured``-th layer."""
+    rng = random.Random(20)
+    yield AttemptStarted(attempt=1)
+    yield StageChanged(stage="loading", detail="pixart-emoji")
+    yield ProfilePlanned(
+        machine=MACHINE,
+        versions={"torch": "2.13.0"},
+        conditions=conditions(),
+        layers=layers(),
+        excluded=EXCLUDED,
+    )
+    yield FloorMeasured(
+        dtype="bfloat16",
+        comparisons=tuple(
+            Comparison(prompt=prompt, seed=0, ssim=0.9992, psnr_db=47.0) for prompt in PROMPTS
+        ),
+    )
+    todo = [layer for layer in layers() if layer.fqn not in EXCLUDED]
+    for done, layer in enumerate(todo[: measured + 1]):
+        yield StageChanged(stage="measuring", detail=layer.fqn, done=done, total=len(todo))
+        if done < measured:
+            yield _layer_measured(layer, rng)
+
+
+def _layer_measured(layer: Layer, rng: random.Random) -> LayerMeasured:
+    loss = 10 ** rng.uniform(-5.5, -2.0)
+    measurements = tuple(
+        Measurement(
+            layer=layer.fqn,
+            quant_type=QUANT_TYPE,
+            prompt=prompt,
+            seed=0,
+            ssim=1 - loss * rng.uniform(0.4, 1.6),
+            psnr_db=30 - 10 * rng.uniform(0, 1) + 4 / loss**0.2,
+            latent_mse=loss / 10,
+        )
+        for prompt in PROMPTS
+    )
+    return LayerMeasured(layer=layer.fqn, measurements=measurements, elapsed_s=1.5)
+
+
+def bench_rows(done: int = 2) -> tuple[BenchRow, ...]:
+    """The four cases of a benchmark on a GPU, of which the first ``done`` are measured."""
+    figures = ((8.623, 2.568, 14.445), (10.743, 1.992, 13.855), (9.1, 2.4, 13.4), (12.9, 1.6, 12.8))
+    rows = [_row(index, *figure) for index, figure in enumerate(figures)]
+    return tuple(
+        row if index < done else _unmeasured(row, RowStatus.RUNNING if index == done else None)
+        for index, row in enumerate(rows)
+    )
+
+
+def _row(index: int, speed: float, e2e_s: float, peak_gib: float) -> BenchRow:
+    compiled, quantized = index % 2 == 1, index >= 2
+    compiler = "compile" if compiled else "none"
+    return BenchRow(
+        label=f"{compiler}+{QUANT_TYPE}" if quantized else compiler,
+        status=RowStatus.DONE,
+        model="pixart-emoji",
+        height=128,
+        width=128,
+        steps=20,
+        compiler=compiler,
+        dtype="bfloat16",
+        quant_type=QUANT_TYPE if quantized else None,
+        quantized_layers=77 if quantized else 0,
+        selection="90% by SSIM" if quantized else None,
+        iterations_per_s=Statistic.of([speed]),
+        e2e_s=Statistic.of([e2e_s]),
+        peak_bytes=int(peak_gib * 2**30),
+        peak_kind="cuda",
+        warmup_run_s=None if compiled else 4.1,
+        warmup_compile_s=510.17 if compiled else None,
+        warmup_cache_s=111.563 if compiled else None,
+        ssim=None if index == 0 else 0.9987,
+        psnr_db=None if index == 0 else 48.21,
+        images_equal=True if index == 0 else None,
+    )
+
+
+def _unmeasured(row: BenchRow, status: RowStatus | None) -> BenchRow:
+    names = ("iterations_per_s", "e2e_s", "peak_bytes", "ssim", "psnr_db", "images_equal")
+    warm_ups = ("warmup_run_s", "warmup_compile_s", "warmup_cache_s")
+    empty: dict[str, object] = dict.fromkeys((*names, *warm_ups))
+    return row.model_copy(update=empty | {"status": status or RowStatus.PENDING})
+
+
+def bench_events(rows: Sequence[BenchRow]) -> Iterator[Event]:
+    """A benchmark as far as its rows are."""
+    planned = tuple(_unmeasured(row, RowStatus.PENDING) for row in rows)
+    yield AttemptStarted(attempt=1)
+    yield BenchPlanned(machine=MACHINE, versions={"torch": "2.13.0"}, rows=planned)
+    yield StageChanged(stage="benchmarking", detail="compile: first call with empty caches")
+    for row in rows:
+        if row.status is not RowStatus.PENDING:
+            yield BenchRowUpdated(row=row)
+
+
+def write_run(
+    request: ProfileRequest | BenchRequest,
+    run_id: str,
+    events: Sequence[Event],
+    *,
+    created_s: float = START_S,
+    step_s: float = 1.0,
+    worker: WorkerIdentity | None = None,
+) -> Run:
+    """A run with that id, its events ``step_s`` apart."""
+    drafted = create_run(request)
+    with JournalWriter(drafted.paths.events) as journal:
+        for event in events:
+            journal.append(event)
+    _pin_times(drafted, created_s, step_s)
+    target = drafted.paths.directory.with_name(run_id)
+    drafted.paths.directory.rename(target)
+    run = Run.open(target)
+    write_atomically(run.paths.worker, (worker or gone_worker()).model_dump_json())
+    return run
+
+
+def _pin_times(run: Run, created_s: float, step_s: float) -> None:
+    assert run.record is not None
+    record = run.record.model_copy(update={"created_s": created_s})
+    write_atomically(run.paths.request, record.model_dump_json())
+    entries = [
+        entry.model_copy(update={"t": created_s + index * step_s}).model_dump_json()
+        for index, entry in enumerate(read_journal(run.paths.events))
+    ]
+    write_atomically(run.paths.events, "".join(f"{entry}\n" for entry in entries))
+
+
+def this_process() -> WorkerIdentity:
+    """A living worker: the test itself stands for it."""
+    return identify_self(1)
+
+
+def gone_worker() -> WorkerIdentity:
+    """A worker whose process is gone."""
+    me = identify_self(1)
+    return me.model_copy(update={"start_ticks": me.start_ticks - 1})
+
+
+def sleeping_process() -> tuple[subprocess.Popen[bytes], WorkerIdentity]:
+    """A real detached process that works on nothing, and its identity."""
+    code = "import time; time.sleep(120)"
+    process = subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+    identity = WorkerIdentity(
+        pid=process.pid,
+        start_ticks=start_ticks(process.pid) or 0,
+        host=identify_self(1).host,
+        boot_id=boot_id(),
+        attempt=1,
+    )
+    return process, identity
+
+
+def profile_request(output: Path) -> ProfileRequest:
+    return ProfileRequest(output=str(output / "fp8_e4m3.json"))
+
+
+def running_profile(output: Path, worker: WorkerIdentity | None = None, measured: int = 34) -> Run:
+    return write_run(
+        profile_request(output),
+        PROFILE_ID,
+        list(profile_events(measured)),
+        worker=worker or this_process(),
+    )
+
+
+def finished_profile(output: Path, run_id: str = PROFILE_ID) -> Run:
+    request = profile_request(output)
+    events = [
+        *profile_events(85),
+        ArtifactWritten(role="profile", path=request.output),
+        AttemptFinished(state="done"),
+    ]
+    return write_run(request, run_id, events, step_s=0.5)
+
+
+def stale_profile(output: Path, log: str = "Killed") -> Run:
+    events = list(profile_events(12))
+    run = write_run(profile_request(output), STALE_ID, events, created_s=START_S - 7200)
+    run.paths.log.write_text(log)
+    return run
+
+
+def failed_profile(output: Path) -> Run:
+    failure = Failure(
+        title="the device ran out of memory",
+        cause="CUDA out of memory. Tried to allocate 2.00 GiB",
+        next_step="free the device or ask for a smaller --height and --width, then resume",
+    )
+    events = [*profile_events(3), AttemptFinished(state="failed", failure=failure)]
+    return write_run(profile_request(output), FAILED_ID, events, created_s=START_S - 90_000)
+
+
+def bench(output: Path, rows: Sequence[BenchRow] | None = None, *, alive: bool = True) -> Run:
+    request = BenchRequest(quantize=True, output=str(output / "fp8_e4m3.bench.json"))
+    events = list(bench_events(bench_rows() if rows is None else rows))
+    worker = this_process() if alive else gone_worker()
+    return write_run(request, BENCH_ID, events, created_s=START_S + 60, worker=worker)

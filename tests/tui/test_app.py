@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from textual.widgets import ContentSwitcher
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.tui.app import run_dashboard
+from pixart_tui.tui.commands import COMMANDS
+from pixart_tui.tui.dialogs.help import HelpScreen
+from pixart_tui.tui.select_tab.pane import SelectPane
+from tests.tui import sample_runs
+from tests.tui.pilots import dashboard, screen_text, until, until_shown
+
+
+async def test_number_and_tab_keys_go_through_the_tabs(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        seen = []
+        for key in ("2", "tab", "tab", "tab", "shift+tab", "1"):
+            await pilot.press(key)
+            seen.append(app.query_one(ContentSwitcher).current)
+
+    assert seen == ["profile", "select", "bench", "runs", "bench", "runs"]
+
+
+async def test_a_click_on_the_strip_opens_a_tab(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "No runs yet")
+        await pilot.click("TabStrip", offset=(12, 0))
+        assert app.query_one(ContentSwitcher).current == "profile"
+
+
+async def test_the_strip_tells_how_the_open_runs_do_on_every_tab(tmp_path: Path) -> None:
+    sample_runs.running_profile(tmp_path)
+    sample_runs.bench(tmp_path)
+
+    async with dashboard().run_test() as pilot:
+        await until_shown(pilot, "profile ▶ 34/85   bench ▶ 2/4")
+
+
+async def test_help_shows_every_key_and_closes(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        text = "\n".join(screen_text(app))
+        await pilot.press("2")
+        assert app.query_one(ContentSwitcher).current == "runs"
+        await pilot.press("q")
+        await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
+
+    for word in ("attach", "shift", "save it and benchmark it", "stale"):
+        assert word in text
+
+
+async def test_q_leaves(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        await pilot.press("q")
+        await until(pilot, lambda: not app.is_running)
+
+    assert app.return_code == 0
+
+
+async def test_the_palette_has_every_tab_and_action(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "No runs yet")
+        await pilot.press("ctrl+p")
+        await pilot.press(*"Benchmark")
+        await until(pilot, lambda: "Benchmark selection" in "\n".join(screen_text(app)))
+        await pilot.press("escape")
+        titles = [command.title for command in app.get_system_commands(app.screen)]
+
+    assert {title for title, _, _ in COMMANDS} <= set(titles)
+
+
+async def test_a_command_of_the_palette_acts(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "No runs yet")
+        await pilot.press("ctrl+p")
+        await pilot.press(*"Next rule")
+        await until(pilot, lambda: "Take the next rule" in "\n".join(screen_text(app)))
+        await pilot.press("enter")
+        await until(pilot, lambda: app.query_one(SelectPane).dial.rule == "flops-share")
+        assert app.query_one(ContentSwitcher).current == "select"
+
+
+@pytest.mark.parametrize("size", [(79, 24), (80, 23), (30, 5)])
+async def test_a_terminal_that_is_too_small_is_told_what_is_needed(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    app = dashboard()
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: "80x24" in "\n".join(screen_text(app)))
+        await pilot.resize_terminal(80, 24)
+        await until_shown(pilot, "No runs yet")
+
+
+async def test_there_is_a_dark_and_a_light_theme(tmp_path: Path) -> None:
+    app = dashboard()
+    async with app.run_test():
+        assert app.current_theme.dark
+        await app.run_action("switch_theme")
+        assert not app.current_theme.dark
+
+
+async def test_runs_that_cannot_be_read_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIXART_TUI_RUNS", str(tmp_path / ("x" * 300)))
+
+    async with dashboard().run_test() as pilot:
+        await until_shown(pilot, "the runs cannot be read")
+
+
+async def test_a_run_that_is_not_there_opens_the_list(tmp_path: Path) -> None:
+    async with dashboard("nothere").run_test() as pilot:
+        await until_shown(pilot, "No runs yet")
+
+
+def test_a_screen_that_goes_to_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="standard error"):
+        run_dashboard()

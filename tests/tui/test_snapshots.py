@@ -1,0 +1,69 @@
+"""What the four tabs look like, as pictures; look at them after ``--snapshot-update``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+
+from tests.tui import sample_runs
+from tests.tui.pilots import dashboard, until_shown
+
+SnapCompare = Callable[..., bool]
+SIZES = [(80, 24), (120, 36)]
+OUTPUT = Path("/data/profiles/pixart-emoji")
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_runs(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    _every_kind_of_run()
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "34/85")
+        await pilot.press("end")
+        await until_shown(pilot, "ran out of memory")
+
+    assert snap_compare(dashboard(), terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_profile(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    _every_kind_of_run()
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "34 of 85")
+
+    app = dashboard(sample_runs.PROFILE_ID)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_select(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    sample_runs.finished_profile(OUTPUT)
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "85 of 85")
+        await pilot.press("3")
+        await until_shown(pilot, "76 of 86")
+
+    app = dashboard(sample_runs.PROFILE_ID)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_bench(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    _every_kind_of_run()
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "2 of 4 cases")
+
+    assert snap_compare(dashboard(sample_runs.BENCH_ID), terminal_size=size, run_before=prepare)
+
+
+def _every_kind_of_run() -> None:
+    sample_runs.running_profile(OUTPUT)
+    sample_runs.bench(OUTPUT)
+    sample_runs.stale_profile(OUTPUT)
+    sample_runs.failed_profile(OUTPUT)
