@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from pixart_tui.cli.display.follow import finish, follow
 from pixart_tui.cli.display.tables import print_selection
-from pixart_tui.cli.options import check_output, is_interactive, resolve_device
+from pixart_tui.cli.options import check_output, is_interactive
 from pixart_tui.cli.select import write_selection
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import PixartTuiError
@@ -17,6 +16,7 @@ from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest, Pro
 from pixart_tui.domain.selection import select
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.devices import default_device, default_threads
 from pixart_tui.runs.run import Run, RunState
 
 
@@ -49,7 +49,7 @@ def demo(output_dir: Path) -> int:
 
 def _start(output: Path) -> tuple[Run, Run]:
     """Both runs; the device's lock makes the second wait for the first."""
-    device, threads = resolve_device(None), len(os.sched_getaffinity(0))
+    device, threads = default_device(), default_threads()
     profile = create_run(ProfileRequest(device=device, threads=threads, output=str(output)))
     start_worker(profile)
     bench = create_run(

@@ -13,6 +13,7 @@ import click
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.runs.devices import count_gpus, default_device, default_threads
 
 DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
 SIZE_STEP: Final = 16
@@ -72,7 +73,7 @@ def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
         "height": options["height"],
         "width": options["width"],
         "device": resolve_device(options["device"]),
-        "threads": len(os.sched_getaffinity(0)),
+        "threads": default_threads(),
     }
 
 
@@ -82,9 +83,9 @@ def resolve_device(asked: str | None) -> str:
     Raises:
         RequestError: No such device.
     """
-    gpus = count_gpus()
     if asked is None:
-        return "cuda:0" if gpus else "cpu"
+        return default_device()
+    gpus = count_gpus()
     kind, _, index = asked.partition(":")
     if asked == "cpu":
         return asked
@@ -92,17 +93,6 @@ def resolve_device(asked: str | None) -> str:
         return f"cuda:{int(index or 0)}"
     found = f"this machine has {gpus} NVIDIA GPU{'s' if gpus != 1 else ''}"
     raise RequestError(f'there is no device "{asked}"', found, "use cpu, cuda or cuda:N")
-
-
-def count_gpus() -> int:
-    """NVIDIA GPUs of this machine, asked of the driver so that torch need not be imported."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount())
-    except pynvml.NVMLError:
-        return 0
 
 
 def check_quant_type(name: str) -> str:
@@ -185,4 +175,5 @@ def _read_prompts(file: Path) -> tuple[str, ...]:
 def is_interactive() -> bool:
     """Whether a person sits at a terminal that can show the dashboard."""
     dumb = os.environ.get("TERM", "dumb") == "dumb"
-    return sys.stdin.isatty() and sys.stdout.isatty() and not dumb
+    # Textual draws on standard error.
+    return all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)) and not dumb

@@ -81,6 +81,12 @@ def write_selection(profile: Profile, selection: Selection, name: str, target: P
         RequestError: Nothing was chosen.
         WorkError: The files cannot be written.
     """
+    if not selection.chosen:
+        raise RequestError(
+            f"--{selection.rule} {selection.parameter:g} chooses no layer",
+            "OneDiff cannot use a file without layers",
+            "ask for more",
+        )
     layers, meta = selection_files(profile, selection, name)
     write_atomically(Path(onediff_file.sidecar_path(target)), meta)
     write_atomically(target, layers)

@@ -42,9 +42,9 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("ab")
-        if _ends_torn(path):
-            self._file.write(b"\n")
+        # Unbuffered, so that nothing is left to fail when the file is closed.
+        self._file = path.open("ab", buffering=0)
+        self._torn = _ends_torn(path)
 
     def append(self, event: Event) -> JournalEntry:
         """Writes one event and returns once it is on the disk.
@@ -54,9 +54,7 @@ class JournalWriter:
         """
         entry = JournalEntry(t=time(), event=event)
         try:
-            self._file.write(entry.model_dump_json().encode() + b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            self._write(entry.model_dump_json().encode() + b"\n")
         except OSError as error:
             raise WorkError(
                 f"{self._path} could not be written",
@@ -64,6 +62,15 @@ class JournalWriter:
                 "free some space, then: pixart-tui resume " + self._path.parent.name,
             ) from error
         return entry
+
+    def _write(self, line: bytes) -> None:
+        """Writes a line of its own, even after one that a full disk cut off."""
+        rest = memoryview(b"\n" + line if self._torn else line)
+        self._torn = True
+        while rest:
+            rest = rest[self._file.write(rest) :]
+        os.fsync(self._file.fileno())
+        self._torn = False
 
     def __enter__(self) -> JournalWriter:
         return self
@@ -74,12 +81,7 @@ class JournalWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            # A full disk fails here again, after the append that already reported it.
-            if error is None:
-                raise
+        self._file.close()
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Measurements that stay: each writes a JSON with its machine and versions."""

@@ -1,0 +1,126 @@
+"""A run outlives whoever watches it: a closed pipe, a closed terminal, a killed viewer."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.runs.catalogue import list_runs
+from pixart_tui.runs.control import cancel
+from pixart_tui.runs.run import Run, RunState
+
+_LIMIT_S = 120
+_PROFILE = [
+    *(sys.executable, "-m", "pixart_tui", "profile", "--prompt", "robot", "--steps", "2"),
+    *("--output", "out.json"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    yield
+    for run in list_runs():
+        try:
+            cancel(run)
+        except PixartTuiError:
+            continue
+
+
+def _run_with_progress(at_least: int = 1) -> Run:
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        for run in list_runs():
+            run.poll()
+            if run.snapshot.done >= at_least:
+                return run
+        time.sleep(0.05)
+    raise AssertionError([run.log_tail() for run in list_runs()])
+
+
+def _goes_on(run: Run) -> None:
+    done = run.snapshot.done
+    deadline = time.monotonic() + _LIMIT_S
+    while run.snapshot.done < done + 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+        run.poll()
+    assert run.state() is RunState.RUNNING
+    assert run.snapshot.done >= done + 3
+
+
+def test_a_reader_that_takes_only_the_first_lines_gets_valid_json() -> None:
+    command = " ".join([*_PROFILE, "--display", "json", "|", "head", "-n", "4"])
+    result = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=_LIMIT_S,
+    )
+    events = [json.loads(line)["event"]["type"] for line in result.stdout.splitlines()]
+    assert events[0] == "attempt_started"
+    assert len(events) == 4
+    assert "Traceback" not in result.stderr
+    _goes_on(_run_with_progress())
+
+
+@pytest.mark.parametrize("display", ["plain", "tui"])
+def test_closing_the_terminal_leaves_the_run_going(display: str) -> None:
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ.update(TERM="xterm-256color", COLUMNS="100", LINES="30")
+        os.execv(sys.executable, [*_PROFILE, "--display", display])
+    run = _run_with_progress()
+    os.close(terminal)
+    _, status = os.waitpid(pid, 0)
+    assert os.WIFSIGNALED(status) or os.WIFEXITED(status)
+    _goes_on(run)
+
+
+def test_a_killed_viewer_leaves_the_run_going() -> None:
+    viewer = subprocess.Popen([*_PROFILE, "--display", "plain"], stderr=subprocess.DEVNULL)
+    run = _run_with_progress()
+    viewer.kill()
+    viewer.wait()
+    _goes_on(run)
+
+
+def test_ctrl_c_in_a_plain_display_cancels() -> None:
+    viewer = subprocess.Popen(
+        [*_PROFILE, "--display", "plain"], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    run = _run_with_progress()
+    viewer.send_signal(signal.SIGINT)
+    _, err = viewer.communicate(timeout=_LIMIT_S)
+    assert viewer.returncode == 130
+    assert "was cancelled" in err
+    run.poll()
+    assert run.state() is RunState.CANCELLED
+
+
+def test_detach_prints_the_id_alone_and_attach_shows_the_run_still_going() -> None:
+    started = subprocess.run(
+        [*_PROFILE, "--detach"], capture_output=True, text=True, check=True, timeout=_LIMIT_S
+    )
+    run = _run_with_progress()
+    assert started.stdout == run.id + "\n"
+    with subprocess.Popen(
+        [sys.executable, "-m", "pixart_tui", "attach", "last", "--display", "json"],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        first = json.loads(watching.stdout.readline())
+        watching.kill()
+    assert first["event"]["type"] == "attempt_started"
+    _goes_on(run)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pixart_tui.cli.main import main
+from pixart_tui.domain.events import AttemptFinished, Failure
+from tests.runs.builders import give_worker, measured, new_run, planned, started
+
+
+def test_runs_as_json_holds_what_scripts_need(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started(), planned("a", "b"), measured("a"))
+    give_worker(run, alive=True)
+    assert main(["runs", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["kind"], found["state"]) == (run.id, "profile", "running")
+    assert (found["done"], found["total"]) == (1, 2)
+    assert found["output"] == str(tmp_path / "out.json")
+    assert isinstance(found["pid"], int)
+
+
+def test_runs_without_any_is_an_empty_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["runs", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "failure", "exit_code", "said"),
+    [
+        ("done", None, 0, ""),
+        ("failed", Failure(title="no memory", exit_code=1), 1, "no memory"),
+        ("failed", Failure(title="no such model", exit_code=2), 2, "no such model"),
+        ("cancelled", None, 130, "was cancelled"),
+    ],
+)
+def test_attach_ends_as_the_run_ended(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    state: str,
+    failure: Failure | None,
+    exit_code: int,
+    said: str,
+) -> None:
+    finished = AttemptFinished.model_validate({"state": state, "failure": failure})
+    run = new_run(tmp_path, started(), planned("a"), measured("a"), finished)
+    give_worker(run, alive=False)
+    assert main(["attach", run.id, "--display", "plain"]) == exit_code
+    assert said in capsys.readouterr().err
+
+
+def test_attach_to_a_dead_run_shows_its_last_words_and_the_way_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started())
+    give_worker(run, alive=False)
+    run.paths.log.write_text("first\nCUDA error: an illegal memory access\n")
+    assert main(["attach", "last", "--display", "plain"]) == 1
+    err = capsys.readouterr().err
+    assert "illegal memory access" in err
+    assert f"pixart-tui resume {run.id}" in err
+
+
+def test_logs_print_what_the_worker_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started())
+    give_worker(run, alive=False)
+    assert main(["logs", "last"]) == 2
+    run.paths.log.write_text("loading\n")
+    assert main(["logs", "last"]) == 0
+    assert capsys.readouterr().out == "loading\n"
+
+
+def test_a_living_run_is_not_resumed_twice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started())
+    give_worker(run, alive=True)
+    assert main(["resume", run.id]) == 2
+    assert "already has a worker" in capsys.readouterr().err
+
+
+def test_delete_asks_unless_told_not_to(tmp_path: Path) -> None:
+    run = new_run(tmp_path, started(), AttemptFinished(state="done"))
+    give_worker(run, alive=False)
+    assert main(["delete", run.id, "--yes"]) == 0
+    assert not run.paths.directory.exists()

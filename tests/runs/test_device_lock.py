@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pixart_tui.runs.device_lock import device_lock, exclusive_run
+from pixart_tui.runs.run import Run
+from tests.runs.builders import give_worker, new_run, started
+
+
+class _TiredError(Exception):
+    pass
+
+
+def _hold(run: Run, device: str = "cpu") -> list[str]:
+    """Takes the lock once, giving up at the first wait; returns what it was told."""
+    told: list[str] = []
+
+    def give_up() -> None:
+        raise _TiredError
+
+    with device_lock(run, device, told.append, give_up):
+        pass
+    return told
+
+
+def test_a_free_device_is_taken_at_once(tmp_path: Path) -> None:
+    assert _hold(new_run(tmp_path)) == []
+
+
+def test_a_later_run_waits_for_an_earlier_one_that_lives(tmp_path: Path) -> None:
+    earlier = new_run(tmp_path, started())
+    give_worker(earlier, alive=True)
+    later = new_run(tmp_path)
+    with pytest.raises(_TiredError):
+        _hold(later)
+    assert _hold(earlier) == []
+
+
+def test_a_dead_run_holds_up_nobody(tmp_path: Path) -> None:
+    dead = new_run(tmp_path, started())
+    give_worker(dead, alive=False)
+    assert _hold(new_run(tmp_path)) == []
+
+
+def test_other_devices_do_not_wait(tmp_path: Path) -> None:
+    earlier = new_run(tmp_path, started(), device="cuda:0")
+    give_worker(earlier, alive=True)
+    assert _hold(new_run(tmp_path)) == []
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    script = (
+        "import sys, time, pathlib\n"
+        "from pixart_tui.runs.device_lock import device_lock\n"
+        "from pixart_tui.runs.run import Run\n"
+        "run = Run.open(pathlib.Path(sys.argv[1]))\n"
+        "with device_lock(run, 'cpu', print, lambda: None):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", script, str(run.paths.directory)], stdout=subprocess.PIPE
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == b"held\n"
+    with pytest.raises(_TiredError):
+        _hold(run)
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            assert _hold(run) == []
+            break
+        except _TiredError:
+            time.sleep(0.05)
+
+
+def test_a_run_has_one_writer(tmp_path: Path) -> None:
+    run = new_run(tmp_path)
+    with exclusive_run(run.id) as first, exclusive_run(run.id) as second:
+        assert (first, second) == (True, False)
+    with exclusive_run(run.id) as again:
+        assert again

@@ -1,0 +1,50 @@
+"""Small values for tests, made up here; nothing measured them."""
+
+from __future__ import annotations
+
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.measurements import Measurement
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus
+
+QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
+
+
+def layer(fqn: str, rows: int = 64, size: int = 256) -> Layer:
+    return Layer(fqn=fqn, in_features=size, out_features=size, has_bias=True, rows=rows)
+
+
+def measurement(fqn: str, ssim: float = 0.99, prompt: str = "robot", seed: int = 0) -> Measurement:
+    return Measurement(
+        layer=fqn,
+        quant_type=QUANT_TYPE,
+        prompt=prompt,
+        seed=seed,
+        ssim=ssim,
+        psnr_db=40.0,
+        latent_mse=1e-4,
+    )
+
+
+def score(fqn: str, ssim: float | None, rows: int = 64) -> LayerScore:
+    status = LayerStatus.MEASURED if ssim is not None else LayerStatus.EXCLUDED
+    return LayerScore(layer=layer(fqn, rows), status=status, samples=1, ssim=ssim)
+
+
+def conditions() -> Conditions:
+    return Conditions(
+        model="pixart-emoji",
+        family="alpha",
+        model_fingerprint="sha256:0",
+        quant_type=QUANT_TYPE,
+        execution="simulated",
+        method="exhaustive",
+        prompts=("robot",),
+        negative_prompt="",
+        seeds=(0,),
+        num_inference_steps=20,
+        guidance_scale=2.0,
+        height=128,
+        width=128,
+        baseline_dtype="float32",
+        floor_dtype="bfloat16",
+    )

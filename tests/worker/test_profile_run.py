@@ -1,0 +1,185 @@
+"""A detached worker on the embedded model: killed, cancelled, resumed, and refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.events import Failure, LayerMeasured
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.journal import read_journal
+from pixart_tui.runs.run import Run, RunState
+
+_LIMIT_S = 240
+
+
+def _start(output: Path, **changes: object) -> Run:
+    fields: dict[str, object] = {
+        "prompts": ("robot",),
+        "num_inference_steps": 1,
+        "output": str(output),
+        "threads": 1,
+    }
+    run = create_run(ProfileRequest.model_validate(fields | changes))
+    start_worker(run)
+    return run
+
+
+def _wait(run: Run, until: Callable[[Run], bool]) -> None:
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        run.poll()
+        if until(run):
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
+
+
+def _ended(run: Run) -> bool:
+    return run.state().is_finished
+
+
+def _failure(run: Run) -> Failure:
+    assert run.snapshot.finished is not None
+    assert run.snapshot.finished.failure is not None
+    return run.snapshot.finished.failure
+
+
+def _half(run: Run) -> bool:
+    return run.snapshot.done >= 40 or _ended(run)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The profile of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXART_TUI_RUNS", str(folder / "runs"))
+        patch.setenv("PIXART_TUI_LOCKS", str(folder / "locks"))
+        run = _start(folder / "fp8_e4m3.json")
+        _wait(run, _ended)
+        assert run.state() is RunState.DONE, run.log_tail()
+    return folder / "fp8_e4m3.json"
+
+
+def test_the_profile_has_every_layer_and_the_sidecar_all_that_is_known(
+    uninterrupted: Path,
+) -> None:
+    layers = onediff_file.parse(uninterrupted.read_text(), "f.json")
+    assert len(layers) == 86
+    beside = Path(onediff_file.sidecar_path(uninterrupted))
+    known = sidecar.parse(beside.read_text(), "f", sidecar.ProfileSidecar)
+    assert len(known.measurements) == 86
+    assert known.conditions.execution == "simulated"
+    assert known.conditions.num_inference_steps == 1
+    assert known.deployment_floor is not None
+    assert known.versions["torch"]
+    assert {s.layer.fqn: s.ssim for s in known.layers} == layers
+
+
+def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path) -> None:
+    run = _start(tmp_path / "fp8_e4m3.json")
+    _wait(run, _half)
+    worker = run.worker()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    _wait(run, _ended)
+    assert run.state() is RunState.STALE
+    assert not (tmp_path / "fp8_e4m3.json").exists()
+    before = run.snapshot.done
+    assert 40 <= before < 86
+
+    with run.paths.events.open("ab") as journal:
+        journal.write(b'{"v":1,"t":17')
+    start_worker(run)
+    _wait(run, _ended)
+
+    assert run.state() is RunState.DONE, run.log_tail()
+    assert (tmp_path / "fp8_e4m3.json").read_bytes() == uninterrupted.read_bytes()
+    events = [entry.event for entry in read_journal(run.paths.events)]
+    layers = [event.layer for event in events if isinstance(event, LayerMeasured)]
+    assert len(layers) == len(set(layers)) == 86
+
+
+def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:
+    run = _start(tmp_path / "fp8_e4m3.json")
+    _wait(run, lambda r: r.snapshot.done >= 3)
+    cancel(find_run(run.id))
+    run.poll()
+    assert run.state() is RunState.CANCELLED
+    done = run.snapshot.done
+    start_worker(run)
+    _wait(run, lambda r: r.snapshot.done > done)
+    worker = run.worker()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    _wait(run, _ended)
+    assert run.state() is RunState.CANCELLED
+
+
+def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> None:
+    first = _start(tmp_path / "a.json")
+    second = _start(tmp_path / "b.json")
+    with pytest.raises(RequestError, match="already has a worker"):
+        start_worker(first)
+    _wait(first, lambda r: r.snapshot.done > 0)
+    second.poll()
+    assert second.state() is RunState.QUEUED
+    assert second.snapshot.stage is not None
+    assert first.id in second.snapshot.stage.detail
+    cancel(second)
+    assert second.state() is RunState.CANCELLED
+    cancel(first)
+
+
+def test_a_run_that_was_measured_on_something_else_is_not_resumed(tmp_path: Path) -> None:
+    run = _start(tmp_path / "fp8_e4m3.json")
+    _wait(run, lambda r: r.snapshot.done > 0)
+    cancel(run)
+    text = run.paths.events.read_text()
+    assert run.snapshot.planned is not None
+    fingerprint = run.snapshot.planned.conditions.model_fingerprint
+    run.paths.events.write_text(text.replace(fingerprint, "sha256:another"))
+    reopened = find_run(run.id)
+    start_worker(reopened)
+    _wait(reopened, _ended)
+    assert reopened.state() is RunState.FAILED
+    failure = _failure(reopened)
+    assert "something else" in failure.title
+    assert failure.exit_code == 2
+
+
+def test_a_model_that_is_none_fails_with_the_request(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
+    run = _start(tmp_path / "out.json", model=str(tmp_path / "model"))
+    _wait(run, _ended)
+    assert run.state() is RunState.FAILED
+    failure = _failure(run)
+    assert failure.exit_code == 2
+    assert "FluxPipeline" in failure.title + failure.cause
+
+
+def test_an_output_that_cannot_be_written_loses_no_measurement(tmp_path: Path) -> None:
+    blocked = tmp_path / "folder" / "f.json"
+    run = _start(blocked)
+    _wait(run, lambda r: r.snapshot.done > 0)
+    (tmp_path / "folder").write_text("a file where the folder should be")
+    _wait(run, _ended)
+    assert run.state() is RunState.FAILED
+    assert run.snapshot.done == 86
+    (tmp_path / "folder").unlink()
+    start_worker(run)
+    _wait(run, _ended)
+    assert run.state() is RunState.DONE
+    assert len(json.loads(blocked.read_text())) == 86
