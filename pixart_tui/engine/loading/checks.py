@@ -1,0 +1,242 @@
+"""Is this directory a PixArt pipeline whose files fit together? Told before anything is loaded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.loading.config_files import brief, read_json
+from pixart_tui.engine.loading.libraries import (
+    AutoencoderKL,
+    PixArtTransformer2DModel,
+    T5Config,
+    T5EncoderModel,
+    warnings_to_log,
+)
+from pixart_tui.engine.loading.loaded import Family
+from pixart_tui.engine.loading.weights import Shape, WeightFiles, find_weights, tensor_shapes
+
+_FAMILIES: Final[Mapping[str, Family]] = {
+    "PixArtAlphaPipeline": "alpha",
+    "PixArtSigmaPipeline": "sigma",
+}
+_TOKENIZER_FILES: Final = ("tokenizer.json", "spiece.model")
+_DIFFUSERS_WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
+_TRANSFORMERS_WEIGHTS: Final = ("model.safetensors", "pytorch_model.bin")
+_BLOCKS: Final = re.compile(
+    r"^(transformer_blocks|encoder\.block|encoder\.down_blocks|decoder\.up_blocks)\."
+)
+# Attention weights of a VAE that was saved before diffusers renamed them.
+_OLD_VAE_NAMES: Final = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+_RESTORE: Final = "Restore config.json and the weights from the same checkpoint."
+
+
+@dataclass(frozen=True, slots=True)
+class _Component:
+    """A part with weights: what may stand for it, and how its shapes are found."""
+
+    classes: tuple[str, ...]
+    weights: tuple[str, ...]
+    build: Callable[[dict[str, Any]], Any]
+
+
+_COMPONENTS: Final[Mapping[str, _Component]] = {
+    "transformer": _Component(
+        # The first published PixArt-alpha repositories name the older class.
+        ("PixArtTransformer2DModel", "Transformer2DModel"),
+        _DIFFUSERS_WEIGHTS,
+        PixArtTransformer2DModel.from_config,
+    ),
+    "text_encoder": _Component(
+        ("T5EncoderModel",),
+        _TRANSFORMERS_WEIGHTS,
+        lambda config: T5EncoderModel(T5Config(**config)),
+    ),
+    "vae": _Component(("AutoencoderKL",), _DIFFUSERS_WEIGHTS, AutoencoderKL.from_config),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDirectory:
+    """A directory that passed.
+
+    Attributes:
+        path: The directory.
+        family: Which pipeline it holds.
+        weights: The weight files by component.
+    """
+
+    path: Path
+    family: Family
+    weights: Mapping[str, WeightFiles]
+
+
+def check_directory(directory: Path) -> CheckedDirectory:
+    """Check a model directory from its JSON files and weight headers alone.
+
+    Raises:
+        RequestError: It is not a PixArt that diffusers implements, a part is missing or damaged,
+            or weights and configuration do not fit together.
+    """
+    index = _read_index(directory)
+    family = _family(directory, index)
+    for name in (*_COMPONENTS, "scheduler", "tokenizer"):
+        _check_present(directory, index, name)
+    _refuse_compression(directory / "transformer" / "config.json")
+    weights = {name: _check_component(directory, name) for name in _COMPONENTS}
+    return CheckedDirectory(directory, family, weights)
+
+
+def _read_index(directory: Path) -> dict[str, Any]:
+    file = directory / "model_index.json"
+    if file.is_file():
+        return read_json(file)
+    raise RequestError(
+        "this is not a diffusers pipeline directory",
+        f"{directory} has no model_index.json",
+        "Pass the directory that holds model_index.json, transformer/, vae/ and text_encoder/.",
+    )
+
+
+def _family(directory: Path, index: dict[str, Any]) -> Family:
+    name = index.get("_class_name")
+    if isinstance(name, str) and name in _FAMILIES:
+        return _FAMILIES[name]
+    raise RequestError(
+        "this is not a PixArt pipeline",
+        f"{directory / 'model_index.json'} says {name!r}"[:300],
+        f"Pass a model whose pipeline is {' or '.join(_FAMILIES)}.",
+    )
+
+
+def _check_present(directory: Path, index: dict[str, Any], name: str) -> None:
+    folder = directory / name
+    if not _class_of(index, name) or not folder.is_dir():
+        raise _missing(f"{directory / 'model_index.json'} names no {name}", name, folder)
+    expected = {"tokenizer": _TOKENIZER_FILES, "scheduler": ("scheduler_config.json",)}
+    files = expected.get(name, ("config.json",))
+    if not any((folder / file).is_file() for file in files):
+        raise _missing(f"{folder} holds no {' or '.join(files)}", name, folder)
+    component = _COMPONENTS.get(name)
+    if component and _class_of(index, name) not in component.classes:
+        raise RequestError(
+            f"the {name} is not one of PixArt",
+            f"{directory / 'model_index.json'} says {_class_of(index, name)!r}"[:300],
+            f"PixArt's {name} is a {component.classes[0]}.",
+        )
+
+
+def _class_of(index: dict[str, Any], name: str) -> str | None:
+    entry = index.get(name)
+    named = isinstance(entry, list) and len(entry) == 2 and isinstance(entry[1], str)
+    return str(entry[1]) if named and entry else None
+
+
+def _missing(cause: str, name: str, folder: Path) -> RequestError:
+    return RequestError(
+        "a part of the pipeline is missing",
+        cause if folder.is_dir() else f"{folder} is not there",
+        f"Copy {name}/ from the model's repository, or download the whole model again.",
+    )
+
+
+def _refuse_compression(file: Path) -> None:
+    if _compresses(read_json(file)):
+        raise _unsupported_compression(str(file))
+
+
+def _compresses(config: Mapping[str, Any]) -> bool:
+    for key, value in config.items():
+        if "kv_compress" in key and isinstance(value, dict):
+            if _compresses(value):
+                return True
+        elif key in ("sr_ratio", "scale_factor"):
+            if isinstance(value, int | float) and value > 1:
+                return True
+        elif (key.startswith("kv_compress") or key == "sampling") and value:
+            return True
+    return False
+
+
+def _unsupported_compression(where: str) -> RequestError:
+    return RequestError(
+        "PixArt with key/value compression is not supported: diffusers does not implement it",
+        f"found in {where}",
+        "Use a checkpoint without it, such as PixArt-alpha/PixArt-Sigma-XL-2-1024-MS.",
+    )
+
+
+def _check_component(directory: Path, name: str) -> WeightFiles:
+    component, folder = _COMPONENTS[name], directory / name
+    expected = _expected_shapes(folder / "config.json", component)
+    weights = find_weights(folder, component.weights)
+    found: dict[str, tuple[Path, Shape]] = {}
+    for shard in weights.shards:
+        found |= {key: (shard, shape) for key, shape in tensor_shapes(shard).items()}
+    compressed = next((key for key in found if ".sr." in key), None)
+    if name == "transformer" and compressed:
+        raise _unsupported_compression(f"{found[compressed][0]}: {compressed}")
+    _compare(folder, expected, {_current_name(key): value for key, value in found.items()})
+    return weights
+
+
+def _expected_shapes(file: Path, component: _Component) -> dict[str, Shape]:
+    config = read_json(file)
+    try:
+        with torch.device("meta"), warnings_to_log():
+            state = component.build(config).state_dict()
+    except Exception as error:
+        raise RequestError(
+            "a configuration has wrong values",
+            f"{file}: {brief(error)}",
+            _RESTORE,
+        ) from error
+    return {key: tuple(tensor.shape) for key, tensor in state.items()}
+
+
+def _current_name(key: str) -> str:
+    if key == "encoder.embed_tokens.weight":
+        return "shared.weight"
+    for old, new in _OLD_VAE_NAMES.items():
+        if "attentions." in key and old in key:
+            return key.replace(old, new)
+    return key
+
+
+def _compare(
+    folder: Path, expected: dict[str, Shape], found: dict[str, tuple[Path, Shape]]
+) -> None:
+    config = folder / "config.json"
+    wanted = {_current_name(key): shape for key, shape in expected.items()}
+    absent = [key for key in wanted if key not in found]
+    # Harmless leftovers are common (unused embeddings, T5's decoder); blocks would go unused.
+    extra = [key for key in found if key not in wanted and _BLOCKS.match(key)]
+    wrong = [key for key in wanted if key in found and found[key][1] != wanted[key]]
+    if absent:
+        _mismatch(f"{folder} has no weights for {absent[0]}, which {config} asks for", absent)
+    if wrong:
+        file, shape = found[wrong[0]]
+        said = f"{_text(shape)}, {config} asks for {_text(wanted[wrong[0]])}"
+        _mismatch(f"{file}: {wrong[0]} is {said}", wrong)
+    if extra:
+        _mismatch(f"{found[extra[0]][0]} holds {extra[0]}, which {config} does not know", extra)
+
+
+def _mismatch(cause: str, keys: list[str]) -> None:
+    more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
+    raise RequestError("the weights do not fit the configuration", f"{cause}{more}", _RESTORE)
+
+
+def _text(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "a scalar"

@@ -1,0 +1,89 @@
+"""Loading a local diffusers directory."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.engine.loading.checks import CheckedDirectory, check_directory
+from pixart_tui.engine.loading.config_files import brief
+from pixart_tui.engine.loading.fingerprint import fingerprint_files
+from pixart_tui.engine.loading.libraries import (
+    PixArtAlphaPipeline,
+    PixArtSigmaPipeline,
+    warnings_to_log,
+)
+from pixart_tui.engine.loading.loaded import LoadedPipeline, Pipeline, read_defaults, stock_defaults
+
+_LOG = logging.getLogger(__name__)
+
+
+def load_directory(
+    directory: Path, name: str, dtype: torch.dtype, device: torch.device
+) -> LoadedPipeline:
+    """Check a model directory, then load it.
+
+    Args:
+        directory: A directory in diffusers' layout.
+        name: The model as the user asked for it.
+        dtype: Floating-point type of the weights.
+        device: Where the weights go.
+
+    Raises:
+        RequestError: The directory is not a PixArt that can be loaded.
+        WorkError: The device has too little memory.
+    """
+    try:
+        checked = check_directory(directory)
+        fingerprint = fingerprint_files(directory, _identifying_files(checked))
+    except OSError as error:
+        raise RequestError(
+            "a file of the model cannot be read",
+            f"{directory}: {brief(error)}",
+            "Check the permissions and the disk.",
+        ) from error
+    pipeline = _load(checked, dtype, device)
+    return LoadedPipeline(
+        pipeline=pipeline,
+        name=name,
+        source=str(directory),
+        family=checked.family,
+        fingerprint=fingerprint,
+        defaults=read_defaults(directory, stock_defaults(pipeline, checked.family)),
+    )
+
+
+def _load(checked: CheckedDirectory, dtype: torch.dtype, device: torch.device) -> Pipeline:
+    stock = PixArtAlphaPipeline if checked.family == "alpha" else PixArtSigmaPipeline
+    try:
+        with warnings_to_log():
+            pipeline = stock.from_pretrained(
+                str(checked.path), dtype=dtype, local_files_only=True
+            ).to(device)
+    except torch.OutOfMemoryError as error:
+        raise WorkError(
+            "the model does not fit into the device's memory",
+            f"{checked.path} on {device}: {brief(error)}",
+            "Choose a smaller dtype or another device.",
+        ) from error
+    except Exception as error:
+        _LOG.debug("loading %s failed", checked.path, exc_info=True)
+        raise RequestError(
+            "the model cannot be loaded",
+            f"{checked.path}: {brief(error)}",
+            "Download the model again, or look into the log for the whole error.",
+        ) from error
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def _identifying_files(checked: CheckedDirectory) -> Iterator[Path]:
+    for component, weights in checked.weights.items():
+        yield checked.path / component / "config.json"
+        yield from weights.shards
+        if weights.index is not None:
+            yield weights.index

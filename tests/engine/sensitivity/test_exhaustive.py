@@ -1,0 +1,149 @@
+"""The exhaustive method on a tiny PixArt of random weights, and against plain diffusers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from pixart_tui.domain.errors import CancelledError, RequestError
+from pixart_tui.domain.events import Event, FloorMeasured, LayerMeasured, ProfilePlanned
+from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.engine.image_metrics import mse_per_sample, ssim_per_image
+from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity.rendering import Rendered, Sample, compare
+
+_REQUEST = ProfileRequest(
+    model="synthetic:alpha-tiny",
+    prompts=("red apple", "robot"),
+    seeds=(3,),
+    num_inference_steps=2,
+    guidance_scale=2.0,
+    output="unused.json",
+    threads=1,
+)
+
+
+@pytest.fixture(scope="module")
+def events() -> list[Event | BaselineImage]:
+    return list(profile_model(_REQUEST))
+
+
+def _of(events: list[Event | BaselineImage], kind: type[Any]) -> list[Any]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_every_layer_is_measured_once_or_excluded_with_a_reason(
+    events: list[Event | BaselineImage],
+) -> None:
+    (plan,) = _of(events, ProfilePlanned)
+    measured = [event.layer for event in _of(events, LayerMeasured)]
+    assert sorted(measured) == sorted({x.fqn for x in plan.layers} - set(plan.excluded))
+    assert plan.excluded
+    assert all("16" in reason for reason in plan.excluded.values())
+
+
+def test_each_layer_has_one_measurement_per_prompt_and_seed(
+    events: list[Event | BaselineImage],
+) -> None:
+    for event in _of(events, LayerMeasured):
+        found = [(m.prompt, m.seed) for m in event.measurements]
+        assert found == [("red apple", 3), ("robot", 3)]
+        assert all(m.finite and m.ssim is not None and m.ssim < 1 for m in event.measurements)
+
+
+def test_the_floor_is_measured_against_the_same_baseline(
+    events: list[Event | BaselineImage],
+) -> None:
+    (floor,) = _of(events, FloorMeasured)
+    assert floor.dtype == "bfloat16"
+    assert [c.prompt for c in floor.comparisons] == ["red apple", "robot"]
+    assert all(c.loss is not None and c.loss > 0 for c in floor.comparisons)
+
+
+def _by_hand(fqn: str | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """Latents and image of the stock pipeline, with one linear's operands rounded to fp8."""
+    loaded = load_pipeline("synthetic:alpha-tiny", dtype=torch.float32, device=torch.device("cpu"))
+    pipe = loaded.pipeline
+    if fqn is not None:
+        linear = pipe.transformer.get_submodule(fqn)
+        linear.weight.data = _rounded(linear.weight.data)
+        linear.register_forward_pre_hook(lambda _module, args: (_rounded(args[0]),))
+    latents = pipe(
+        "robot",
+        generator=torch.Generator("cpu").manual_seed(3),
+        num_inference_steps=2,
+        guidance_scale=2.0,
+        height=loaded.defaults.height,
+        width=loaded.defaults.width,
+        max_sequence_length=loaded.defaults.max_sequence_length,
+        clean_caption=False,
+        use_resolution_binning=False,
+        output_type="latent",
+    ).images
+    with torch.no_grad():
+        image = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+    return latents, (image / 2 + 0.5).clamp(0, 1)
+
+
+def _rounded(values: torch.Tensor) -> torch.Tensor:
+    scale = values.abs().amax(dim=-1, keepdim=True).double() / 448
+    return ((values / scale).to(torch.float8_e4m3fn).double() * scale).float()
+
+
+def test_a_measurement_is_what_plain_diffusers_gives_with_that_layer_in_fp8(
+    events: list[Event | BaselineImage],
+) -> None:
+    fqn = "transformer_blocks.1.ff.net.0.proj"
+    (event,) = [e for e in _of(events, LayerMeasured) if e.layer == fqn]
+    latents, image = _by_hand(fqn)
+    reference_latents, reference = _by_hand(None)
+    measured = event.measurements[1]
+    assert measured.latent_mse == pytest.approx(
+        mse_per_sample(latents, reference_latents)[0], rel=0.05
+    )
+    assert 1 - measured.ssim == pytest.approx(1 - ssim_per_image(image, reference)[0], rel=0.05)
+
+
+def test_what_is_measured_already_is_not_measured_again_and_the_rest_is_the_same(
+    events: list[Event | BaselineImage],
+) -> None:
+    before = _of(events, LayerMeasured)
+    half = {event.layer for event in before[: len(before) // 2]}
+    resumed = list(profile_model(_REQUEST, measured=half, floor_known=True))
+    after = _of(resumed, LayerMeasured)
+    assert not _of(resumed, FloorMeasured)
+    assert [e.measurements for e in after] == [
+        e.measurements for e in before if e.layer not in half
+    ]
+
+
+def test_a_check_that_raises_ends_the_work_between_two_steps() -> None:
+    calls = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise CancelledError("cancelled")
+
+    with pytest.raises(CancelledError):
+        list(profile_model(_REQUEST, check=check))
+    assert len(calls) == 3
+
+
+def test_a_wrong_quant_type_ends_before_anything_is_loaded() -> None:
+    with pytest.raises(RequestError, match="quant type"):
+        next(profile_model(_REQUEST.model_copy(update={"quant_type": "fp9"})))
+
+
+def test_a_nan_is_marked_and_given_no_figures() -> None:
+    clean = Rendered(torch.rand(2, 4, 8, 8), torch.rand(2, 3, 64, 64))
+    latents = clean.latents.clone()
+    latents[0, 0, 0, 0] = torch.nan
+    samples = [Sample("a", 0), Sample("b", 0)]
+    broken, fine = compare(Rendered(latents, clean.images), clean, samples)
+    assert broken == Comparison(prompt="a", seed=0, finite=False)
+    assert fine.ssim == pytest.approx(1.0)

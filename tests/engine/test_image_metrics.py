@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixart_tui.engine.image_metrics import (
+    finite_per_sample,
+    mse_per_sample,
+    psnr_db_per_image,
+    ssim_per_image,
+)
+
+
+def _images(seed: int = 0, count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 32, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def test_an_image_equals_itself() -> None:
+    images = _images()
+    assert ssim_per_image(images, images) == pytest.approx([1.0, 1.0], abs=1e-12)
+    assert psnr_db_per_image(images, images) == [None, None]
+    assert mse_per_sample(images, images) == [0.0, 0.0]
+
+
+def test_each_image_is_judged_alone() -> None:
+    images, other = _images(), _images()
+    other[1] = 1 - other[1]
+    first, second = ssim_per_image(images, other)
+    assert first == pytest.approx(1.0)
+    assert second < 0.5
+    assert psnr_db_per_image(images, other)[0] is None
+
+
+@given(st.floats(1e-4, 0.2))
+def test_psnr_of_a_constant_shift_is_its_formula(shift: float) -> None:
+    images = _images() * 0.5
+    for found in psnr_db_per_image(images + shift, images):
+        assert found == pytest.approx(-20 * math.log10(shift), abs=0.05)
+
+
+def test_ssim_of_a_constant_image_is_its_luminance_term() -> None:
+    a, b, c1 = 0.2, 0.6, 0.01**2
+    images, reference = torch.full((1, 3, 32, 32), a), torch.full((1, 3, 32, 32), b)
+    expected = (2 * a * b + c1) / (a * a + b * b + c1)
+    assert ssim_per_image(images, reference) == pytest.approx([expected], abs=1e-6)
+
+
+def test_ssim_tells_differences_of_a_millionth_apart() -> None:
+    images = _images()
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    small, smaller = (ssim_per_image(images + scale * noise, images)[0] for scale in (2e-4, 1e-4))
+    assert 0 < 1 - smaller < 1 - small < 1e-5
+    assert (1 - small) / (1 - smaller) == pytest.approx(4, rel=0.05)
+
+
+@pytest.mark.parametrize("poison", [math.nan, math.inf, -math.inf])
+def test_one_bad_value_marks_its_sample_alone(poison: float) -> None:
+    images, latents = _images(), torch.zeros(2, 4, 4, 4)
+    latents[1, 0, 0, 0] = poison
+    assert finite_per_sample(images, latents) == [True, False]
