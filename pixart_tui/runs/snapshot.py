@@ -55,7 +55,8 @@ class RunSnapshot:
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
-    _measuring_elapsed_s: float = 0.0
+    _measuring_since_s: float = 0.0
+    _last_measured_s: float = 0.0
 
     def apply(self, entry: JournalEntry) -> None:
         """Takes in the next event."""
@@ -67,7 +68,7 @@ class RunSnapshot:
     def _take(self, event: Event) -> None:  # noqa: C901 - one line per event
         match event:
             case StageChanged():
-                self.stage = event
+                self._enter(event)
             case ProfilePlanned():
                 self.planned = event
             case FloorMeasured():
@@ -96,12 +97,17 @@ class RunSnapshot:
         self.attempts = event.attempt
         self.attempt_started_s = t
         self.stage, self.finished = None, None
-        self.measured_in_attempt, self._measuring_elapsed_s = 0, 0.0
+        self.measured_in_attempt, self._measuring_since_s = 0, 0.0
+
+    def _enter(self, event: StageChanged) -> None:
+        self.stage = event
+        if event.stage == "measuring" and not self._measuring_since_s:
+            self._measuring_since_s = self.last_event_s
 
     def _take_layer(self, event: LayerMeasured) -> None:
         self.measured.setdefault(event.layer, event)
         self.measured_in_attempt += 1
-        self._measuring_elapsed_s += event.elapsed_s
+        self._last_measured_s = self.last_event_s
 
     @property
     def total(self) -> int:
@@ -123,7 +129,8 @@ class RunSnapshot:
         """Seconds until every layer is measured, at this attempt's pace; None if unknown."""
         if not self.measured_in_attempt or self.finished is not None:
             return None
-        return (self.total - self.done) * self._measuring_elapsed_s / self.measured_in_attempt
+        spent_s = self._last_measured_s - self._measuring_since_s
+        return (self.total - self.done) * spent_s / self.measured_in_attempt
 
     @property
     def profile(self) -> Profile | None:

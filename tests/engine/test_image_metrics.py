@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torchmetrics.functional.image import structural_similarity_index_measure
 
 from pixart_tui.engine.image_metrics import (
     finite_per_sample,
@@ -40,6 +41,20 @@ def test_psnr_of_a_constant_shift_is_its_formula(shift: float) -> None:
     images = _images() * 0.5
     for found in psnr_db_per_image(images + shift, images):
         assert found == pytest.approx(-20 * math.log10(shift), abs=0.05)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (1, 3, 40, 64), (3, 3, 11, 11)])
+@pytest.mark.parametrize("scale", [1e-4, 0.3])
+def test_ssim_is_that_of_torchmetrics_in_float64(shape: tuple[int, ...], scale: float) -> None:
+    generator = torch.Generator().manual_seed(2)
+    images = torch.rand(shape, generator=generator)
+    other = (images + scale * torch.randn(shape, generator=generator)).clamp(0, 1)
+    expected = structural_similarity_index_measure(
+        images.double(), other.double(), data_range=1.0, reduction="none"
+    )
+    assert isinstance(expected, torch.Tensor)
+    found = ssim_per_image(images, other)
+    assert found == pytest.approx(expected.flatten().tolist(), abs=1e-12)
 
 
 def test_ssim_of_a_constant_image_is_its_luminance_term() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -24,7 +24,10 @@ from pixart_tui.domain.quant_types import QuantType, parse_quant_type
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
 from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.packed_linear import pack_linears
+from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import one_layer_simulated
+from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes, lane_count, torch_threads
 from pixart_tui.engine.sensitivity.planning import (
     BASELINE_DTYPE,
     FLOOR_DTYPE,
@@ -76,21 +79,29 @@ def profile_model(
     """
     quant_type = parse_quant_type(request.quant_type)
     device = torch.device(request.device)
-    torch.set_num_threads(request.threads)
+    stop = StopSwitch(check)
     yield StageChanged(stage="loading", detail=request.model)
     loaded = load_pipeline(request.model, dtype=BASELINE_DTYPE, device=device)
     settings = resolve_settings(request, loaded)
     plan = plan_profile(request, loaded, settings, device)
     yield plan
-    yield StageChanged(stage="baseline", total=len(settings.samples))
-    renderer = Renderer(loaded.pipeline, settings, check)
-    baseline = renderer.render()
+    yield StageChanged(stage="baseline", detail=_prompts(settings))
+    # The baseline runs as the lanes do, so that a layer that changes nothing differs by nothing.
+    with exact_float32(), torch_threads(1):
+        pack_linears(loaded.pipeline.transformer)
+        renderer = Renderer(loaded.pipeline, settings, stop)
+        baseline = renderer.render()
     yield from _baseline_images(settings, baseline)
     if not floor_known:
         yield StageChanged(stage="floor", detail=dtype_name(FLOOR_DTYPE))
-        yield _measure_floor(request, settings, baseline, device, check)
-    probe = _LayerProbe(loaded.pipeline, renderer, baseline, settings, quant_type)
-    yield from _measure_layers(probe, plan, measured)
+        with torch_threads(request.threads):
+            floor = _measure_floor(request, settings, baseline, device, stop)
+        yield floor
+    first = _LayerProbe(renderer, baseline, settings, quant_type)
+    more = lane_count(device, request.threads) - 1
+    lanes = [first, *(replace(first, renderer=renderer.twin()) for _ in range(more))]
+    with exact_float32():
+        yield from _measure_layers(lanes, plan, measured, stop)
 
 
 def _baseline_images(settings: Settings, baseline: Rendered) -> Iterator[BaselineImage]:
@@ -122,7 +133,6 @@ def _measure_floor(
 class _LayerProbe:
     """Measures layers, one at a time, against one baseline."""
 
-    pipeline: Any
     renderer: Renderer
     baseline: Rendered
     settings: Settings
@@ -133,7 +143,7 @@ class _LayerProbe:
         start_s = time.perf_counter()
         rendered = self.renderer.render(
             lambda layout: one_layer_simulated(
-                self.pipeline.transformer, layer.fqn, self.quant_type, layout
+                self.renderer.transformer, layer.fqn, self.quant_type, layout
             )
         )
         comparisons = compare(rendered, self.baseline, self.settings.samples)
@@ -148,10 +158,20 @@ class _LayerProbe:
 
 
 def _measure_layers(
-    probe: _LayerProbe, plan: ProfilePlanned, measured: Collection[str]
+    lanes: Sequence[_LayerProbe], plan: ProfilePlanned, measured: Collection[str], stop: StopSwitch
 ) -> Iterator[Event]:
     todo = [x for x in plan.layers if x.fqn not in plan.excluded and x.fqn not in measured]
     total = len(plan.layers) - len(plan.excluded)
-    for done, layer in enumerate(todo, total - len(todo)):
-        yield StageChanged(stage="measuring", detail=layer.fqn, done=done, total=total)
-        yield probe.measure(layer)
+    prompts = _prompts(lanes[0].settings)
+    results = in_lanes(lanes, todo, _LayerProbe.measure, stop)
+    with closing(results):
+        for done, layer in enumerate(todo, total - len(todo)):
+            detail = f"{layer.fqn}  {prompts}"
+            yield StageChanged(stage="measuring", detail=detail, done=done, total=total)
+            yield next(results)
+
+
+def _prompts(settings: Settings) -> str:
+    """The prompts of the images in a few words; a layer's images are made together."""
+    first, *others = (sample.prompt for sample in settings.samples)
+    return f'"{first}" and {len(others)} more' if others else f'"{first}"'

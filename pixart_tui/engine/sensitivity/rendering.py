@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.engine.image_metrics import (
@@ -26,6 +27,7 @@ from pixart_tui.engine.sampling import (
     initial_latents,
     memoized_conditioning,
 )
+from pixart_tui.engine.sensitivity.lanes import twin_of
 
 _BATCH_LATENT_PIXELS: Final = 4 * 128 * 128
 _BATCH_LIMIT: Final = 16
@@ -111,6 +113,18 @@ class Renderer:
         self._settings = settings
         self._check = check
         self._batches = [self._prepare(samples) for samples in settings.batches()]
+
+    @property
+    def transformer(self) -> nn.Module:
+        """The module whose layers can be swapped."""
+        transformer: nn.Module = self._pipeline.transformer
+        return transformer
+
+    def twin(self) -> Renderer:
+        """Another renderer of the same images, with a transformer of its own."""
+        twin = copy(self)
+        twin._pipeline = twin_of(self._pipeline)
+        return twin
 
     def render(self, disturb: Disturbance = _undisturbed) -> Rendered:
         """All images.

@@ -1,0 +1,1 @@
+"""Benchmarks: compilers, clocks, memory, and the measuring of one case in one process."""

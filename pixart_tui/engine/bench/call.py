@@ -1,0 +1,87 @@
+"""The pipeline call that a benchmark repeats."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.prompts import default_prompts
+
+
+@dataclass(frozen=True, slots=True)
+class BenchCall:
+    """One image: prompt, settings and noise.
+
+    Attributes:
+        prompt: The prompt.
+        negative_prompt: What guidance steers away from.
+        seed: Seed of the initial noise, drawn on the CPU so that every device gets the same.
+        num_inference_steps: Denoising steps.
+        guidance_scale: Classifier-free guidance.
+        height: Pixels.
+        width: Pixels.
+        max_sequence_length: Tokens that the prompt is padded to.
+    """
+
+    prompt: str
+    negative_prompt: str
+    seed: int
+    num_inference_steps: int
+    guidance_scale: float
+    height: int
+    width: int
+    max_sequence_length: int
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of the pipeline, with a fresh generator."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "num_inference_steps": self.num_inference_steps,
+            "guidance_scale": self.guidance_scale,
+            "height": self.height,
+            "width": self.width,
+            "max_sequence_length": self.max_sequence_length,
+            "generator": torch.Generator("cpu").manual_seed(self.seed),
+            "clean_caption": False,
+            "use_resolution_binning": False,
+        }
+
+
+def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
+    """The request's first prompt, with the model's own defaults for what it leaves open.
+
+    Raises:
+        RequestError: The stock pipeline cannot be called so.
+    """
+    defaults = loaded.defaults
+    guidance = request.guidance_scale
+    steps = request.num_inference_steps or defaults.num_inference_steps
+    if steps == 1:
+        _refuse_one_step(loaded)
+    return BenchCall(
+        prompt=(request.prompts or default_prompts(request.model))[0],
+        negative_prompt=request.negative_prompt,
+        seed=request.seed,
+        num_inference_steps=steps,
+        guidance_scale=defaults.guidance_scale if guidance is None else guidance,
+        height=request.height or defaults.height,
+        width=request.width or defaults.width,
+        max_sequence_length=defaults.max_sequence_length,
+    )
+
+
+def _refuse_one_step(loaded: LoadedPipeline) -> None:
+    """The stock pipeline takes a second output of one-step schedulers; solvers have none."""
+    scheduler = type(loaded.pipeline.scheduler).__name__
+    if loaded.family == "alpha" and scheduler.startswith("DPMSolver"):
+        raise RequestError(
+            "the stock PixArt-alpha pipeline cannot make an image in one step",
+            f"its scheduler is {scheduler}",
+            "ask for --steps 2 or more",
+        )

@@ -1,0 +1,222 @@
+"""Benchmarks of the tiny model in real child processes: figures, failures, kills and resuming."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
+from pixart_tui.domain.errors import CancelledError, RequestError, WorkError
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    BenchFinished,
+    BenchPlanned,
+    BenchRowUpdated,
+    Event,
+    StageChanged,
+)
+from pixart_tui.runs.catalogue import find_run
+from pixart_tui.runs.control import start_worker
+from tests.worker.bench_runs import case_processes, details, new_run, work
+
+_FP8 = "fp8_e4m3_e4m3_dynamic"
+_SIMULATED = f"none+{_FP8}"
+_LIMIT_S = 120
+
+
+def _rows(events: list[Event]) -> dict[str, BenchRow]:
+    results = [event.result for event in events if isinstance(event, BenchFinished)]
+    return {row.label: row for row in results[0].rows}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], Path]:
+    """A whole benchmark: eager, compiled, and what this CPU can only simulate."""
+    folder = tmp_path_factory.mktemp("bench")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PIXART_TUI_RUNS", str(folder / "runs"))
+        run = new_run(
+            compilers=("compile",),
+            quantize=True,
+            output=str(folder / "bench.json"),
+            command="pixart-tui bench",
+        )
+        return work(run), folder
+
+
+def test_the_plan_comes_before_the_figures(finished: tuple[list[Event], Path]) -> None:
+    events, _ = finished
+    kinds = [type(event) for event in events]
+    assert kinds.index(BenchPlanned) < kinds.index(BenchRowUpdated)
+    plan = events[kinds.index(BenchPlanned)]
+    assert isinstance(plan, BenchPlanned)
+    assert [row.label for row in plan.rows] == ["none", "compile", _SIMULATED]
+    assert all(row.status is RowStatus.PENDING for row in plan.rows)
+    assert {(row.height, row.steps, row.dtype) for row in plan.rows} == {(64, 3, "float32")}
+    assert plan.versions["torch"]
+
+
+def test_the_eager_row(finished: tuple[list[Event], Path]) -> None:
+    row = _rows(finished[0])["none"]
+    assert row.status is RowStatus.DONE
+    assert row.iterations_per_s is not None
+    assert row.e2e_s is not None
+    assert row.e2e_s.n == row.iterations_per_s.n == 2
+    assert row.warmup_run_s is not None
+    assert (row.warmup_compile_s, row.warmup_cache_s) == (None, None)
+    assert (row.ssim, row.psnr_db, row.images_equal) == (1.0, None, True)
+    assert (row.peak_kind, row.peak_bytes is not None) == ("process", True)
+
+
+def test_cold_and_warm_starts_of_the_compiler(finished: tuple[list[Event], Path]) -> None:
+    row = _rows(finished[0])["compile"]
+    assert row.status is RowStatus.DONE, row.error
+    assert row.warmup_run_s is None
+    assert row.warmup_compile_s is not None
+    assert row.warmup_cache_s is not None
+    assert row.warmup_cache_s < row.warmup_compile_s
+    assert (row.cache_hits, row.cache_misses) == (1, 0)
+    assert row.ssim is not None
+    assert row.ssim > 0.9999
+    assert json.loads(row.compiler_config)["transformer"] == "blocks"
+
+
+def test_no_speed_for_what_was_simulated(finished: tuple[list[Event], Path]) -> None:
+    row = _rows(finished[0])[_SIMULATED]
+    assert (row.status, row.execution) == (RowStatus.DONE, "simulated")
+    assert "CUDA GPU" in row.execution_note
+    assert row.quantized_layers > 0
+    speeds = (row.iterations_per_s, row.e2e_s, row.peak_bytes)
+    warmups = (row.warmup_run_s, row.warmup_compile_s, row.warmup_cache_s)
+    assert {*speeds, *warmups} == {None}
+    assert row.ssim is not None
+    assert row.images_equal is False
+
+
+def test_figures_land_one_by_one(finished: tuple[list[Event], Path]) -> None:
+    updates = [e.row for e in finished[0] if isinstance(e, BenchRowUpdated)]
+    counts = [row.e2e_s.n for row in updates if row.label == "compile" and row.e2e_s]
+    assert sorted(set(counts)) == [1, 2]
+    said = details(finished[0])
+    for phase in ("none: warm-up with run", "compile: warm-up with compilation"):
+        assert phase in said
+    assert said.index("compile: warm-up with cache") > said.index(
+        "compile: warm-up with compilation"
+    )
+
+
+def test_the_results_stand_in_files(finished: tuple[list[Event], Path]) -> None:
+    events, folder = finished
+    result = BenchResult.model_validate_json((folder / "bench.json").read_bytes())
+    assert {row.label: row for row in result.rows} == _rows(events)
+    markdown = (folder / "bench.md").read_text()
+    assert "| Metric | none | compile |" in markdown
+    assert "1 of 1 graphs came from the cache" in markdown
+    assert "pixart-tui bench" in markdown
+    artifacts = [event for event in events if isinstance(event, ArtifactWritten)]
+    assert [a.role for a in artifacts if a.label] == ["baseline_image", *["bench_image"] * 2]
+    runs = next((folder / "runs").iterdir())
+    assert all((runs / a.path).exists() for a in artifacts)
+
+
+def test_a_row_whose_compiler_fails_leaves_the_others_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("CXX", "/nonexistent/g++")
+    rows = _rows(work(new_run(compilers=("none", "compile"))))
+    assert rows["none"].status is RowStatus.DONE
+    assert rows["compile"].status is RowStatus.FAILED
+    assert "g++" in rows["compile"].error or "compiler" in rows["compile"].error.lower()
+
+
+def test_a_row_whose_process_is_killed_says_so() -> None:
+    def kill(event: Event) -> None:
+        if isinstance(event, StageChanged) and event.detail.startswith(_SIMULATED):
+            case_processes()[0].kill()
+
+    rows = _rows(work(new_run(quantize=True), listen=kill))
+    assert rows["none"].status is RowStatus.DONE
+    assert rows[_SIMULATED].status is RowStatus.FAILED
+    assert "SIGKILL" in rows[_SIMULATED].error
+
+
+def test_a_baseline_that_fails_fails_the_benchmark() -> None:
+    def kill(event: Event) -> None:
+        if isinstance(event, BenchPlanned):
+            case_processes()[0].kill()
+
+    with pytest.raises(WorkError, match="SIGKILL"):
+        work(new_run(repeats=200), listen=kill)
+
+
+def test_layers_that_the_model_does_not_have_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "layers.json"
+    file.write_text(json.dumps({"proj_out": {"ssim": 0.9}, "no.such.layer": {"ssim": 1.0}}))
+    run = new_run(quantize=True, quant_submodules_config_path=str(file), top_percentage=100)
+    with pytest.raises(RequestError, match="does not have") as caught:
+        work(run)
+    assert caught.value.cause == "no.such.layer"
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_a_bad_layer_file_is_refused_before_anything_starts(
+    tmp_path: Path, text: str | None
+) -> None:
+    file = tmp_path / "layers.json"
+    if text is not None:
+        file.write_text(text)
+    run = new_run(quantize=True, quant_submodules_config_path=str(file))
+    with pytest.raises(RequestError):
+        work(run)
+    assert not find_run(run.id).snapshot.bench_rows
+
+
+def test_cancelling_leaves_no_process_and_resuming_keeps_what_is_done() -> None:
+    run = new_run(quantize=True)
+    began: list[str] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StageChanged) and event.detail.startswith(_SIMULATED):
+            began.append(event.detail)
+
+    def check() -> None:
+        if began:
+            raise CancelledError("cancelled")
+
+    with pytest.raises(CancelledError):
+        work(run, listen, check)
+    assert case_processes() == []
+    before = find_run(run.id).snapshot.bench_rows["none"]
+    assert before.status is RowStatus.DONE
+
+    events = work(run)
+    assert not any(detail.startswith("none: warm-up") for detail in details(events))
+    assert _rows(events)["none"] == before
+    assert _rows(events)[_SIMULATED].status is RowStatus.DONE
+
+
+def test_the_child_dies_with_its_worker() -> None:
+    run = new_run(repeats=1000, num_inference_steps=20)
+    worker = psutil.Process(start_worker(run))
+    deadline = time.monotonic() + _LIMIT_S
+    while not run.snapshot.bench_rows and time.monotonic() < deadline:
+        run.poll()
+        time.sleep(0.05)
+    children = case_processes(worker)
+    assert children, run.log_tail()
+    worker.kill()
+    gone, alive = psutil.wait_procs(children, timeout=10)
+    assert alive == []
+    assert gone
+
+
+def test_the_worker_loads_no_torch() -> None:
+    code = "import sys, pixart_tui.worker.bench_job; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
