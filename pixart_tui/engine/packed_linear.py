@@ -1,8 +1,8 @@
 """Float32 products of a CPU by oneDNN with weights packed once.
 
-Torch multiplies float32 matrices with MKL, which on the AMD processors that were tried is 10 to
-20% slower than oneDNN with packed weights; ``benchmarks/packed_linear.py`` measures it. Only the
-order of the additions differs.
+Torch multiplies float32 matrices with MKL, which on AMD processors is slower than oneDNN with
+packed weights: ``benchmarks/packed_linear.py`` measures it, and the figures are in
+``benchmarks/results/packed-linear.json``. Only the order of the additions differs.
 """
 
 from __future__ import annotations

@@ -85,20 +85,29 @@ def encode_prompts(
     return Conditioning(embeds, mask, negative.expand_as(embeds), negative_mask.expand_as(mask))
 
 
-def initial_latents(pipeline: Pipeline, seeds: Sequence[int], height: int, width: int) -> Tensor:
+def initial_latents(
+    pipeline: Pipeline,
+    seeds: Sequence[int],
+    height: int,
+    width: int,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
     """Draw each sample's noise as the stock pipeline draws it for that sample alone.
 
     Sample i equals what ``pipe(prompt, generator=torch.Generator("cpu").manual_seed(seeds[i]))``
     starts from, before the scheduler's ``init_noise_sigma``, which `denoise` applies.
 
     Args:
-        pipeline: A PixArt pipeline; it gives channels, scale, dtype and device.
+        pipeline: A PixArt pipeline; it gives channels, scale and device.
         seeds: One seed per sample.
         height: Image height in pixels.
         width: Image width in pixels.
+        dtype: What the noise is drawn in, by default the text encoder's dtype as the stock
+            pipeline does. The same seed may give quite another noise in another dtype (torch 2.11
+            in bfloat16), so whoever compares dtypes has to name one.
 
     Returns:
-        Noise, (len(seeds), channels, height / 8, width / 8), in the text encoder's dtype.
+        Noise, (len(seeds), channels, height / 8, width / 8).
 
     Raises:
         RequestError: A side is not a multiple of the patch size in pixels (16).
@@ -111,7 +120,7 @@ def initial_latents(pipeline: Pipeline, seeds: Sequence[int], height: int, width
         torch.randn(
             shape,
             generator=torch.Generator("cpu").manual_seed(seed),
-            dtype=pipeline.text_encoder.dtype,
+            dtype=dtype or pipeline.text_encoder.dtype,
         )
         for seed in seeds
     ]

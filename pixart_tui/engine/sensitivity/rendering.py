@@ -146,7 +146,11 @@ class Renderer:
                 self._pipeline, prompts, settings.negative_prompt, settings.max_sequence_length
             ),
             initial_latents(
-                self._pipeline, [s.seed for s in samples], settings.height, settings.width
+                self._pipeline,
+                [sample.seed for sample in samples],
+                settings.height,
+                settings.width,
+                torch.float32,  # whatever the model's dtype, so that only the model differs
             ),
         )
 

@@ -14,7 +14,9 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import mse_per_sample, ssim_per_image
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
-from pixart_tui.engine.sensitivity.rendering import Rendered, Sample, compare
+from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
+from pixart_tui.engine.sensitivity.planning import resolve_settings
+from pixart_tui.engine.sensitivity.rendering import Rendered, Renderer, Sample, compare
 
 _REQUEST = ProfileRequest(
     model="synthetic:alpha-tiny",
@@ -137,6 +139,42 @@ def test_a_check_that_raises_ends_the_work_between_two_steps() -> None:
 def test_a_wrong_quant_type_ends_before_anything_is_loaded() -> None:
     with pytest.raises(RequestError, match="quant type"):
         next(profile_model(_REQUEST.model_copy(update={"quant_type": "fp9"})))
+
+
+def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
+    device = torch.device("cpu")
+    half = load_pipeline("synthetic:alpha-tiny", dtype=torch.bfloat16, device=device)
+    full = load_pipeline("synthetic:alpha-tiny", dtype=torch.float32, device=device)
+    settings = resolve_settings(_REQUEST, full)
+    noises = [
+        renderer._batches[0].noise
+        for renderer in (Renderer(x.pipeline, settings, lambda: None) for x in (half, full))
+    ]
+    assert noises[0].dtype is torch.float32
+    assert torch.equal(*noises)
+
+
+def test_lanes_give_what_one_lane_gives(events: list[Event | BaselineImage]) -> None:
+    with_lanes = list(profile_model(_REQUEST.model_copy(update={"threads": 3})))
+    assert [e.measurements for e in _of(with_lanes, LayerMeasured)] == [
+        e.measurements for e in _of(events, LayerMeasured)
+    ]
+
+
+def test_a_lane_that_fails_ends_the_others() -> None:
+    started: list[int] = []
+    stop = StopSwitch(lambda: None)
+
+    def work(lane: int, task: int) -> int:
+        started.append(task)
+        if task == 1:
+            raise ValueError("broken")
+        while True:
+            stop()
+
+    with pytest.raises(ValueError, match="broken"):
+        list(in_lanes([0, 1], [1, 2, 3, 4], work, stop))
+    assert len(started) < 4
 
 
 def test_a_nan_is_marked_and_given_no_figures() -> None:
