@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -66,8 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _report(_as_request_error(error))
     except (click.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
-    except BrokenPipeError:
-        return _leave_closed_pipe()
     return outcome if isinstance(outcome, int) else 0
 
 
@@ -80,10 +77,3 @@ def _as_request_error(error: click.ClickException) -> RequestError:
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "pixart-tui"
     return RequestError(error.format_message().splitlines()[0], "", f"see: {command} --help")
-
-
-def _leave_closed_pipe() -> int:
-    """The reader went away, as ``| head`` does: detach without a word."""
-    # Python flushes stdout once more at exit, which would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from typing import Final
 
@@ -31,11 +33,20 @@ def follow(run: Run, display: str) -> int:
         return _in_dashboard(run)
     try:
         _watch(run, chosen)
+    except BrokenPipeError:
+        return _leave_closed_pipe()
     except KeyboardInterrupt:
         run.poll()
         if not run.state().is_finished:
             cancel(run)
     return finish(run, quiet=chosen in ("json", "none"))
+
+
+def _leave_closed_pipe() -> int:
+    """The reader went away, as ``| head`` does: detach without a word; the run goes on."""
+    # Python flushes stdout once more at exit, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def finish(run: Run, *, quiet: bool = False) -> int:
