@@ -13,7 +13,7 @@ from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.runs.process import is_alive
 from pixart_tui.runs.run import Run, RunState
 
-_ENVIRONMENT: Final = {
+_PROFILE_ENVIRONMENT: Final = {
     # Threads that spin while they wait make the work several times slower wherever the cores
     # are shared: with the viewer, or with anyone.
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -21,7 +21,8 @@ _ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
-"""What a worker's process gets unless the user's environment says otherwise."""
+"""What a profile's worker gets unless the user's environment says otherwise. A benchmark gets
+nothing: it has to measure what the user would see."""
 
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
@@ -47,11 +48,16 @@ def start_worker(run: Run) -> int:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env=_ENVIRONMENT | os.environ,
+            env=_environment(run),
             start_new_session=True,
         )
     _wait_until_identified(run, process)
     return process.pid
+
+
+def _environment(run: Run) -> dict[str, str]:
+    profiles = run.record is not None and run.record.request.kind == "profile"
+    return (_PROFILE_ENVIRONMENT if profiles else {}) | os.environ
 
 
 def cancel(run: Run) -> None:
