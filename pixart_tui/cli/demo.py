@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -11,13 +12,22 @@ from pixart_tui.cli.display.tables import print_selection
 from pixart_tui.cli.options import check_output, is_interactive
 from pixart_tui.cli.select import write_selection
 from pixart_tui.domain import onediff_file
-from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.errors import CancelledError, PixartTuiError
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest, ProfileRequest
 from pixart_tui.domain.selection import select
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import default_device, default_threads
 from pixart_tui.runs.run import Run, RunState
+
+_WRITTEN = (
+    "fp8_e4m3.json",
+    "fp8_e4m3.meta.json",
+    "fp8_e4m3.selected.json",
+    "fp8_e4m3.selected.meta.json",
+    "fp8_e4m3.bench.json",
+    "fp8_e4m3.bench.md",
+)
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui demo --output-dir build/demo")
@@ -33,16 +43,18 @@ def demo(output_dir: Path) -> int:
     The benchmark waits for the profile, so both go on if this terminal closes.
     """
     output = check_output(output_dir / "fp8_e4m3.json")
-    for old in output.parent.glob("fp8_e4m3*"):
-        old.unlink()
+    for name in _WRITTEN:
+        (output.parent / name).unlink(missing_ok=True)
     profile_run, bench_run = _start(output)
     if is_interactive():
         return _watch_in_dashboard(profile_run, bench_run, output)
     try:
-        follow(profile_run, "plain")
-    except PixartTuiError:
-        cancel(bench_run)
+        exit_code = follow(profile_run, "plain")
+    except (PixartTuiError, CancelledError):
+        _give_up(bench_run)
         raise
+    if profile_run.state() is not RunState.DONE:
+        return exit_code  # nobody reads on; both runs go on
     _select(profile_run, output)
     return follow(bench_run, "plain")
 
@@ -83,9 +95,14 @@ def _watch_in_dashboard(profile_run: Run, bench_run: Run, output: Path) -> int:
     return 0
 
 
+def _give_up(bench_run: Run) -> None:
+    """The benchmark has no profile to wait for; it may have noticed already."""
+    with suppress(PixartTuiError):
+        cancel(bench_run)
+
+
 def _select(profile_run: Run, output: Path) -> None:
     profile = profile_run.snapshot.profile
-    assert profile_run.state() is RunState.DONE
     assert profile is not None
     quant_type = profile.conditions.quant_type
     selection = select(profile.scores(), quant_type, "top-percentage", DEFAULT_TOP_PERCENTAGE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Sequence
 
 import click
@@ -14,7 +15,7 @@ from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
-from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError
+from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 
 
 @click.group(
@@ -57,20 +58,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         outcome = cli.main(given, prog_name="pixart-tui", standalone_mode=False)
-    except PixartTuiError as error:
+    except (PixartTuiError, CancelledError) as error:
         if "--debug" in given:
-            raise
+            traceback.print_exc()
         return _report(error)
     except click.ClickException as error:
         return _report(_as_request_error(error))
+    except OSError as error:
+        if "--debug" in given:
+            traceback.print_exc()
+        return _report(_as_work_error(error))
     except (click.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
     return outcome if isinstance(outcome, int) else 0
 
 
-def _report(error: PixartTuiError) -> int:
+def _report(error: PixartTuiError | CancelledError) -> int:
     click.echo("\n".join(error.lines()), err=True)
     return error.exit_code
+
+
+def _as_work_error(error: OSError) -> WorkError:
+    name = error.filename or "a file"
+    return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
 
 
 def _as_request_error(error: click.ClickException) -> RequestError:

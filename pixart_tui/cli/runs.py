@@ -12,7 +12,7 @@ import click
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.tables import print_runs
 from pixart_tui.cli.options import display_option
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.runs.catalogue import delete_run, find_run, list_runs
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
@@ -64,6 +64,8 @@ def cancel(run: str) -> None:
     """Stop RUN; what was measured is kept, and resume goes on with it."""
     found = find_run(run)
     cancel_worker(found)
+    if found.state() is not RunState.CANCELLED:
+        raise WorkError(f"run {found.id} ended as {found.state()} before it could be cancelled")
     click.echo(f"cancelled {found.id}; go on with: pixart-tui resume {found.id}", err=True)
 
 

@@ -17,6 +17,7 @@ from pixart_tui.domain.selection import select as apply_rule
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs.catalogue import find_run
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.run import RunState
 
 
 @click.command(
@@ -65,13 +66,16 @@ def read_profile(reference: str) -> tuple[Profile, Path]:
     if path.suffix == ".json" or path.is_file():
         return _read_file(path), path
     run = find_run(reference)
-    if run.snapshot.profile is None or not isinstance(
-        run.record and run.record.request, ProfileRequest
-    ):
+    request = run.record.request if run.record else None
+    if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
         raise RequestError(f"run {run.id} holds no profile", "", "see: pixart-tui runs")
-    assert run.record is not None
-    assert isinstance(run.record.request, ProfileRequest)
-    return run.snapshot.profile, Path(run.record.request.output)
+    if run.state() is not RunState.DONE:
+        raise RequestError(
+            f"run {run.id} is {run.state()}",
+            f"{run.snapshot.done} of {run.snapshot.total} layers are measured",
+            f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
+        )
+    return run.snapshot.profile, Path(request.output)
 
 
 def write_selection(profile: Profile, selection: Selection, name: str, target: Path) -> None:

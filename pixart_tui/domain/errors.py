@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 
-class PixartTuiError(Exception):
-    """Base of every error that is shown to a user.
+class _Explained:
+    """What every error that is shown to a user says.
 
     Attributes:
         title: What went wrong, in one short sentence.
@@ -16,7 +16,6 @@ class PixartTuiError(Exception):
     exit_code = 1
 
     def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
-        super().__init__(title)
         self.title = title
         self.cause = cause
         self.next_step = next_step
@@ -25,6 +24,14 @@ class PixartTuiError(Exception):
         """The error as the lines that a terminal shows, five at most."""
         labelled = (("cause", self.cause), ("next", self.next_step))
         return [f"error: {self.title}", *(f"{label}: {text}" for label, text in labelled if text)]
+
+
+class PixartTuiError(_Explained, Exception):
+    """Base of the errors: something is wrong."""
+
+    def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
+        Exception.__init__(self, title)
+        _Explained.__init__(self, title, cause, next_step)
 
 
 class RequestError(PixartTuiError):
@@ -37,7 +44,15 @@ class WorkError(PixartTuiError):
     """The request was sound and the work failed."""
 
 
-class CancelledError(PixartTuiError):
-    """The user cancelled the work."""
+class CancelledError(_Explained, BaseException):
+    """The user cancelled the work.
+
+    Nothing is wrong, so it is no ``Exception``: libraries that catch those, to try something else
+    or to explain them, must not swallow it.
+    """
 
     exit_code = 130
+
+    def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
+        BaseException.__init__(self, title)
+        _Explained.__init__(self, title, cause, next_step)

@@ -110,7 +110,7 @@ class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``baseline_image``, ``layer_image``.
+        role: ``profile``, ``sidecar``, ``bench``, ``baseline_image``, ``bench_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.

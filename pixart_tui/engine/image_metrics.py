@@ -18,8 +18,8 @@ def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
 
     An 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, borders reflected: the figures
     are those of torchmetrics in float64. Float64 it must be, because single layers differ from
-    their reference by 1e-6 and less; and torch convolves float64 so slowly on a CPU that it cost
-    half as much as making the images. As two matrix products it costs next to nothing.
+    their reference by 1e-6 and less; and since torch convolves float64 slowly on a CPU, the
+    window is applied as two matrix products.
 
     Args:
         images: (n, 3, height, width), values in [0, 1], 6 pixels a side at least.

@@ -102,6 +102,8 @@ def _wait_until_identified(run: Run, process: subprocess.Popen[bytes]) -> None:
         if process.poll() is not None:
             break
         time.sleep(_POLL_S)
+    process.kill()
+    process.wait()
     raise WorkError(
         f"the worker of run {run.id} did not start",
         " ".join(run.log_tail(1)),

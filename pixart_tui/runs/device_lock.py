@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,9 +12,10 @@ from typing import IO, Final
 
 from pixart_tui.runs.catalogue import list_runs
 from pixart_tui.runs.paths import locks_root
+from pixart_tui.runs.process import is_alive
 from pixart_tui.runs.run import Run
 
-_POLL_S: Final = 0.2
+_POLL_S: Final = 0.5
 
 
 @contextmanager
@@ -50,12 +52,18 @@ def _ahead_of(run: Run, device: str) -> str | None:
     for other in reversed(list_runs()):
         if other.id == run.id:
             return None
-        if other.record and other.record.request.device == device and _is_live(other):
+        if other.record and other.record.request.device == device and _is_live_here(other):
             return other.id
     return None
 
 
-def _is_live(run: Run) -> bool:
+def _is_live_here(run: Run) -> bool:
+    """Whether its worker lives on this machine; the journals of the dead are not read."""
+    worker = run.worker()
+    if worker is not None and worker.host != platform.node():
+        return False
+    if worker is not None and not is_alive(worker, run.paths.heartbeat):
+        return False
     run.poll()
     return not run.state().is_finished
 

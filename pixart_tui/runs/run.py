@@ -89,7 +89,12 @@ class Run:
     @property
     def created_s(self) -> float:
         """Unix time of its creation; of its directory's where the request cannot be read."""
-        return self.record.created_s if self.record else self.paths.directory.stat().st_mtime
+        if self.record is not None:
+            return self.record.created_s
+        try:
+            return self.paths.directory.stat().st_mtime
+        except FileNotFoundError:  # deleted this moment
+            return 0.0
 
     @property
     def unreadable_lines(self) -> int:

@@ -11,7 +11,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.errors import PixartTuiError, WorkError
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.board import RunView
@@ -159,6 +159,9 @@ class ActingApp(App[None]):
             message = await asyncio.to_thread(act)
         except PixartTuiError as error:
             message = WorkFailed(error)
+        except OSError as error:
+            name = error.filename or "a file"
+            message = WorkFailed(WorkError(f"{name} cannot be used", error.strerror or str(error)))
         self.post_message(message)
 
     def _start(self, request: ProfileRequest) -> Message:

@@ -145,7 +145,7 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
         total=snapshot.total,
         eta_s=None if watched.state.is_finished else snapshot.eta_s,
         elapsed_s=_elapsed_s(watched, now_s),
-        created_s=_created_s(run, now_s),
+        created_s=run.created_s,
         stage=stage.stage if stage else "",
         stage_detail=_stage_detail(stage) if stage else "",
         failure=snapshot.finished.failure if snapshot.finished else None,
@@ -172,13 +172,6 @@ def _elapsed_s(watched: _Watched, now_s: float) -> float | None:
         return None
     end_s = snapshot.last_event_s if watched.state.is_finished else now_s
     return end_s - snapshot.attempt_started_s
-
-
-def _created_s(run: Run, now_s: float) -> float:
-    try:
-        return run.created_s
-    except OSError:  # deleted this moment
-        return now_s
 
 
 def _problem(run: Run) -> str:

@@ -91,7 +91,9 @@ def _work(run: Run, emit: Emit) -> None:
             run_bench(run, request, emit, check)
 
 
-def _ended(state: Literal["failed", "cancelled"], error: PixartTuiError) -> AttemptFinished:
+def _ended(
+    state: Literal["failed", "cancelled"], error: PixartTuiError | CancelledError
+) -> AttemptFinished:
     failure = Failure(
         title=error.title,
         cause=error.cause,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.benchmark import BenchCase, BenchRow, RowStatus
-from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import (
     ArtifactWritten,
     BenchPlanned,
@@ -53,13 +53,26 @@ def run_bench(
 
     Raises:
         RequestError: The model, the quant type or the layers' file cannot be used.
-        WorkError: The baseline failed, or the results cannot be written.
+        WorkError: The baseline or another row failed, or the results cannot be written.
     """
     wanted = wanted_layers(request)
     with _scratch(run) as scratch:
         bench = _Bench(run, request, wanted, scratch, emit, check)
         bench.measure()
-    write_report(run, request, bench.planned, tuple(bench.rows.values()), emit)
+    rows = tuple(bench.rows.values())
+    write_report(run, request, bench.planned, rows, emit)
+    _tell_failed(run, rows)
+
+
+def _tell_failed(run: Run, rows: tuple[BenchRow, ...]) -> None:
+    """What was measured is written; the rest must not look like a success."""
+    failed = [row for row in rows if row.status is RowStatus.FAILED]
+    if failed:
+        raise WorkError(
+            f"{len(failed)} of {len(rows)} rows failed",
+            f"{failed[0].label}: {failed[0].error}",
+            f"measure them again with: pixart-tui resume {run.id}",
+        )
 
 
 @contextmanager
@@ -130,8 +143,6 @@ class _Bench:
         try:
             for purpose in purposes(self.rows[case]):
                 self._ask(purpose, case)
-        except CancelledError:
-            raise
         except PixartTuiError as error:
             self._update(case, status=RowStatus.FAILED, error=_reason(error))
         else:
@@ -143,8 +154,6 @@ class _Bench:
         """Its process also describes the benchmark, which spares loading the model once more."""
         try:
             self._ask(Purpose.RUN, BASELINE)
-        except CancelledError:
-            raise
         except PixartTuiError as error:
             if BASELINE in self.rows:
                 self._update(BASELINE, status=RowStatus.FAILED, error=_reason(error))

@@ -10,7 +10,7 @@ from PIL import Image
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import ArtifactWritten, ProfilePlanned, StageChanged
-from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
+from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
 from pixart_tui.runs.files import write_atomically
@@ -64,7 +64,7 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
             ("model or settings", before.conditions, now.conditions),
             ("layers", (before.layers, before.excluded), (now.layers, now.excluded)),
             ("device", before.machine.device_name, now.machine.device_name),
-            ("torch", before.versions.get("torch"), now.versions.get("torch")),
+            ("versions", before.versions, now.versions),
         )
         if old != new
     ]
@@ -91,7 +91,7 @@ def _write_profile(run: Run, request: ProfileRequest, emit: Emit) -> None:
 
 
 def _ssim_by_fqn(scores: tuple[LayerScore, ...]) -> dict[str, float]:
-    found = {s.layer.fqn: s.ssim for s in scores if s.status is LayerStatus.MEASURED and s.ssim}
+    found = {s.layer.fqn: s.ssim for s in scores if s.ssim is not None}
     if not found:
         raise WorkError(
             "no layer can be quantized",

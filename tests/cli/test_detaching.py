@@ -82,8 +82,7 @@ def test_closing_the_terminal_leaves_the_run_going(display: str) -> None:
         os.execv(sys.executable, [*_PROFILE, "--display", display])
     run = _run_with_progress()
     os.close(terminal)
-    _, status = os.waitpid(pid, 0)
-    assert os.WIFSIGNALED(status) or os.WIFEXITED(status)
+    os.waitpid(pid, 0)
     _goes_on(run)
 
 

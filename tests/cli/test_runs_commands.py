@@ -89,3 +89,24 @@ def test_delete_asks_unless_told_not_to(tmp_path: Path) -> None:
     give_worker(run, alive=False)
     assert main(["delete", run.id, "--yes"]) == 0
     assert not run.paths.directory.exists()
+
+
+def test_an_unfinished_profile_is_not_selected_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started(), planned("a", "b"), measured("a"))
+    give_worker(run, alive=False)
+    assert main(["select", run.id]) == 2
+    assert "1 of 2 layers are measured" in capsys.readouterr().err
+
+
+def test_a_file_that_the_system_refuses_is_an_error_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("PIXART_TUI_LOCKS", str(tmp_path / "file"))
+    monkeypatch.setenv("PIXART_TUI_RUNS", "/dev/null/runs")
+    assert main(["profile", "--output", str(tmp_path / "f.json")]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 5

@@ -9,7 +9,7 @@ from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestErro
     ("kind", "exit_code"), [(WorkError, 1), (RequestError, 2), (CancelledError, 130)]
 )
 def test_exit_codes_are_those_that_scripts_rely_on(
-    kind: type[PixartTuiError], exit_code: int
+    kind: type[PixartTuiError | CancelledError], exit_code: int
 ) -> None:
     assert kind("title").exit_code == exit_code
 

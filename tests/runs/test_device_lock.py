@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
+from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
 from tests.runs.builders import give_worker, new_run, started
 
@@ -50,6 +51,15 @@ def test_a_dead_run_holds_up_nobody(tmp_path: Path) -> None:
 def test_other_devices_do_not_wait(tmp_path: Path) -> None:
     earlier = new_run(tmp_path, started(), device="cuda:0")
     give_worker(earlier, alive=True)
+    assert _hold(new_run(tmp_path)) == []
+
+
+def test_a_run_on_another_host_holds_up_nobody_here(tmp_path: Path) -> None:
+    elsewhere = new_run(tmp_path, started())
+    worker = identify_self(1).model_copy(update={"host": "another-host"})
+    elsewhere.paths.worker.write_text(worker.model_dump_json())
+    elsewhere.paths.heartbeat.touch()
+    assert not elsewhere.state().is_finished
     assert _hold(new_run(tmp_path)) == []
 
 

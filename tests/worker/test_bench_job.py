@@ -129,7 +129,11 @@ def test_a_row_whose_compiler_fails_leaves_the_others_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CXX", "/nonexistent/g++")
-    rows = _rows(work(new_run(compilers=("none", "compile"))))
+    run = new_run(compilers=("none", "compile"))
+    with pytest.raises(WorkError, match="1 of 2 rows failed"):
+        work(run)
+    run.poll()
+    rows = run.snapshot.bench_rows
     assert rows["none"].status is RowStatus.DONE
     assert rows["compile"].status is RowStatus.FAILED
     assert "g++" in rows["compile"].error or "compiler" in rows["compile"].error.lower()
@@ -140,7 +144,11 @@ def test_a_row_whose_process_is_killed_says_so() -> None:
         if isinstance(event, StageChanged) and event.detail.startswith(_SIMULATED):
             case_processes()[0].kill()
 
-    rows = _rows(work(new_run(quantize=True), listen=kill))
+    run = new_run(quantize=True)
+    with pytest.raises(WorkError, match="1 of 2 rows failed"):
+        work(run, listen=kill)
+    run.poll()
+    rows = run.snapshot.bench_rows
     assert rows["none"].status is RowStatus.DONE
     assert rows[_SIMULATED].status is RowStatus.FAILED
     assert "SIGKILL" in rows[_SIMULATED].error

@@ -127,6 +127,16 @@ def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:
     assert run.state() is RunState.CANCELLED
 
 
+def test_a_signal_while_the_model_loads_cancels_and_is_no_failure(tmp_path: Path) -> None:
+    run = _start(tmp_path / "fp8_e4m3.json")
+    _wait(run, lambda r: r.snapshot.stage is not None and r.snapshot.stage.stage == "loading")
+    worker = run.worker()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGTERM)
+    _wait(run, _ended)
+    assert run.state() is RunState.CANCELLED, run.log_tail()
+
+
 def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> None:
     first = _start(tmp_path / "a.json")
     second = _start(tmp_path / "b.json")

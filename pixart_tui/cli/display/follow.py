@@ -26,7 +26,8 @@ def follow(run: Run, display: str) -> int:
     Ctrl-C in a plain display cancels the run; leaving the dashboard does not.
 
     Raises:
-        PixartTuiError: The run failed, was cancelled, or its worker died.
+        PixartTuiError: The run failed, or its worker died.
+        CancelledError: It was cancelled.
     """
     chosen = _choose(display)
     if chosen == "tui":
@@ -103,7 +104,7 @@ def wait(run: Run) -> None:
         time.sleep(_POLL_S)
 
 
-def _error_of(run: Run, state: RunState) -> PixartTuiError:
+def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
     failure = run.snapshot.finished.failure if run.snapshot.finished else None
     again = f"go on with: pixart-tui resume {run.id}"
     if state is RunState.CANCELLED:

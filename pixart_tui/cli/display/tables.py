@@ -41,7 +41,7 @@ def print_outcome(run: Run) -> None:
         console().print(f"wrote {_relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "bench_markdown")
+_KEPT: Final = ("profile", "sidecar", "bench")
 
 
 def print_profile(profile: Profile) -> None:

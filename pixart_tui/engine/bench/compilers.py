@@ -1,15 +1,12 @@
 """The compilers of the benchmark, applied to a pipeline.
 
-What is compiled was chosen by measuring:
+What is compiled depends on the device, and every row records it:
 
-* On CUDA the whole transformer, as the seed does. At 1024 x 1024 on an H100 that gives 30.1 it/s
-  against 29.2 block by block, and CUDA graphs (``max-autotune``) of a whole step need it. The VAE
-  decoder too: 38.7 ms instead of 91.
-* On a CPU each block by itself: one graph serves all of them. With 8 blocks of width 256 (CPU
-  seconds of one thread, 20 steps): eager 0.80, blocks 0.78, whole 0.71; but compiling takes 17
-  against 32, and the first call from the caches 2.7 against 4.0. The VAE decoder stays eager, as
-  it does in the seed, which wraps the VAE and then calls ``decode``: compiling its 33 kernels takes
-  50 CPU seconds, 1.8 from the caches, and saves 0.03 of a call's 0.9.
+* On CUDA the whole transformer, as the seed does, and the VAE decoder: CUDA graphs
+  (``max-autotune``) want a whole step.
+* On a CPU each block by itself: one graph serves all of them, so a cold start compiles one block
+  and not eight. The VAE decoder stays eager: its many kernels take longer to compile than
+  everything else and save next to nothing.
 """
 
 from __future__ import annotations

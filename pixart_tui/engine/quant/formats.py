@@ -58,9 +58,9 @@ def saturating_cast(values: Tensor, number_format: NumberFormat) -> Tensor:
 def round_to_fp8_(values: Tensor, number_format: NumberFormat) -> Tensor:
     """Rounds float32 ``values`` in place to what ``saturating_cast`` would store, as float32.
 
-    Adding and subtracting 1.5 * 2**23 grid steps rounds to nearest even exactly. It is several
-    times faster on a CPU than the two casts, whose way back to float32 is not vectorized. A zero
-    always comes out as +0.
+    Adding and subtracting 1.5 * 2**23 grid steps rounds to nearest even exactly, and on a CPU
+    faster than the two casts, whose way back to float32 is not vectorized. A zero always comes
+    out as +0.
 
     Args:
         values: float32 tensor, contiguous or not; it is overwritten.

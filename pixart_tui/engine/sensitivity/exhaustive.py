@@ -86,7 +86,7 @@ def profile_model(
     plan = plan_profile(request, loaded, settings, device)
     yield plan
     yield StageChanged(stage="baseline", detail=_prompts(settings))
-    # The baseline runs as the lanes do, so that a layer that changes nothing differs by nothing.
+    # The baseline runs as the lanes do, so that only the quantized layer differs.
     with exact_float32(), torch_threads(1):
         pack_linears(loaded.pipeline.transformer)
         renderer = Renderer(loaded.pipeline, settings, stop)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeAlias, TypeVar
@@ -74,7 +74,7 @@ def in_lanes(
     work: Callable[[_Lane, _Task], _Result],
     stop: StopSwitch,
 ) -> Generator[_Result, None, None]:
-    """The results in the order of the tasks, each task done in whichever lane is free.
+    """The results as they come, each task done in whichever lane is free.
 
     Args:
         lanes: What works; a lane does one task at a time.
@@ -95,7 +95,8 @@ def in_lanes(
 
     pool = ThreadPoolExecutor(len(lanes), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        yield from pool.map(do, tasks)
+        for future in as_completed([pool.submit(do, task) for task in tasks]):
+            yield future.result()
     finally:
         stop.press()
         pool.shutdown(cancel_futures=True)
