@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
@@ -87,25 +88,34 @@ def _check_logout() -> Check:
     """systemd-logind may kill a user's processes at logout (``logind.conf(5)``)."""
     from pixart_tui.engine.capabilities import Check
 
+    lingers = Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+    if lingers or not Path("/run/systemd/system").is_dir():
+        return Check(name="logout", ok=True, detail="nothing ends your runs when you log out")
+    found = {
+        True: "logind ends your processes when you log out",
+        False: "logind lets your processes go on when you log out",
+        None: "logind's built-in default decides what a logout ends; it differs between systems",
+    }
     kills = _kills_user_processes()
+    advice = "loginctl enable-linger, or: systemd-run --user --scope pixart-tui ..."
     return Check(
         name="logout",
-        ok=not kills,
-        detail="logind ends your processes when you log out"
-        if kills
-        else "nothing ends your runs when you log out",
-        next_step="loginctl enable-linger, or: systemd-run --user --scope pixart-tui ..."
-        if kills
-        else "",
+        ok=kills is False,
+        detail=found[kills],
+        next_step="" if kills is False else advice,
     )
 
 
-def _kills_user_processes() -> bool:
-    folders = (Path("/etc/systemd/logind.conf.d"), Path("/run/systemd/logind.conf.d"))
-    files = [Path("/etc/systemd/logind.conf"), *(f for d in folders for f in d.glob("*.conf"))]
+def _kills_user_processes() -> bool | None:
+    """What logind's configuration says, None where it says nothing."""
+    places = ("/usr/lib/systemd", "/etc/systemd", "/run/systemd")
+    files = [
+        *(Path(place, "logind.conf") for place in places),
+        *(f for place in places for f in sorted(Path(place, "logind.conf.d").glob("*.conf"))),
+    ]
     settings = [x.strip().lower() for f in files if f.is_file() for x in f.read_text().splitlines()]
     values = [x.partition("=")[2].strip() for x in settings if x.startswith("killuserprocesses=")]
-    return bool(values) and values[-1] in {"yes", "true", "1", "on"}
+    return values[-1] in {"yes", "true", "1", "on"} if values else None
 
 
 def _print(checks: list[Check], support: list[QuantTypeSupport]) -> None:
