@@ -111,6 +111,7 @@ def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
         return CancelledError(f"run {run.id} was cancelled", "", again)
     if failure is None:
         last = " ".join(run.log_tail(1))[:200]
-        return WorkError(f"the worker of run {run.id} died", f"its last words: {last}", again)
+        cause = f"its last words: {last}" if last else "it said nothing; perhaps it was killed"
+        return WorkError(f"the worker of run {run.id} died", cause, again)
     kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
     return kind(failure.title, failure.cause, failure.next_step)

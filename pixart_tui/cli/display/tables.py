@@ -87,7 +87,7 @@ def _footnotes(
     excluded = [s for s in scores if s.status is LayerStatus.EXCLUDED]
     broken = [s for s in scores if s.status is LayerStatus.NOT_FINITE]
     notes = (
-        (hidden, f"and {hidden} less sensitive layers; all are in the .meta.json"),
+        (hidden, f"and {hidden} less sensitive layers"),
         (
             floor is not None,
             f"deployment floor ({dtype}): {floor or 0:.1e}",
