@@ -6,9 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
+from types import FrameType
 from typing import ClassVar, Final
 
 from textual import events
@@ -36,6 +39,7 @@ from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
 from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
+_LEAVE_LIMIT_S: Final = 3.0
 _SIGNALS: Final = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 
@@ -254,6 +258,18 @@ def run_dashboard(run_ids: Sequence[str] = ()) -> None:
 async def _run(app: DashboardApp) -> None:
     # Textual handles none of these: a terminal that closes would kill it half-way.
     loop = asyncio.get_running_loop()
+    stuck = threading.Timer(_LEAVE_LIMIT_S, os._exit, (1,))
+    stuck.daemon = True
+
+    def leave(_number: int, _frame: FrameType | None) -> None:
+        # A terminal that is gone may hold up the way out for ever; there is nothing to lose here.
+        with suppress(RuntimeError):
+            stuck.start()
+        loop.call_soon_threadsafe(app.exit)
+
     for number in _SIGNALS:
-        loop.add_signal_handler(number, app.exit)
-    await app.run_async()
+        signal.signal(number, leave)
+    try:
+        await app.run_async()
+    finally:
+        stuck.cancel()
