@@ -19,14 +19,9 @@ from pixart_tui.cli.options import (
     sampling_options,
 )
 from pixart_tui.domain import onediff_file
+from pixart_tui.domain.deployment import COMPILERS, Compiler
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.requests import (
-    COMPILERS,
-    DEFAULT_QUANT_TYPE,
-    DEFAULT_TOP_PERCENTAGE,
-    BenchRequest,
-    Compiler,
-)
+from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Literal
 
+from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
 
@@ -40,21 +41,19 @@ class BenchCase(Value):
     """One column of the seed's table: what is run.
 
     Attributes:
-        compiler: ``none``, ``compile`` or ``compile-max-autotune``.
-        quant_type: The quant type, None where nothing is quantized.
+        deployment: How the pipeline is made to run.
         selection: How the quantized layers were chosen, in words; None where none are.
-        layers: The layers that are quantized.
+        name: What tells it from a case with the same deployment's label; empty for nothing.
     """
 
-    compiler: str
-    quant_type: str | None = None
+    deployment: Deployment = Deployment()
     selection: str | None = None
-    layers: tuple[str, ...] = ()
+    name: str = ""
 
     @property
     def label(self) -> str:
         """A short name, unique in a benchmark."""
-        return self.compiler if self.quant_type is None else f"{self.compiler}+{self.quant_type}"
+        return f"{self.deployment.label}+{self.name}" if self.name else self.deployment.label
 
 
 class BenchRow(Value):

@@ -6,13 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pixart_tui.domain.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
-
-Compiler = Literal["none", "compile", "compile-max-autotune"]
-COMPILERS: tuple[Compiler, ...] = ("none", "compile", "compile-max-autotune")
 
 
 class SamplingRequest(Value):
@@ -63,11 +61,14 @@ class BenchRequest(SamplingRequest):
 
     Attributes:
         compilers: One row each; ``none`` is the baseline and is always measured first.
+        compiler_config: What the compiler ``torch`` is given, as JSON text; empty for defaults.
         quantize: Whether each compiler also gets a quantized row.
         quant_type: The quant type of those rows.
         quant_submodules_config_path: Absolute path of the onediffx JSON that says which layers;
             None quantizes every layer that the kernels can run.
         top_percentage: The share of that file's layers, by count, that is quantized.
+        fp8_attention: Whether the quantized rows of ``torch`` multiply self-attention in fp8 too.
+        memory: What is done to need less GPU memory, in every row but the baseline.
         seed: Seed of the initial noise.
         repeats: Timed pipeline calls after the warm-up.
         output: Absolute path of the JSON with the results, None for none.
@@ -76,10 +77,13 @@ class BenchRequest(SamplingRequest):
 
     kind: Literal["bench"] = "bench"
     compilers: tuple[Compiler, ...] = ("none", "compile")
+    compiler_config: str = ""
     quantize: bool = False
     quant_type: str = DEFAULT_QUANT_TYPE
     quant_submodules_config_path: str | None = None
     top_percentage: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
+    fp8_attention: bool = False
+    memory: MemoryOptions = MemoryOptions()
     seed: int = 0
     repeats: Annotated[int, Field(ge=1)] = 5
     output: str | None = None

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pixart_tui.domain.benchmark import Statistic
+from pixart_tui.domain.deployment import COMPILERS
 from pixart_tui.domain.errors import PixartTuiError, WorkError
 from pixart_tui.domain.events import Failure
-from pixart_tui.domain.requests import COMPILERS
 from pixart_tui.worker.bench_messages import (
     CaseFailed,
     CaseSpec,
@@ -129,7 +129,7 @@ def _describe(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Described:
-    from pixart_tui.engine.bench.compilers import compile_plan
+    from pixart_tui.engine.compilers.inductor import compile_plan
     from pixart_tui.engine.machine import describe_machine, describe_versions
 
     plans = {name: compile_plan(name, device) for name in COMPILERS}
@@ -163,16 +163,10 @@ def _prepare(
     quantization: Quantization | None,
     device: torch.device,
 ) -> None:
-    from pixart_tui.engine.bench.compilers import apply_compiler, compile_plan
-    from pixart_tui.engine.quant.apply import quantize_layers
+    from pixart_tui.engine.deployment import deploy
 
-    if spec.case.quant_type is not None and quantization is not None:
-        quant_types = dict.fromkeys(quantization.layers, quantization.quant_type)
-        transformer = loaded.pipeline.transformer
-        quantize_layers(transformer, quant_types, execution=quantization.plan.execution)
-    plan = compile_plan(spec.case.compiler, device)
-    if plan is not None:
-        apply_compiler(loaded.pipeline, plan)
+    execution = quantization.plan.execution if quantization is not None else None
+    deploy(loaded, spec.case.deployment, execution, device)
 
 
 def _measure(
@@ -221,7 +215,7 @@ class _Translator:
         return _FIRST_CALL_PHASE[self._spec.purpose] if first else str(phase.name)
 
     def _first_call(self, elapsed_s: float) -> Iterator[Message]:
-        from pixart_tui.engine.bench.compilers import cache_use
+        from pixart_tui.engine.compilers.inductor import cache_use
 
         yield _figures(**{_WARMUP_FIELD[self._spec.purpose]: elapsed_s})
         if self._spec.purpose is Purpose.CACHE:

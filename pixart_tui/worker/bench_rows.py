@@ -8,11 +8,12 @@ from typing import Final
 
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.benchmark import BenchCase, BenchRow, RowStatus
+from pixart_tui.domain.deployment import Compiler, Deployment
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.worker.bench_messages import Described, FiguresFound, Purpose
 
-BASELINE: Final = BenchCase(compiler="none")
+BASELINE: Final = BenchCase()
 
 _OUTCOME: Final = set(FiguresFound.model_fields) | {"status", "error", "execution_note"}
 
@@ -56,20 +57,32 @@ def is_kept(planned: BenchRow, before: BenchRow | None) -> bool:
 
 
 def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
-    compilers = tuple(dict.fromkeys(("none", *request.compilers)))
+    compilers: tuple[Compiler, ...] = tuple(dict.fromkeys(("none", *request.compilers)))
     for compiler in compilers:
-        yield BenchCase(compiler=compiler)
+        yield BenchCase(deployment=_deployment(compiler, request))
     if found.quantization is None:
         return
     # The simulation has no speed, and its image does not depend on a compiler.
     simulated = found.quantization.execution == "simulated"
     for compiler in ("none",) if simulated else compilers:
         yield BenchCase(
-            compiler=compiler,
-            quant_type=request.quant_type,
+            deployment=_deployment(compiler, request).model_copy(
+                update={
+                    "quant_type": request.quant_type,
+                    "layers": found.quantization.layers,
+                    "fp8_attention": request.fp8_attention and compiler == "torch",
+                }
+            ),
             selection=_selection(request),
-            layers=found.quantization.layers,
         )
+
+
+def _deployment(compiler: Compiler, request: BenchRequest) -> Deployment:
+    """The compiler as the request wants it; ``none`` stays the stock pipeline."""
+    if compiler == "none":
+        return Deployment()
+    config = request.compiler_config if compiler == "torch" else ""
+    return Deployment(compiler=compiler, compiler_config=config, memory=request.memory)
 
 
 def _selection(request: BenchRequest) -> str:
@@ -80,7 +93,8 @@ def _selection(request: BenchRequest) -> str:
 
 
 def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
-    quantization = found.quantization if case.quant_type is not None else None
+    deployment = case.deployment
+    quantization = found.quantization if deployment.quant_type is not None else None
     return BenchRow(
         label=case.label,
         model=request.model,
@@ -92,13 +106,13 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         height=found.height,
         width=found.width,
         steps=found.steps,
-        compiler=case.compiler,
-        compiler_config=found.compiler_configs.get(case.compiler, ""),
+        compiler=deployment.compiler,
+        compiler_config=found.compiler_configs.get(deployment.compiler, ""),
         dtype=found.dtype,
-        quant_type=case.quant_type,
+        quant_type=deployment.quant_type,
         execution=quantization.execution if quantization else "real",
         execution_note=quantization.note if quantization else "",
         selection=case.selection,
-        quantized_layers=len(case.layers),
+        quantized_layers=len(deployment.layers),
         peak_kind="cuda" if found.machine.device == "cuda" else "process",
     )

@@ -23,7 +23,11 @@ from torch._dynamo.utils import counters
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any
 
-_MODES: Final[dict[str, str | None]] = {"compile": None, "compile-max-autotune": "max-autotune"}
+_MODES: Final[dict[str, str | None]] = {
+    "compile": None,
+    "compile-max-autotune": "max-autotune",
+    "torch": None,
+}
 
 
 @dataclass(frozen=True, slots=True)

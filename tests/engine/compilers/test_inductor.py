@@ -4,7 +4,7 @@ import json
 
 import torch
 
-from pixart_tui.engine.bench.compilers import apply_compiler, compile_plan
+from pixart_tui.engine.compilers.inductor import apply_compiler, compile_plan
 from pixart_tui.engine.loading import LoadedPipeline
 
 _CPU, _CUDA = torch.device("cpu"), torch.device("cuda")

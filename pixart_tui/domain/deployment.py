@@ -1,0 +1,69 @@
+"""How a pipeline is made to run: compiler, quantized layers, attention, memory."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pixart_tui.domain.values import Value
+
+Compiler = Literal["none", "compile", "compile-max-autotune", "torch"]
+COMPILERS: tuple[Compiler, ...] = ("none", "compile", "compile-max-autotune", "torch")
+
+
+class MemoryOptions(Value):
+    """What is done to need less GPU memory; the defaults do nothing.
+
+    Attributes:
+        text_encoder_8bit: Whether the text encoder's linears hold int8 weights.
+        text_encoder_host_blocks: Blocks of the text encoder, counted from the last, that wait in
+            host memory and are copied to the GPU for each prompt; all of them when it is larger
+            than their number.
+        vae: How the image is decoded: whole, one image at a time, or in tiles.
+    """
+
+    text_encoder_8bit: bool = False
+    text_encoder_host_blocks: Annotated[int, Field(ge=0)] = 0
+    vae: Literal["whole", "sliced", "tiled"] = "whole"
+
+    @property
+    def label(self) -> str:
+        """The switches that are on, in a few words; empty if none is."""
+        parts = (
+            ("int8-t5", self.text_encoder_8bit),
+            (f"host-t5-{self.text_encoder_host_blocks}", self.text_encoder_host_blocks > 0),
+            (f"{self.vae}-vae", self.vae != "whole"),
+        )
+        return "+".join(name for name, on in parts if on)
+
+
+class Deployment(Value):
+    """Everything that is done to a pipeline before it is called.
+
+    Attributes:
+        compiler: The compiler.
+        compiler_config: What the compiler is given, as JSON text; empty for its defaults.
+        quant_type: The quant type of ``layers``, None where nothing is quantized.
+        layers: The transformer's layers that are quantized.
+        fp8_attention: Whether self-attention multiplies in fp8.
+        memory: What is done to need less GPU memory.
+    """
+
+    compiler: Compiler = "none"
+    compiler_config: str = ""
+    quant_type: str | None = None
+    layers: tuple[str, ...] = ()
+    fp8_attention: bool = False
+    memory: MemoryOptions = MemoryOptions()
+
+    @property
+    def label(self) -> str:
+        """A short name."""
+        parts = (
+            self.compiler,
+            self.quant_type,
+            "fp8-attention" if self.fp8_attention else None,
+            self.memory.label,
+        )
+        return "+".join(part for part in parts if part)

@@ -1,0 +1,1 @@
+"""Compilers: what each does to a pipeline, and how far it has come."""

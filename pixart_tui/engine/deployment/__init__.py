@@ -1,0 +1,41 @@
+"""Making a pipeline run as a deployment says: memory, quantization, compiler, in that order."""
+
+from __future__ import annotations
+
+import torch
+
+from pixart_tui.domain.deployment import Deployment
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.engine.compilers.inductor import apply_compiler, compile_plan
+from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.execution import Execution
+
+__all__ = ["deploy"]
+
+
+def deploy(
+    loaded: LoadedPipeline,
+    deployment: Deployment,
+    execution: Execution | None,
+    device: torch.device,
+) -> None:
+    """Changes a pipeline in place; what compiles does so at the first call.
+
+    Args:
+        loaded: As it was loaded.
+        deployment: What is done to it.
+        execution: How the quantized layers are computed; None where none are.
+        device: Where the pipeline is.
+
+    Raises:
+        RequestError: A layer, a compiler or an option that this pipeline or device cannot take.
+    """
+    pipeline = loaded.pipeline
+    if deployment.quant_type is not None and execution is not None:
+        quant_type = parse_quant_type(deployment.quant_type)
+        quant_types = dict.fromkeys(deployment.layers, quant_type)
+        quantize_layers(pipeline.transformer, quant_types, execution=execution)
+    plan = compile_plan(deployment.compiler, device)
+    if plan is not None:
+        apply_compiler(pipeline, plan)
