@@ -5,7 +5,7 @@ INSTALLED := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test setup lock clean
+.PHONY: demo test setup lock tables clean
 
 demo: setup  ## the main job on the embedded model: profile, select, bench
 	$(BIN)/pixart-tui demo --output-dir build/demo
@@ -29,6 +29,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 lock:  ## write constraints.txt from what is installed
 	(sed -n '1p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.new
 	mv constraints.new constraints.txt
+
+tables: setup  ## write the benchmark tables of the README from benchmarks/results
+	$(BIN)/python -m benchmarks.readme_tables
 
 clean:
 	rm -rf $(VENV) build

@@ -7,6 +7,7 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the user's runs, nor waits for a device that another test holds."""
+    """No test sees the user's files, nor waits for a device that another test holds."""
     monkeypatch.setenv("PIXART_TUI_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PIXART_TUI_LOCKS", str(tmp_path / "locks"))
+    monkeypatch.setenv("PIXART_TUI_CACHE", str(tmp_path / "cache"))

@@ -6,11 +6,12 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import click
 
 from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
     check_output,
     check_quant_type,
@@ -19,10 +20,13 @@ from pixart_tui.cli.options import (
     sampling_options,
 )
 from pixart_tui.domain import onediff_file
+from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
+from pixart_tui.domain.compiler_config import parse_compiler_config
 from pixart_tui.domain.deployment import COMPILERS, Compiler
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
 from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.compile_cache import CompileCache
 from pixart_tui.runs.control import start_worker
 
 
@@ -31,6 +35,8 @@ from pixart_tui.runs.control import start_worker
 Examples:
   pixart-tui bench
   pixart-tui bench --compiler none --compiler compile-max-autotune --json bench.json
+  pixart-tui bench --matrix seed --model synthetic:alpha --json bench.json
+  pixart-tui bench --model synthetic:alpha --compiler torch --memory-budget 6
   pixart-tui bench --quantize --quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}' \\
       --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json"""
 )
@@ -41,6 +47,11 @@ Examples:
     type=click.Choice(COMPILERS),
     multiple=True,
     help="May be repeated; none is the baseline and always measured.  [default: compile]",
+)
+@click.option(
+    "--compiler-config",
+    metavar="JSON",
+    help='For torch: {"mode": "a:b:c", "memory_format": "channels_last", "dynamic": true}',
 )
 @click.option("--quantize", is_flag=True, help="Measure a quantized row too.")
 @click.option(
@@ -54,6 +65,32 @@ Examples:
     type=click.Path(path_type=Path),
     help="The layers' JSON; the best 90% by SSIM are quantized.",
 )
+@click.option(
+    "--matrix",
+    type=click.Choice(("seed",)),
+    help="A ready set of rows: those of OneDiff's PixArt report, and ours beside them.",
+)
+@click.option("--rows", metavar="NAME,...", default="", help="Only these rows of the matrix.")
+@click.option("--list-rows", is_flag=True, help="Print the matrix's rows and return.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    help="How often the rows take turns; the figures are pooled.",
+)
+@click.option(
+    "--cold/--no-cold",
+    default=True,
+    show_default=True,
+    help="Measure a start with empty caches; without it, begin with what `cache` holds.",
+)
+@memory_options
+@click.option(
+    "--warm-cache",
+    is_flag=True,
+    help="Start from the kept compile cache (pixart-tui cache); no start with empty caches.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--repeats", type=click.IntRange(1, 1000), default=5, show_default=True)
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
@@ -61,27 +98,49 @@ Examples:
 @display_option
 def bench(
     compilers: tuple[str, ...],
+    compiler_config: str | None,
     quantize: bool,
     quantize_config: str,
     quant_submodules_config_path: Path | None,
+    matrix: str | None,
+    rows: str,
+    list_rows: bool,
+    rounds: int,
+    cold: bool,
+    warm_cache: bool,
     seed: int,
     repeats: int,
     output: Path | None,
     detach: bool,
     display: str,
-    **sampling: Any,
+    **shared: Any,
 ) -> int:
     """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
+    if list_rows:
+        return _list_rows()
+    _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
     request = BenchRequest(
-        **sampling_fields(sampling),
+        **sampling_fields(shared),
         **quantization,
+        memory=memory_fields(shared),
         compilers=_with_baseline(compilers),
+        compiler_config=_compiler_config(compiler_config, compilers),
+        matrix=cast(Literal["", "seed"], matrix or ""),
+        rows=_names(rows),
+        rounds=rounds,
+        cold=cold,
+        warm_cache=warm_cache,
         seed=seed,
         repeats=repeats,
         output=str(check_output(output)) if output else None,
         command=shlex.join(["pixart-tui", *sys.argv[1:]]),
     )
+    if matrix:
+        wanted_rows(request)
+    if warm_cache:
+        CompileCache.of(request.device).require()
+    check_memory(request)
     run = create_run(request)
     start_worker(run)
     if detach:
@@ -90,9 +149,46 @@ def bench(
     return follow(run, display)
 
 
+def _list_rows() -> int:
+    width = max(len(row.name) for row in MATRIX)
+    for row in MATRIX:
+        click.echo(f"{row.name:{width}}  {row.summary}")
+    return 0
+
+
+def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
+    if matrix and own_rows:
+        raise RequestError(
+            "--matrix brings its own rows",
+            "--compiler and --quantize say which rows there are too",
+            "leave one of them out; --rows takes a part of the matrix",
+        )
+    if rows and not matrix:
+        raise RequestError(
+            "--rows needs --matrix", "it names rows of a matrix", "add --matrix seed"
+        )
+
+
+def _names(rows: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in rows.split(",") if name.strip())
+
+
 def _with_baseline(given: tuple[str, ...]) -> tuple[Compiler, ...]:
     names = dict.fromkeys(("none", *(given or ("compile",))))
     return tuple(cast(Compiler, name) for name in names)
+
+
+def _compiler_config(text: str | None, compilers: tuple[str, ...]) -> str:
+    """The canonical text, empty for the defaults."""
+    if text is None:
+        return ""
+    if "torch" not in compilers:
+        raise RequestError(
+            "--compiler-config needs --compiler torch",
+            "the other compilers are measured as torch has them, a matrix brings its own",
+            "add --compiler torch, or leave it out",
+        )
+    return parse_compiler_config(text).to_json()
 
 
 def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 
 from pixart_tui import __version__
 from pixart_tui.cli.bench import bench
+from pixart_tui.cli.cache import cache
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.profile import profile
@@ -49,7 +50,9 @@ def cli(context: click.Context, debug: bool) -> None:
         run_dashboard()
 
 
-for command in (profile, select, bench, runs, attach, resume, cancel, delete, logs, doctor, demo):
+for command in (
+    *(profile, select, bench, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+):
     cli.add_command(command)
 
 

@@ -27,10 +27,26 @@ Examples:
   pixart-tui profile
   pixart-tui profile --prompt "red apple" --prompt "robot" --seeds 2 --output out/fp8_e4m3.json
   pixart-tui profile --model /models/PixArt-XL-2-1024-MS --device cuda --detach
+  pixart-tui profile --device cuda --execution real --model synthetic:alpha
   pixart-tui profile --display json | head"""
 )
 @sampling_options
 @click.option("--quant-type", default=DEFAULT_QUANT_TYPE, show_default=True)
+@click.option(
+    "--execution",
+    type=click.Choice(["simulated", "real"]),
+    default="simulated",
+    show_default=True,
+    help="The disturbed layer: its reference numerics, or the kernel that this device runs.",
+)
+@click.option(
+    "--baseline-dtype",
+    type=click.Choice(["float32", "bfloat16"]),
+    default="float32",
+    show_default=True,
+    help="Everything else. bfloat16 is for full-size models on a GPU: half the memory and less "
+    "time, but layers below the deployment floor rank less reliably.",
+)
 @click.option(
     "--method",
     type=click.Choice(["exhaustive"]),
@@ -39,11 +55,18 @@ Examples:
     help="exhaustive: each layer alone, whole images.",
 )
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="The JSON that OneDiff reads.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="The JSON that OneDiff reads; by default profiles/MODEL/NAME.json, with a folder of its "
+    "own for another execution or dtype: profiles/MODEL/real-bfloat16/NAME.json.",
+)
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
 def profile(
     quant_type: str,
+    execution: str,
+    baseline_dtype: str,
     method: str,
     seeds: int,
     output: Path | None,
@@ -57,12 +80,15 @@ def profile(
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
     name = check_quant_type(quant_type)
+    default = default_output(sampling["model"], name, execution, baseline_dtype)
     request = ProfileRequest(
         **sampling_fields(sampling),
         quant_type=name,
+        execution=execution,
+        baseline_dtype=baseline_dtype,
         method=method,
         seeds=tuple(range(seeds)),
-        output=str(check_output(output or _default_output(sampling["model"], name))),
+        output=str(check_output(output or default)),
     )
     run = create_run(request)
     start_worker(run)
@@ -72,6 +98,12 @@ def profile(
     return follow(run, display)
 
 
-def _default_output(model: str, quant_type: str) -> Path:
-    folder = Path(model.rstrip("/")).name.replace(":", "-")
-    return Path("profiles") / folder / default_profile_filename(quant_type)
+def default_output(model: str, quant_type: str, execution: str, baseline_dtype: str) -> Path:
+    """``profiles/<model>/[<what differs from simulated float32>/]<name>.json``.
+
+    Profiles that were measured in different ways must not overwrite each other.
+    """
+    folder = Path("profiles") / Path(model.rstrip("/")).name.replace(":", "-")
+    parts = (execution, "simulated"), (baseline_dtype, "float32")
+    differing = "-".join(chosen for chosen, usual in parts if chosen != usual)
+    return folder / differing / default_profile_filename(quant_type)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -25,11 +26,18 @@ from pixart_tui.runs.run import RunState
 Examples:
   pixart-tui select last
   pixart-tui select profiles/pixart-emoji/fp8_e4m3.json --flops-share 0.8
+  pixart-tui select last --time-share 0.7
   pixart-tui select fp8_e4m3.json --max-loss 0.001 --output fp8_e4m3.selected.json"""
 )
 @click.argument("profile")
 @click.option("--top-percentage", type=float, metavar="P", help="The seed's rule: 90 by default.")
 @click.option("--flops-share", type=float, metavar="S", help="Share of linear FLOPs, 0 to 1.")
+@click.option(
+    "--time-share",
+    type=float,
+    metavar="S",
+    help="Share of measured linear time, 0 to 1, of layers that are faster quantized.",
+)
 @click.option("--max-loss", type=float, metavar="X", help="Largest summed 1 - SSIM.")
 @click.option("--output", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the selection as JSON.")
@@ -37,6 +45,7 @@ def select(
     profile: str,
     top_percentage: float | None,
     flops_share: float | None,
+    time_share: float | None,
     max_loss: float | None,
     output: Path | None,
     as_json: bool,
@@ -45,7 +54,14 @@ def select(
 
     Writes a JSON of the chosen layers alone, for OneDiff's quantize_pipe with top_percentage 100.
     """
-    rule, parameter = _rule(top_percentage, flops_share, max_loss)
+    rule, parameter = _rule(
+        {
+            "top-percentage": top_percentage,
+            "flops-share": flops_share,
+            "time-share": time_share,
+            "max-loss": max_loss,
+        }
+    )
     known, source = read_profile(profile)
     selection = apply_rule(known.scores(), known.conditions.quant_type, rule, parameter)
     target = check_output(output or Path(onediff_file.selected_path(source)))
@@ -96,14 +112,7 @@ def write_selection(profile: Profile, selection: Selection, name: str, target: P
     write_atomically(target, layers)
 
 
-def _rule(
-    top_percentage: float | None, flops_share: float | None, max_loss: float | None
-) -> tuple[Rule, float]:
-    rules: dict[Rule, float | None] = {
-        "top-percentage": top_percentage,
-        "flops-share": flops_share,
-        "max-loss": max_loss,
-    }
+def _rule(rules: Mapping[Rule, float | None]) -> tuple[Rule, float]:
     given = [(rule, value) for rule, value in rules.items() if value is not None]
     if len(given) > 1:
         names = " and ".join(f"--{rule}" for rule, _ in given)

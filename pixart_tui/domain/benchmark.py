@@ -5,11 +5,15 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
+from pixart_tui.domain.warmup import Region, describe_finished
+
+FULL_SPEED: Final = 0.95
+"""A warm-up ends with the first call that reaches this share of the row's iteration speed."""
 
 
 class Statistic(Value):
@@ -28,6 +32,64 @@ class Statistic(Value):
         )
 
 
+class Clocks(Value):
+    """What the GPU did while the timed calls ran, as NVML tells it: medians over samples.
+
+    Attributes:
+        sm_mhz: Clock of the streaming multiprocessors.
+        power_w: Power draw.
+        temperature_c: Temperature of the GPU.
+        samples: How often it was asked.
+    """
+
+    sm_mhz: float
+    power_w: float
+    temperature_c: float
+    samples: int
+
+    @classmethod
+    def pooled(cls, found: Sequence[Clocks]) -> Clocks:
+        """One value for at least one process's."""
+        return cls(
+            sm_mhz=statistics.median(x.sm_mhz for x in found),
+            power_w=statistics.median(x.power_w for x in found),
+            temperature_c=statistics.median(x.temperature_c for x in found),
+            samples=sum(x.samples for x in found),
+        )
+
+
+class ColdCall(Value):
+    """One of the first pipeline calls of a process that found empty caches.
+
+    Attributes:
+        elapsed_s: Prompt to image.
+        iterations_per_s: Denoising steps per second after the first, None with fewer than two.
+    """
+
+    elapsed_s: float
+    iterations_per_s: float | None
+
+
+def warmup_s(calls: Sequence[ColdCall], iterations_per_s: float | None) -> float:
+    """Seconds until a pipeline runs at full speed.
+
+    The first call always counts: it compiles. Later ones count until one reaches ``FULL_SPEED``
+    of the row's iteration speed, as a pipeline that captures graphs or tunes itself in its second
+    call is not warm before. All count if none reaches it: the true figure is then larger.
+
+    Args:
+        calls: From the first on, at least one.
+        iterations_per_s: The row's; None where it has none, so that only the first call counts.
+    """
+    elapsed_s = calls[0].elapsed_s
+    for call in calls[1:]:
+        speed = call.iterations_per_s
+        if not iterations_per_s or not speed or speed >= FULL_SPEED * iterations_per_s:
+            break
+        elapsed_s += call.elapsed_s
+    return elapsed_s
+
+
 class RowStatus(StrEnum):
     """How far a row has come."""
 
@@ -43,7 +105,7 @@ class BenchCase(Value):
     Attributes:
         deployment: How the pipeline is made to run.
         selection: How the quantized layers were chosen, in words; None where none are.
-        name: What tells it from a case with the same deployment's label; empty for nothing.
+        name: A name of its own; empty for that of the deployment.
     """
 
     deployment: Deployment = Deployment()
@@ -53,7 +115,7 @@ class BenchCase(Value):
     @property
     def label(self) -> str:
         """A short name, unique in a benchmark."""
-        return f"{self.deployment.label}+{self.name}" if self.name else self.deployment.label
+        return self.name or self.deployment.label
 
 
 class BenchRow(Value):
@@ -65,7 +127,9 @@ class BenchRow(Value):
         error: Why it failed; empty otherwise.
         model: The model.
         model_fingerprint: Hash over its configurations and weights.
-        prompt: The prompt.
+        prompt: The prompt of the first call and of the image.
+        prompts: How many prompts the timed calls take in turn, each call the next one.
+        rounds: How many processes the timed calls are spread over, the rows taking turns.
         seed: Seed of the initial noise.
         guidance_scale: Classifier-free guidance.
         threads: CPU threads that torch uses.
@@ -74,21 +138,33 @@ class BenchRow(Value):
         steps: Denoising steps.
         batch: Images per pipeline call.
         compiler: The compiler.
-        compiler_config: What the compiler was given, as JSON text; empty for its defaults.
+        compiler_config: What the compiler did, as JSON text; empty for nothing.
         dtype: The compute dtype.
         quant_type: The quant type, None where nothing is quantized.
         execution: ``real``, or ``simulated``: quality without a speed.
         execution_note: Which kernel ran, or why it was simulated.
         attention: The attention implementation.
+        memory: What was done to need less GPU memory, in a few words; empty for nothing.
+        chosen_memory: What a memory budget chose; empty where there was none.
+        memory_estimate_bytes: The peak that it was chosen by, to be compared with the measured one.
         selection: How the quantized layers were chosen.
         quantized_layers: How many layers are quantized.
         iterations_per_s: Denoising steps per second between step-end events, as the seed does.
+        transformer_s: Seconds of the transformer alone in one step; a call's is the median of its
+            steps. Between CUDA events on a GPU, so that gaps between kernels count.
         e2e_s: Seconds of a whole pipeline call, prompt to image.
         peak_bytes: Largest memory over the timed calls.
+        peak_reserved_bytes: Largest memory that torch's allocator held then, the pools of CUDA
+            graphs and what the warm-up left included; None without a GPU.
         peak_kind: ``cuda`` (allocated by torch) or ``process`` (resident set of the process).
+        clocks: What the GPU did during the timed calls; None where NVML does not tell.
         warmup_run_s: First pipeline call without a compiler, loading not included.
-        warmup_compile_s: First pipeline call with empty caches.
+        warmup_compile_s: Seconds to full speed with empty caches, see :func:`warmup_s`.
+        cold_calls: The calls that it was taken from.
+        warmup_compile_regions: What its first call compiled.
         warmup_cache_s: First pipeline call of a fresh process with the caches that are left.
+        warmup_cache_regions: What that call compiled or found.
+        warmup_note: Why a figure of the warm-up is missing; empty otherwise.
         cache_hits: Compiled graphs that this fresh process found in the caches.
         cache_misses: Graphs that it had to compile all the same.
         ssim: SSIM to the eager image, both with 8 bits a channel as they are saved.
@@ -102,6 +178,8 @@ class BenchRow(Value):
     model: str
     model_fingerprint: str = ""
     prompt: str = ""
+    prompts: int = 1
+    rounds: int = 1
     seed: int = 0
     guidance_scale: float | None = None
     threads: int | None = None
@@ -116,15 +194,25 @@ class BenchRow(Value):
     execution: Literal["real", "simulated"] = "real"
     execution_note: str = ""
     attention: str = "sdpa"
+    memory: str = ""
+    chosen_memory: str = ""
+    memory_estimate_bytes: int | None = None
     selection: str | None = None
     quantized_layers: int = 0
     iterations_per_s: Statistic | None = None
+    transformer_s: Statistic | None = None
     e2e_s: Statistic | None = None
     peak_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
     peak_kind: Literal["cuda", "process"]
+    clocks: Clocks | None = None
     warmup_run_s: float | None = None
     warmup_compile_s: float | None = None
+    cold_calls: tuple[ColdCall, ...] = ()
+    warmup_compile_regions: tuple[Region, ...] = ()
     warmup_cache_s: float | None = None
+    warmup_cache_regions: tuple[Region, ...] = ()
+    warmup_note: str = ""
     cache_hits: int | None = None
     cache_misses: int | None = None
     ssim: float | None = None
@@ -132,12 +220,29 @@ class BenchRow(Value):
     images_equal: bool | None = None
 
 
+def describe_warmups(row: BenchRow) -> list[str]:
+    """What a row's first calls compiled or found, a line for each region and kind of start."""
+    starts = (("cold", row.warmup_compile_regions), ("cached", row.warmup_cache_regions))
+    return [f"{start}: {made}" for start, regions in starts for made in describe_finished(regions)]
+
+
 class BenchResult(Value):
-    """The content of a benchmark's JSON file."""
+    """The content of a benchmark's JSON file.
+
+    Attributes:
+        schema_version: Of this format.
+        machine: Where it was measured.
+        versions: With what.
+        date: When, in UTC.
+        command: The command line.
+        matrix: The name of the matrix that the rows are of; empty for none.
+        rows: What was measured.
+    """
 
     schema_version: int = 1
     machine: Machine
     versions: Versions
     date: str
     command: str
+    matrix: str = ""
     rows: tuple[BenchRow, ...]

@@ -12,6 +12,10 @@ Compiler = Literal["none", "compile", "compile-max-autotune", "torch"]
 COMPILERS: tuple[Compiler, ...] = ("none", "compile", "compile-max-autotune", "torch")
 
 
+VaeDecoding = Literal["whole", "sliced", "strips", "tiled"]
+VAE_DECODINGS: tuple[VaeDecoding, ...] = ("whole", "sliced", "strips", "tiled")
+
+
 class MemoryOptions(Value):
     """What is done to need less GPU memory; the defaults do nothing.
 
@@ -20,12 +24,17 @@ class MemoryOptions(Value):
         text_encoder_host_blocks: Blocks of the text encoder, counted from the last, that wait in
             host memory and are copied to the GPU for each prompt; all of them when it is larger
             than their number.
-        vae: How the image is decoded: whole, one image at a time, or in tiles.
+        vae: How the image is decoded: ``whole``; ``sliced``, one image at a time; ``strips``, one
+            image at a time and its large tensors in horizontal strips, with the same result;
+            ``tiled``, overlapping tiles that are blended, which changes pixels a little.
+        budget_bytes: What a pipeline call may take; the switches are then chosen for it once the
+            pipeline is loaded and stay at their defaults here. None: the switches stand.
     """
 
     text_encoder_8bit: bool = False
     text_encoder_host_blocks: Annotated[int, Field(ge=0)] = 0
-    vae: Literal["whole", "sliced", "tiled"] = "whole"
+    vae: VaeDecoding = "whole"
+    budget_bytes: Annotated[int, Field(gt=0)] | None = None
 
     @property
     def label(self) -> str:
@@ -34,6 +43,7 @@ class MemoryOptions(Value):
             ("int8-t5", self.text_encoder_8bit),
             (f"host-t5-{self.text_encoder_host_blocks}", self.text_encoder_host_blocks > 0),
             (f"{self.vae}-vae", self.vae != "whole"),
+            (f"budget-{(self.budget_bytes or 0) / 2**30:g}GiB", self.budget_bytes is not None),
         )
         return "+".join(name for name, on in parts if on)
 

@@ -11,11 +11,13 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow
+from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
+from pixart_tui.domain.warmup import Warmup
 
 
 class AttemptStarted(Value):
@@ -33,8 +35,8 @@ class StageChanged(Value):
     """The work enters a stage, or moves within it.
 
     Attributes:
-        stage: ``waiting``, ``loading``, ``encoding``, ``baseline``, ``floor``, ``measuring``,
-            ``benchmarking``, ``writing``.
+        stage: ``waiting``, ``loading``, ``latency``, ``encoding``, ``baseline``, ``floor``,
+            ``measuring``, ``benchmarking``, ``writing``.
         detail: What exactly, in words: a prompt, a layer, a file.
         done: Parts of the stage that are done.
         total: Parts of the stage, 0 where it has none.
@@ -56,6 +58,7 @@ class ProfilePlanned(Value):
         conditions: What the measurements hold for.
         layers: Every linear layer in the model's order.
         excluded: Layers that the real kernels cannot quantize, with the reason.
+        lanes: Layers that are measured side by side.
     """
 
     type: Literal["profile_planned"] = "profile_planned"
@@ -64,6 +67,35 @@ class ProfilePlanned(Value):
     conditions: Conditions
     layers: tuple[Layer, ...]
     excluded: Mapping[str, str]
+    lanes: Annotated[int, Field(ge=1)] = 1
+
+
+class LatencyMeasured(Value):
+    """How long each layer takes on this device; once per run, before any error is measured.
+
+    Attributes:
+        quant_type: The quant type of the quantized times.
+        latencies: Layer to latency; empty where the quant type is simulated on this device.
+        reason: Why it is empty; empty otherwise.
+    """
+
+    type: Literal["latency_measured"] = "latency_measured"
+    quant_type: str
+    latencies: Mapping[str, Latency]
+    reason: str = ""
+
+
+class BatchChosen(Value):
+    """How many images are made at once from here on.
+
+    Attributes:
+        images: Images in a batch.
+        reason: Why it is another number than before; empty at the start of an attempt.
+    """
+
+    type: Literal["batch_chosen"] = "batch_chosen"
+    images: Annotated[int, Field(ge=1)]
+    reason: str = ""
 
 
 class FloorMeasured(Value):
@@ -75,7 +107,13 @@ class FloorMeasured(Value):
 
 
 class LayerMeasured(Value):
-    """One layer's measurements over all prompts and seeds: the unit of resuming."""
+    """One layer's measurements over all prompts and seeds: the unit of resuming.
+
+    Attributes:
+        layer: The layer.
+        measurements: One for each prompt and seed.
+        elapsed_s: Seconds that its lane spent on it.
+    """
 
     type: Literal["layer_measured"] = "layer_measured"
     layer: str
@@ -97,6 +135,19 @@ class BenchRowUpdated(Value):
 
     type: Literal["bench_row"] = "bench_row"
     row: BenchRow
+
+
+class WarmupProgressed(Value):
+    """What a row's process has compiled by now, while its first call runs.
+
+    Attributes:
+        label: The row.
+        warmup: Its regions.
+    """
+
+    type: Literal["warmup"] = "warmup"
+    label: str
+    warmup: Warmup
 
 
 class BenchFinished(Value):
@@ -146,10 +197,13 @@ Event = Annotated[
     AttemptStarted
     | StageChanged
     | ProfilePlanned
+    | LatencyMeasured
+    | BatchChosen
     | FloorMeasured
     | LayerMeasured
     | BenchPlanned
     | BenchRowUpdated
+    | WarmupProgressed
     | BenchFinished
     | ArtifactWritten
     | AttemptFinished,

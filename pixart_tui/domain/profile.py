@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.values import Value
@@ -35,7 +36,8 @@ class Conditions(Value):
         height: Pixels.
         width: Pixels.
         baseline_dtype: The dtype of the undisturbed images.
-        floor_dtype: The dtype of deployment, whose own error is the deployment floor.
+        floor_dtype: The dtype of deployment, whose own error is the deployment floor; None where
+            the baseline has that dtype itself, so that there is no floor to measure.
     """
 
     model: str
@@ -52,7 +54,7 @@ class Conditions(Value):
     height: int
     width: int
     baseline_dtype: str
-    floor_dtype: str
+    floor_dtype: str | None
 
 
 class LayerStatus(StrEnum):
@@ -78,6 +80,7 @@ class LayerScore(Value):
         ssim_std: Standard deviation over prompts and seeds.
         psnr_db: Mean PSNR in dB of the images that differ.
         latent_mse: Mean squared error of the final latents.
+        latency_s: Its measured time, None where the quant type was not timed on a real kernel.
     """
 
     layer: Layer
@@ -90,11 +93,18 @@ class LayerScore(Value):
     ssim_std: float | None = None
     psnr_db: float | None = None
     latent_mse: float | None = None
+    latency_s: Latency | None = None
 
     @property
     def loss(self) -> float | None:
         """1 - SSIM."""
         return None if self.ssim is None else 1.0 - self.ssim
+
+    @property
+    def does_not_pay(self) -> bool:
+        """Whether it can be quantized and was timed to be no faster for it."""
+        timed = self.latency_s is not None and not self.latency_s.pays
+        return timed and self.status is LayerStatus.MEASURED
 
 
 class Profile(Value):
@@ -106,6 +116,7 @@ class Profile(Value):
         excluded: Layers that the real kernels cannot quantize, with the reason.
         measurements: The measurements, one per key.
         floor: The deployment dtype with nothing quantized, against the same baseline.
+        latencies: Layer to measured time; empty where the quant type was not timed.
     """
 
     conditions: Conditions
@@ -113,10 +124,13 @@ class Profile(Value):
     excluded: Mapping[str, str]
     measurements: tuple[Measurement, ...]
     floor: tuple[Comparison, ...] = ()
+    latencies: Mapping[str, Latency] = {}
 
     def scores(self) -> tuple[LayerScore, ...]:
         """Every layer's score, in the model's order."""
-        return score_layers(self.layers, self.excluded, self.measurements)
+        scores = score_layers(self.layers, self.excluded, self.measurements)
+        timed = ((score, self.latencies.get(score.layer.fqn)) for score in scores)
+        return tuple(x.model_copy(update={"latency_s": latency}) for x, latency in timed)
 
     @property
     def deployment_floor(self) -> float | None:

@@ -44,6 +44,9 @@ class ProfileRequest(SamplingRequest):
 
     Attributes:
         quant_type: The quant type each layer is measured under.
+        execution: ``simulated``: the disturbed layer computes the reference numerics; ``real``: it
+            runs the kernel that deployment runs.
+        baseline_dtype: Dtype of the model around the disturbed layer and of the baseline.
         method: ``exhaustive``: every layer alone, whole images.
         seeds: One image per prompt and seed.
         output: Absolute path of the onediffx JSON; its sidecar stands beside it.
@@ -51,6 +54,8 @@ class ProfileRequest(SamplingRequest):
 
     kind: Literal["profile"] = "profile"
     quant_type: str = DEFAULT_QUANT_TYPE
+    execution: Literal["simulated", "real"] = "simulated"
+    baseline_dtype: Literal["float32", "bfloat16"] = "float32"
     method: Literal["exhaustive"] = "exhaustive"
     seeds: tuple[int, ...] = (0,)
     output: str
@@ -68,9 +73,17 @@ class BenchRequest(SamplingRequest):
             None quantizes every layer that the kernels can run.
         top_percentage: The share of that file's layers, by count, that is quantized.
         fp8_attention: Whether the quantized rows of ``torch`` multiply self-attention in fp8 too.
-        memory: What is done to need less GPU memory, in every row but the baseline.
+        memory: What is done to need less GPU memory, in every row but the baseline; in a matrix,
+            in its memory row.
+        matrix: A ready set of rows in place of compilers and quantization; empty for none.
+        rows: The matrix's rows that are measured, by name; empty for all. The baseline always is.
         seed: Seed of the initial noise.
-        repeats: Timed pipeline calls after the warm-up.
+        repeats: Timed pipeline calls of one process after the warm-up.
+        rounds: How often the rows take turns, each time in a fresh process.
+        cold: Whether a start with empty compiler caches is measured. Without it a row takes one
+            process less and begins with what the kept compile cache holds, nothing included.
+        warm_cache: Whether compiled rows start with the kept compile cache of this machine's
+            kind, and no start with empty caches is measured.
         output: Absolute path of the JSON with the results, None for none.
         command: The command line, for the record.
     """
@@ -84,8 +97,13 @@ class BenchRequest(SamplingRequest):
     top_percentage: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
     fp8_attention: bool = False
     memory: MemoryOptions = MemoryOptions()
+    matrix: Literal["", "seed"] = ""
+    rows: tuple[str, ...] = ()
     seed: int = 0
     repeats: Annotated[int, Field(ge=1)] = 5
+    rounds: Annotated[int, Field(ge=1)] = 1
+    cold: bool = True
+    warm_cache: bool = False
     output: str | None = None
     command: str = ""
 

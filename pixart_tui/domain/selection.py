@@ -1,4 +1,4 @@
-"""Which layers to quantize: the seed's rule by count, and two rules by cost and error."""
+"""Which layers to quantize: the seed's rule by count, and rules by cost and error."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.onediff_file import chosen_layers
 from pixart_tui.domain.profile import LayerScore, LayerStatus
 from pixart_tui.domain.values import Value
@@ -16,7 +17,7 @@ from pixart_tui.domain.values import Value
 _SOLVER_TOLERANCE: Final = 2e-6
 _ROUNDING: Final = 1e-12
 
-Rule = Literal["top-percentage", "flops-share", "max-loss"]
+Rule = Literal["top-percentage", "flops-share", "time-share", "max-loss"]
 
 
 class Selection(Value):
@@ -24,12 +25,18 @@ class Selection(Value):
 
     Attributes:
         rule: The rule.
-        parameter: Its parameter: percent, share of FLOPs (0 to 1), or 1 - SSIM.
+        parameter: Its parameter: percent, share of FLOPs or of time (0 to 1), or 1 - SSIM.
         quant_type: The quant type of the chosen layers.
         chosen: Layers to quantize, least sensitive first.
         kept: Layers that stay in the compute dtype, for whatever reason, in the model's order.
         flops_share: The chosen layers' part of the FLOPs of all linear layers.
         predicted_loss: Sum of the chosen layers' own 1 - SSIM: a prediction, nothing verified it.
+        time_share: The chosen layers' part of the measured time of all linear layers, nothing
+            quantized; None where the profile holds no latency, as are the next two.
+        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, from the
+            times of single layers.
+        does_not_pay: Measured layers that quantizing makes no faster, chosen or not, in the
+            model's order.
     """
 
     rule: Rule
@@ -39,6 +46,9 @@ class Selection(Value):
     kept: tuple[str, ...]
     flops_share: float
     predicted_loss: float
+    time_share: float | None = None
+    predicted_time_saved_s: float | None = None
+    does_not_pay: tuple[str, ...] | None = None
 
 
 def select(
@@ -51,12 +61,13 @@ def select(
         quant_type: The quant type that the scores were measured under.
         rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
             SSIM, as onediffx does; ``flops-share`` takes the least summed loss that reaches the
-            share; ``max-loss`` takes the most FLOPs whose summed loss stays within the budget.
+            share; ``time-share`` does the same by measured time, with layers that pay alone;
+            ``max-loss`` takes the most FLOPs whose summed loss stays within the budget.
         parameter: The rule's parameter.
 
     Raises:
-        RequestError: The parameter is out of range, nothing was measured, or the layers that can
-            be quantized do not reach the share.
+        RequestError: The parameter is out of range, nothing was measured, the layers that can be
+            quantized do not reach the share, or times are needed and there are none.
     """
     measured = [s for s in scores if s.status is LayerStatus.MEASURED]
     if not measured:
@@ -74,7 +85,9 @@ def _apply(
     if rule == "top-percentage":
         return set(chosen_layers({s.layer.fqn: _ssim(s) for s in measured}, parameter))
     if rule == "flops-share":
-        return _least_loss(measured, parameter * _flops(scores))
+        return _least_loss_of_flops(measured, parameter * _flops(scores))
+    if rule == "time-share":
+        return _least_loss_of_time(measured, scores, parameter)
     return _most_flops(measured, parameter)
 
 
@@ -82,6 +95,7 @@ def _describe(
     scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float, fqns: set[str]
 ) -> Selection:
     chosen = sorted((s for s in scores if s.layer.fqn in fqns), key=_ssim, reverse=True)
+    timed = _is_timed(scores)
     return Selection(
         rule=rule,
         parameter=parameter,
@@ -90,11 +104,15 @@ def _describe(
         kept=tuple(s.layer.fqn for s in scores if s.layer.fqn not in fqns),
         flops_share=_flops(chosen) / _flops(scores),
         predicted_loss=sum(1.0 - _ssim(s) for s in chosen),
+        time_share=_unquantized_s(chosen) / _unquantized_s(scores) if timed else None,
+        predicted_time_saved_s=sum(_latency(s).saved for s in chosen) if timed else None,
+        does_not_pay=tuple(s.layer.fqn for s in scores if s.does_not_pay) if timed else None,
     )
 
 
 def _check_parameter(rule: Rule, parameter: float) -> None:
-    limits = {"top-percentage": (100.0, "percent"), "flops-share": (1.0, "a share")}
+    limits = {"top-percentage": (100.0, "percent")}
+    limits |= dict.fromkeys(("flops-share", "time-share"), (1.0, "a share"))
     upper, unit = limits.get(rule, (float("inf"), "1 - SSIM"))
     if not 0 <= parameter <= upper:
         raise RequestError(
@@ -104,7 +122,7 @@ def _check_parameter(rule: Rule, parameter: float) -> None:
         )
 
 
-def _least_loss(measured: Sequence[LayerScore], needed_flops: float) -> set[str]:
+def _least_loss_of_flops(measured: Sequence[LayerScore], needed_flops: float) -> set[str]:
     """The set with the least summed loss whose FLOPs reach ``needed_flops``."""
     reachable = _flops(measured)
     if reachable < needed_flops:
@@ -113,21 +131,62 @@ def _least_loss(measured: Sequence[LayerScore], needed_flops: float) -> set[str]
             f"they have {reachable:.4g} FLOPs a step of the {needed_flops:.4g} asked for",
             "ask for a smaller --flops-share",
         )
-    loss, flops = _loss_and_flops(measured)
-    return _names(measured, _solve(loss, -flops, -needed_flops))
+    return _least_loss(measured, [float(s.layer.flops) for s in measured], needed_flops)
+
+
+def _least_loss_of_time(
+    measured: Sequence[LayerScore], scores: Sequence[LayerScore], share: float
+) -> set[str]:
+    """The set of layers that pay with the least summed loss whose time reaches the share."""
+    _check_timed(scores)
+    paying = [s for s in measured if _latency(s).pays]
+    reachable_s, needed_s = _unquantized_s(paying), share * _unquantized_s(scores)
+    if reachable_s < needed_s:
+        raise RequestError(
+            "the layers that pay do not reach that share of time",
+            f"they take {1e3 * reachable_s:.4g} ms a step of the {1e3 * needed_s:.4g} asked for",
+            "ask for a smaller --time-share",
+        )
+    return _least_loss(paying, [_latency(s).unquantized for s in paying], needed_s)
+
+
+def _least_loss(scores: Sequence[LayerScore], gains: Sequence[float], needed: float) -> set[str]:
+    """The set with the least summed loss whose gains reach ``needed``."""
+    if not scores:
+        return set()
+    return _names(scores, _solve(_losses(scores), -np.array(gains), -needed))
 
 
 def _most_flops(measured: Sequence[LayerScore], budget: float) -> set[str]:
     """The set with the most FLOPs whose summed loss stays within ``budget``."""
-    loss, flops = _loss_and_flops(measured)
-    return _names(measured, _solve(-flops, loss, budget))
+    flops = np.array([float(s.layer.flops) for s in measured])
+    return _names(measured, _solve(-flops, _losses(measured), budget))
 
 
-def _loss_and_flops(
-    measured: Sequence[LayerScore],
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    loss = np.array([max(1.0 - _ssim(s), 0.0) for s in measured])
-    return loss, np.array([float(s.layer.flops) for s in measured])
+def _losses(scores: Sequence[LayerScore]) -> npt.NDArray[np.float64]:
+    return np.array([max(1.0 - _ssim(s), 0.0) for s in scores])
+
+
+def _check_timed(scores: Sequence[LayerScore]) -> None:
+    if not _is_timed(scores):
+        raise RequestError(
+            "the profile does not hold the time of its layers",
+            "they are timed where the device runs the quant type for real; doctor tells which",
+            "profile again on such a device, for fp8: pixart-tui profile --device cuda",
+        )
+
+
+def _is_timed(scores: Iterable[LayerScore]) -> bool:
+    return all(s.latency_s is not None for s in scores)
+
+
+def _latency(score: LayerScore) -> Latency:
+    assert score.latency_s is not None
+    return score.latency_s
+
+
+def _unquantized_s(scores: Iterable[LayerScore]) -> float:
+    return sum(_latency(s).unquantized for s in scores)
 
 
 def _names(measured: Sequence[LayerScore], taken: npt.NDArray[np.bool_]) -> set[str]:

@@ -31,6 +31,8 @@ class ProfileSidecar(Value):
         machine: Where.
         versions: With what.
         elapsed_s: Seconds of work, over all attempts.
+        batch_sizes: Images in a batch, in the order of use: more than one where the GPU ran out of
+            memory. Each layer was compared with undisturbed images of its own batch size.
         deployment_floor: Mean 1 - SSIM of the deployment dtype with nothing quantized.
         measurement_noise: Median standard deviation of a layer's SSIM over prompts and seeds.
         layers: Every layer's score, in the model's order, the excluded ones with their reason.
@@ -46,6 +48,7 @@ class ProfileSidecar(Value):
     machine: Machine
     versions: Versions
     elapsed_s: float
+    batch_sizes: tuple[int, ...] = ()
     deployment_floor: float | None
     measurement_noise: float | None
     layers: tuple[LayerScore, ...]
@@ -63,6 +66,7 @@ class ProfileSidecar(Value):
             },
             measurements=self.measurements,
             floor=self.floor,
+            latencies={s.layer.fqn: s.latency_s for s in self.layers if s.latency_s is not None},
         )
 
 

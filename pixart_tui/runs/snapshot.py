@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
+from statistics import median
+from typing import Final
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
     AttemptStarted,
+    BatchChosen,
     BenchFinished,
     BenchPlanned,
     BenchRowUpdated,
     Event,
     FloorMeasured,
+    LatencyMeasured,
     LayerMeasured,
     ProfilePlanned,
     StageChanged,
+    WarmupProgressed,
 )
 from pixart_tui.domain.profile import Profile, merge_measurements
 from pixart_tui.runs.journal import JournalEntry
+
+_RECENT_LAYERS: Final = 9
+"""Layers of each lane whose times make the pace: enough for a median, few enough to follow."""
 
 
 @dataclass
@@ -32,10 +41,14 @@ class RunSnapshot:
         last_event_s: Unix time of the last event.
         stage: Where the work is.
         planned: What a profile will measure.
+        latency: How long each layer takes, None until it is measured.
+        batch: How many images are made at once, None until it is known.
+        batch_sizes: Every such number, in the order of use.
         measured: Layer to its measurements, in the order of measuring.
         floor: The deployment floor.
         bench_plan: What a benchmark will measure.
         bench_rows: Label to row, in the planned order.
+        warmups: Label to what the row's latest process has compiled.
         bench_result: The finished benchmark.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
@@ -46,17 +59,21 @@ class RunSnapshot:
     last_event_s: float = 0.0
     stage: StageChanged | None = None
     planned: ProfilePlanned | None = None
+    latency: LatencyMeasured | None = None
+    batch: BatchChosen | None = None
+    batch_sizes: dict[int, None] = field(default_factory=dict)
     measured: dict[str, LayerMeasured] = field(default_factory=dict)
-    measured_in_attempt: int = 0
     floor: FloorMeasured | None = None
     bench_plan: BenchPlanned | None = None
     bench_rows: dict[str, BenchRow] = field(default_factory=dict)
+    warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
     bench_result: BenchResult | None = None
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
-    _measuring_since_s: float = 0.0
-    _last_measured_s: float = 0.0
+    _in_attempt: int = 0
+    _first_layers_s: list[float] = field(default_factory=list)
+    _layers_s: list[float] = field(default_factory=list)
 
     def apply(self, entry: JournalEntry) -> None:
         """Takes in the next event."""
@@ -68,9 +85,13 @@ class RunSnapshot:
     def _take(self, event: Event) -> None:  # noqa: C901 - one line per event
         match event:
             case StageChanged():
-                self._enter(event)
+                self.stage = event
             case ProfilePlanned():
                 self.planned = event
+            case LatencyMeasured():
+                self.latency = event
+            case BatchChosen():
+                self._choose_batch(event)
             case FloorMeasured():
                 self.floor = event
             case LayerMeasured():
@@ -80,6 +101,8 @@ class RunSnapshot:
                 self.bench_rows = {row.label: row for row in event.rows} | self.bench_rows
             case BenchRowUpdated():
                 self.bench_rows[event.row.label] = event.row
+            case WarmupProgressed():
+                self.warmups[event.label] = event
             case BenchFinished():
                 self.bench_result = event.result
             case ArtifactWritten():
@@ -97,17 +120,21 @@ class RunSnapshot:
         self.attempts = event.attempt
         self.attempt_started_s = t
         self.stage, self.finished = None, None
-        self.measured_in_attempt, self._measuring_since_s = 0, 0.0
+        self.warmups = {}
+        self._in_attempt = 0
 
-    def _enter(self, event: StageChanged) -> None:
-        self.stage = event
-        if event.stage == "measuring" and not self._measuring_since_s:
-            self._measuring_since_s = self.last_event_s
+    def _choose_batch(self, event: BatchChosen) -> None:
+        # A later attempt starts without a reason, and the one that is known still holds.
+        reason = event.reason or (self.batch.reason if self.batch else "")
+        self.batch = event.model_copy(update={"reason": reason})
+        self.batch_sizes[event.images] = None
 
     def _take_layer(self, event: LayerMeasured) -> None:
         self.measured.setdefault(event.layer, event)
-        self.measured_in_attempt += 1
-        self._last_measured_s = self.last_event_s
+        self._in_attempt += 1
+        # The first layer of each lane also warms up libraries and caches.
+        warming_up = self._in_attempt <= self._lanes
+        (self._first_layers_s if warming_up else self._layers_s).append(event.elapsed_s)
 
     @property
     def total(self) -> int:
@@ -115,6 +142,16 @@ class RunSnapshot:
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
+
+    @property
+    def warming_up(self) -> WarmupProgressed | None:
+        """The warm-up that is under way."""
+        for label, found in self.warmups.items():
+            row = self.bench_rows.get(label)
+            running = row is not None and row.status is RowStatus.RUNNING
+            if running and not found.warmup.finished and self.finished is None:
+                return found
+        return None
 
     @property
     def done(self) -> int:
@@ -126,11 +163,34 @@ class RunSnapshot:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until every layer is measured, at this attempt's pace; None if unknown."""
-        if not self.measured_in_attempt or self.finished is not None:
+        """Seconds until every layer is measured; None if unknown, or while nothing is measured."""
+        measuring = self.stage is not None and self.stage.stage == "measuring"
+        pace_s = self._pace_s
+        if not measuring or self.finished is not None or pace_s is None:
             return None
-        spent_s = self._last_measured_s - self._measuring_since_s
-        return (self.total - self.done) * spent_s / self.measured_in_attempt
+        return ceil((self.total - self.done) / self._lanes) * pace_s
+
+    @property
+    def images_per_s(self) -> float | None:
+        """Disturbed images that all lanes make in a second; None before the first layer."""
+        if self.planned is None or not self._pace_s:
+            return None
+        conditions = self.planned.conditions
+        images = len(conditions.prompts) * len(conditions.seeds)
+        return images * self._lanes / self._pace_s
+
+    @property
+    def _lanes(self) -> int:
+        return self.planned.lanes if self.planned else 1
+
+    @property
+    def _pace_s(self) -> float | None:
+        """Seconds that a lane takes for a layer: the median of the recent ones.
+
+        Those of an earlier attempt count: it had the same model, settings and device.
+        """
+        known = self._layers_s or self._first_layers_s
+        return median(known[-_RECENT_LAYERS * self._lanes :]) if known else None
 
     @property
     def profile(self) -> Profile | None:
@@ -143,4 +203,5 @@ class RunSnapshot:
             excluded=self.planned.excluded,
             measurements=merge_measurements(m.measurements for m in self.measured.values()),
             floor=self.floor.comparisons if self.floor else (),
+            latencies=self.latency.latencies if self.latency else {},
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixart_tui.domain.benchmark import BenchRow
-from pixart_tui.domain.events import Failure
+from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
@@ -66,7 +66,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class ProfileView:
-    """A profile run with its measurements; ``profile`` is None until it is planned."""
+    """A profile run with its measurements; ``profile`` is None until it is planned.
+
+    ``batch`` says how many images are made at once and why it is not as many as before.
+    """
 
     run: RunView
     profile: Profile | None = None
@@ -74,6 +77,8 @@ class ProfileView:
     floor: float | None = None
     noise: float | None = None
     machine: Machine | None = None
+    images_per_s: float | None = None
+    batch: BatchChosen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +88,7 @@ class BenchView:
     run: RunView
     rows: tuple[BenchRow, ...] = ()
     machine: Machine | None = None
+    warmup: WarmupProgressed | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -93,14 +93,7 @@ class RunWatch:
         version = (len(snapshot.measured), snapshot.floor is not None)
         previous = watched.profile_view
         if previous is not None and version == watched.profile_version and previous.profile:
-            return ProfileView(
-                view,
-                previous.profile,
-                previous.scores,
-                previous.floor,
-                previous.noise,
-                previous.machine,
-            )
+            return replace(previous, run=view, batch=snapshot.batch)
         watched.profile_version = version
         watched.profile_view = _measured_view(view, watched.run)
         return watched.profile_view
@@ -110,7 +103,12 @@ class RunWatch:
             return None
         snapshot = self._watched[view.id].run.snapshot
         plan = snapshot.bench_plan
-        return BenchView(view, tuple(snapshot.bench_rows.values()), plan.machine if plan else None)
+        return BenchView(
+            run=view,
+            rows=tuple(snapshot.bench_rows.values()),
+            machine=plan.machine if plan else None,
+            warmup=None if view.state.is_finished else snapshot.warming_up,
+        )
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:
@@ -124,6 +122,8 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
         floor=profile.deployment_floor,
         noise=profile.measurement_noise,
         machine=run.snapshot.planned.machine,
+        images_per_s=run.snapshot.images_per_s,
+        batch=run.snapshot.batch,
     )
 
 

@@ -7,32 +7,37 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pixart_tui.domain.benchmark import Statistic
-from pixart_tui.domain.deployment import COMPILERS
+from pixart_tui.domain.bench_matrix import torch_config
+from pixart_tui.domain.benchmark import ColdCall, warmup_s
+from pixart_tui.domain.deployment import COMPILERS, Deployment
 from pixart_tui.domain.errors import PixartTuiError, WorkError
 from pixart_tui.domain.events import Failure
+from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.worker.bench_messages import (
+    CallTimed,
     CaseFailed,
     CaseSpec,
     Described,
+    ExecutionFound,
     FiguresFound,
     ImageWritten,
     Message,
     PhaseEntered,
     Purpose,
-    QuantizationFound,
 )
+from pixart_tui.worker.bench_warmup import begin_warmup, end_warmup
 
 if TYPE_CHECKING:
     import torch
 
+    from pixart_tui.domain.layers import Layer
     from pixart_tui.engine.bench.call import BenchCall
-    from pixart_tui.engine.bench.measure import Figure, Picture, Task, TimedCall
-    from pixart_tui.engine.bench.quantization import Quantization
+    from pixart_tui.engine.bench.measure import Figure, Load, Picture, Task, TimedCall
+    from pixart_tui.engine.compilers.progress import WarmupProgress
     from pixart_tui.engine.loading import LoadedPipeline
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -40,12 +45,8 @@ _FIRST_CALL_PHASE: Final = {
     Purpose.RUN: "warm-up with run",
     Purpose.COMPILE: "warm-up with compilation",
     Purpose.CACHE: "warm-up with cache",
+    Purpose.WARM: "warm-up",
     Purpose.QUALITY: "image of the simulation",
-}
-_WARMUP_FIELD: Final = {
-    Purpose.RUN: "warmup_run_s",
-    Purpose.COMPILE: "warmup_compile_s",
-    Purpose.CACHE: "warmup_cache_s",
 }
 
 
@@ -70,7 +71,7 @@ def die_with(parent_pid: int) -> None:
 
 def _work(spec: CaseSpec, tell: Callable[[Message], None]) -> int:
     try:
-        for message in _answers(spec):
+        for message in _answers(spec, tell):
             tell(message)
     except PixartTuiError as error:
         traceback.print_exc()
@@ -84,11 +85,12 @@ def _work(spec: CaseSpec, tell: Callable[[Message], None]) -> int:
     return failure.exit_code
 
 
-def _answers(spec: CaseSpec) -> Iterator[Message]:
+def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Message]:
     # Only now, so that the spec's environment and the parent's death are settled before.
     import torch
 
     from pixart_tui.engine.bench.call import resolve_call
+    from pixart_tui.engine.compilers.progress import following
     from pixart_tui.engine.loading import load_pipeline
 
     device = torch.device(spec.request.device)
@@ -97,101 +99,138 @@ def _answers(spec: CaseSpec) -> Iterator[Message]:
     yield PhaseEntered(type="phase", phase="loading")
     loaded = load_pipeline(spec.request.model, dtype=dtype, device=device)
     call = resolve_call(spec.request, loaded)
-    quantization = _quantization(spec, loaded, call, device)
-    yield _describe(loaded, call, quantization, device, dtype)
+    yield _describe(spec, loaded, call, device, dtype)
     if spec.purpose is not Purpose.DESCRIBE:
-        _prepare(spec, loaded, quantization, device)
-        yield from _measure(spec, loaded, call, device)
-
-
-def _quantization(
-    spec: CaseSpec, loaded: LoadedPipeline, call: BenchCall, device: torch.device
-) -> Quantization | None:
-    from pixart_tui.engine.bench.quantization import plan_quantization
-    from pixart_tui.engine.layers import list_layers
-
-    if not spec.request.quantize:
-        return None
-    layers = list_layers(
-        loaded.pipeline,
-        height=call.height,
-        width=call.width,
-        text_tokens=call.max_sequence_length,
-        guidance=call.guidance_scale > 1,
-    )
-    return plan_quantization(spec.request.quant_type, spec.wanted_layers, layers, device)
+        deployment = yield from _settle_budget(spec, loaded, call)
+        progress = begin_warmup(spec, tell)
+        _prepare(deployment, loaded, device)
+        with following(loaded.pipeline, progress):
+            yield from _measure(spec, loaded, call, progress, device)
 
 
 def _describe(
+    spec: CaseSpec,
     loaded: LoadedPipeline,
     call: BenchCall,
-    quantization: Quantization | None,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Described:
-    from pixart_tui.engine.compilers.inductor import compile_plan
+    from pixart_tui.engine.bench.call import prompts_of
+    from pixart_tui.engine.compilers.plans import plan_for
     from pixart_tui.engine.machine import describe_machine, describe_versions
 
-    plans = {name: compile_plan(name, device) for name in COMPILERS}
+    config = torch_config(spec.request, on_gpu=device.type == "cuda")
+    plans = {name: plan_for(name, config, device) for name in COMPILERS}
     return Described(
         type="described",
         machine=describe_machine(device),
         versions=describe_versions(),
         model_fingerprint=loaded.fingerprint,
         prompt=call.prompt,
+        prompts=len(prompts_of(spec.request)),
         guidance_scale=call.guidance_scale,
         steps=call.num_inference_steps,
         height=call.height,
         width=call.width,
         dtype=str(dtype).removeprefix("torch."),
         compiler_configs={name: plan.to_json() for name, plan in plans.items() if plan},
-        quantization=None if quantization is None else _found(quantization),
+        layers=_layers(loaded, call) if spec.quant_types else (),
+        executions={name: _execution(name, device) for name in spec.quant_types},
     )
 
 
-def _found(quantization: Quantization) -> QuantizationFound:
-    return QuantizationFound(
-        layers=quantization.layers,
-        execution=quantization.plan.execution.value,
-        note=quantization.note,
+def _layers(loaded: LoadedPipeline, call: BenchCall) -> tuple[Layer, ...]:
+    from pixart_tui.engine.layers import list_layers
+
+    return list_layers(
+        loaded.pipeline,
+        height=call.height,
+        width=call.width,
+        text_tokens=call.max_sequence_length,
+        guidance=call.guidance_scale > 1,
     )
 
 
-def _prepare(
-    spec: CaseSpec,
-    loaded: LoadedPipeline,
-    quantization: Quantization | None,
-    device: torch.device,
-) -> None:
+def _execution(quant_type: str, device: torch.device) -> ExecutionFound:
+    from pixart_tui.engine.quant.execution import Execution, plan_execution
+
+    plan = plan_execution(parse_quant_type(quant_type), device)
+    note = plan.backend if plan.execution is Execution.REAL else plan.reason
+    return ExecutionFound(execution=plan.execution.value, note=note)
+
+
+def _settle_budget(
+    spec: CaseSpec, loaded: LoadedPipeline, call: BenchCall
+) -> Generator[Message, None, Deployment]:
+    """The deployment with the memory switches that its budget allows, if it has one."""
+    from pixart_tui.engine.memory import settle_budget
+
+    deployment = spec.case.deployment
+    budget_bytes = deployment.memory.budget_bytes
+    if budget_bytes is None:
+        return deployment
+    settled = settle_budget(
+        loaded.pipeline,
+        deployment,
+        budget_bytes,
+        height=call.height,
+        width=call.width,
+        text_tokens=call.max_sequence_length,
+        guidance=call.guidance_scale > 1,
+    )
+    chosen = settled.options.label or "nothing"
+    yield _figures(chosen_memory=chosen, memory_estimate_bytes=settled.peak_bytes)
+    return deployment.model_copy(update={"memory": settled.options})
+
+
+def _prepare(deployment: Deployment, loaded: LoadedPipeline, device: torch.device) -> None:
     from pixart_tui.engine.deployment import deploy
+    from pixart_tui.engine.quant.execution import plan_execution
 
-    execution = quantization.plan.execution if quantization is not None else None
-    deploy(loaded, spec.case.deployment, execution, device)
+    quant_type = deployment.quant_type
+    plan = plan_execution(parse_quant_type(quant_type), device) if quant_type else None
+    deploy(loaded, deployment, plan.execution if plan else None, device)
 
 
 def _measure(
-    spec: CaseSpec, loaded: LoadedPipeline, call: BenchCall, device: torch.device
+    spec: CaseSpec,
+    loaded: LoadedPipeline,
+    call: BenchCall,
+    progress: WarmupProgress,
+    device: torch.device,
 ) -> Iterator[Message]:
-    from pixart_tui.engine.bench.measure import measure
+    from pixart_tui.engine.bench.call import prompts_of
+    from pixart_tui.engine.bench.measure import FirstCall, measure
 
     tasks: dict[Purpose, Task] = {Purpose.COMPILE: "warm-up", Purpose.QUALITY: "quality"}
-    task = tasks.get(spec.purpose, "figures")
+    task = tasks.get(spec.purpose, "figures" if spec.image else "speed")
+    prompts = prompts_of(spec.request)
     repeats = spec.request.repeats
+    figures = measure(loaded.pipeline, call, task, prompts=prompts, repeats=repeats, device=device)
     translator = _Translator(spec)
-    for figure in measure(loaded.pipeline, call, task, repeats=repeats, device=device):
+    for figure in figures:
+        if isinstance(figure, FirstCall):
+            yield from end_warmup(spec, progress)
         yield from translator.messages(figure)
 
 
 class _Translator:
-    """Turns what the engine finds into messages; keeps the timed calls so far."""
+    """Turns what the engine finds into messages; keeps the calls of a cold start."""
 
     def __init__(self, spec: CaseSpec) -> None:
         self._spec = spec
-        self._calls: list[TimedCall] = []
+        self._cold_calls: list[ColdCall] = []
 
     def messages(self, figure: Figure) -> Iterator[Message]:
         """The messages that one finding gives."""
-        from pixart_tui.engine.bench.measure import FirstCall, Peak, Phase, Picture
+        from pixart_tui.engine.bench.measure import (
+            FirstCall,
+            Load,
+            NextCall,
+            Phase,
+            Picture,
+            TimedCall,
+        )
 
         match figure:
             case Phase():
@@ -199,36 +238,60 @@ class _Translator:
                     type="phase", phase=self._name(figure), done=figure.done, total=figure.total
                 )
             case FirstCall():
-                yield from self._first_call(figure.elapsed_s)
-            case Peak():
-                yield _figures(peak_bytes=figure.size_bytes)
-            case Picture():
-                yield from _image(self._spec, figure)
-            case _:
-                self._calls.append(figure)
-                yield self._statistics()
+                yield from self._first_call(figure.call)
+            case NextCall():
+                yield self._cold_call(figure.call)
+            case TimedCall():
+                yield _timed(figure)
+            case Load():
+                yield _load(figure)
+            case Picture() if self._spec.image is not None:
+                yield from _image(self._spec, Path(self._spec.image), figure)
 
     def _name(self, phase: Any) -> str:
-        from pixart_tui.engine.bench.measure import FIRST_CALL
+        from pixart_tui.engine.bench.measure import TIMED_CALLS
 
-        first = phase.name == FIRST_CALL
-        return _FIRST_CALL_PHASE[self._spec.purpose] if first else str(phase.name)
+        timed = phase.name == TIMED_CALLS
+        return str(phase.name) if timed else _FIRST_CALL_PHASE[self._spec.purpose]
 
-    def _first_call(self, elapsed_s: float) -> Iterator[Message]:
+    def _first_call(self, call: TimedCall) -> Iterator[Message]:
         from pixart_tui.engine.compilers.inductor import cache_use
 
-        yield _figures(**{_WARMUP_FIELD[self._spec.purpose]: elapsed_s})
-        if self._spec.purpose is Purpose.CACHE:
+        purpose = self._spec.purpose
+        if purpose is Purpose.RUN:
+            yield _figures(warmup_run_s=call.e2e_s)
+        if purpose is Purpose.COMPILE:
+            yield self._cold_call(call)
+        if purpose in (Purpose.CACHE, Purpose.WARM):
             found = cache_use()
             yield _figures(cache_hits=found.hits, cache_misses=found.misses)
+            if purpose is Purpose.CACHE or (found.hits and not found.misses):
+                yield _figures(warmup_cache_s=call.e2e_s)
 
-    def _statistics(self) -> FiguresFound:
-        speeds = [c.iterations_per_s for c in self._calls if c.iterations_per_s is not None]
-        e2e = Statistic.of([c.e2e_s for c in self._calls])
-        return _figures(e2e_s=e2e, **({"iterations_per_s": Statistic.of(speeds)} if speeds else {}))
+    def _cold_call(self, call: TimedCall) -> FiguresFound:
+        cold = ColdCall(elapsed_s=call.e2e_s, iterations_per_s=call.iterations_per_s)
+        self._cold_calls.append(cold)
+        # The row's own speed is not known yet; the worker settles it when it is.
+        known = tuple(self._cold_calls)
+        return _figures(cold_calls=known, warmup_compile_s=warmup_s(known, None))
 
 
-def _image(spec: CaseSpec, picture: Picture) -> Iterator[Message]:
+def _timed(call: TimedCall) -> CallTimed:
+    return CallTimed(
+        type="call",
+        iterations_per_s=call.iterations_per_s,
+        transformer_s=call.transformer_s,
+        e2e_s=call.e2e_s,
+    )
+
+
+def _load(load: Load) -> FiguresFound:
+    reserved = {} if load.reserved_bytes is None else {"peak_reserved_bytes": load.reserved_bytes}
+    clocks = {} if load.clocks is None else {"clocks": load.clocks}
+    return _figures(peak_bytes=load.peak_bytes, **reserved, **clocks)
+
+
+def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
     import numpy as np
     from PIL import Image
 
@@ -236,10 +299,9 @@ def _image(spec: CaseSpec, picture: Picture) -> Iterator[Message]:
 
     if picture.pixels is None:
         raise WorkError("the image holds NaN or infinity", f"{spec.case.label}: nothing to compare")
-    image = Path(spec.image)
     image.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture.pixels).save(image)
-    yield ImageWritten(type="image", path=spec.image)
+    yield ImageWritten(type="image", path=str(image))
     if spec.reference is None:
         yield _figures(ssim=1.0, images_equal=True)
         return

@@ -10,11 +10,13 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
-from pixart_tui.domain.benchmark import BenchCase, Statistic
+from pixart_tui.domain.benchmark import BenchCase, Clocks, ColdCall
 from pixart_tui.domain.events import Failure
+from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.values import Value
+from pixart_tui.domain.warmup import Region, Warmup
 
 
 class Purpose(StrEnum):
@@ -27,10 +29,14 @@ class Purpose(StrEnum):
     """First call without a compiler, timed calls, image."""
 
     COMPILE = "compile"
-    """First call with empty caches, and end."""
+    """The first calls with empty caches, and end."""
 
     CACHE = "cache"
     """First call with the caches that another process left, timed calls, image."""
+
+    WARM = "warm"
+    """Timed calls and image, with whatever compile cache is kept; no figure of the warm-up, unless
+    everything came from the cache."""
 
     QUALITY = "quality"
     """One image, simulated."""
@@ -43,33 +49,33 @@ class CaseSpec(Value):
         purpose: What this process is for.
         request: What the run was asked.
         case: What is run, with the layers that are quantized.
-        wanted_layers: Layers that the request's file chose; None for all.
+        quant_types: Quant types to try on this device; none where nothing is planned.
         messages: Absolute path of the file that the answers are appended to.
-        image: Absolute path of the PNG to write.
+        image: Absolute path of the PNG to write, None for no image.
         reference: Absolute path of the eager image's PNG, None for the eager image itself.
+        estimates: Region to the seconds that it took before; empty if it never ran.
         parent_pid: The worker; the child dies with it.
     """
 
     purpose: Purpose
     request: BenchRequest
     case: BenchCase
-    wanted_layers: tuple[str, ...] | None
+    quant_types: tuple[str, ...]
     messages: str
-    image: str
+    image: str | None
     reference: str | None
+    estimates: dict[str, float] = {}
     parent_pid: int
 
 
-class QuantizationFound(Value):
-    """What a quantized row does on this machine.
+class ExecutionFound(Value):
+    """What a quant type does on this machine.
 
     Attributes:
-        layers: The layers that are quantized.
         execution: ``real`` or ``simulated``.
         note: Which kernel runs, or why it is simulated.
     """
 
-    layers: tuple[str, ...]
     execution: Literal["real", "simulated"]
     note: str
 
@@ -81,14 +87,16 @@ class Described(Value):
         machine: Where.
         versions: With what.
         model_fingerprint: Hash over the model's configurations and weights.
-        prompt: The prompt.
+        prompt: The prompt of the first call and of the image.
+        prompts: How many prompts the calls take in turn.
         guidance_scale: Classifier-free guidance.
         steps: Denoising steps.
         height: Pixels.
         width: Pixels.
         dtype: The compute dtype.
-        compiler_configs: Compiler to what it is given, as JSON text.
-        quantization: None where nothing is quantized.
+        compiler_configs: Compiler to what it does here, as JSON text.
+        layers: The model's layers; empty where nothing is quantized.
+        executions: What each of the asked quant types does on this machine.
     """
 
     type: Literal["described"] = "described"
@@ -96,13 +104,15 @@ class Described(Value):
     versions: Versions
     model_fingerprint: str
     prompt: str
+    prompts: int
     guidance_scale: float
     steps: int
     height: int
     width: int
     dtype: str
     compiler_configs: dict[str, str]
-    quantization: QuantizationFound | None
+    layers: tuple[Layer, ...] = ()
+    executions: dict[str, ExecutionFound] = {}
 
 
 class PhaseEntered(Value):
@@ -124,12 +134,17 @@ class FiguresFound(Value):
     """Fields of a ``BenchRow``; only those that are set are known."""
 
     type: Literal["figures"] = "figures"
-    iterations_per_s: Statistic | None = None
-    e2e_s: Statistic | None = None
     peak_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    chosen_memory: str = ""
+    memory_estimate_bytes: int | None = None
+    clocks: Clocks | None = None
     warmup_run_s: float | None = None
     warmup_compile_s: float | None = None
+    cold_calls: tuple[ColdCall, ...] = ()
+    warmup_compile_regions: tuple[Region, ...] = ()
     warmup_cache_s: float | None = None
+    warmup_cache_regions: tuple[Region, ...] = ()
     cache_hits: int | None = None
     cache_misses: int | None = None
     ssim: float | None = None
@@ -139,6 +154,28 @@ class FiguresFound(Value):
     def known(self) -> dict[str, object]:
         """The fields that are set."""
         return {name: getattr(self, name) for name in self.model_fields_set - {"type"}}
+
+
+class WarmupSeen(Value):
+    """What has been compiled by now."""
+
+    type: Literal["warmup"] = "warmup"
+    warmup: Warmup
+
+
+class CallTimed(Value):
+    """One timed call.
+
+    Attributes:
+        iterations_per_s: Between step-end events, None with fewer than two steps.
+        transformer_s: The transformer alone, median over the steps.
+        e2e_s: Prompt to image.
+    """
+
+    type: Literal["call"] = "call"
+    iterations_per_s: float | None
+    transformer_s: float | None
+    e2e_s: float
 
 
 class ImageWritten(Value):
@@ -160,7 +197,7 @@ class CaseFailed(Value):
 
 
 Message = Annotated[
-    Described | PhaseEntered | FiguresFound | ImageWritten | CaseFailed,
+    Described | PhaseEntered | WarmupSeen | CallTimed | FiguresFound | ImageWritten | CaseFailed,
     Field(discriminator="type"),
 ]
 MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

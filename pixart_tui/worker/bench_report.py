@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
-from pixart_tui.domain.bench_table import bench_table, to_markdown
+from pixart_tui.domain.bench_table import table_of, to_markdown
 from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
 from pixart_tui.domain.events import (
     ArtifactWritten,
@@ -32,13 +33,7 @@ def write_report(
     Raises:
         WorkError: The files cannot be written.
     """
-    result = BenchResult(
-        machine=plan.machine,
-        versions=plan.versions,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=request.command,
-        rows=rows,
-    )
+    result = _result(request, plan, rows)
     emit(BenchFinished(result=result))
     if request.output is None:
         return
@@ -47,8 +42,40 @@ def write_report(
     beside = output.with_name(f"{output.name.removesuffix('.json')}.md")
     write_atomically(beside, render_markdown(result))
     write_atomically(output, result.model_dump_json(indent=1) + "\n")
+    _partial(output).unlink(missing_ok=True)
     for path in (beside, output):
         emit(ArtifactWritten(role="bench", path=str(path)))
+
+
+def write_partial(
+    run: Run, request: BenchRequest, plan: BenchPlanned, rows: tuple[BenchRow, ...]
+) -> None:
+    """Writes what is known so far, so that a machine that is taken away leaves it behind.
+
+    Beside the output and not over it: that may hold an earlier benchmark, complete.
+
+    Raises:
+        WorkError: The file cannot be written.
+    """
+    if request.output is None:
+        return
+    path = _partial(run.paths.directory / request.output)
+    write_atomically(path, _result(request, plan, rows).model_dump_json(indent=1) + "\n")
+
+
+def _partial(output: Path) -> Path:
+    return output.with_name(f"{output.name.removesuffix('.json')}.partial.json")
+
+
+def _result(request: BenchRequest, plan: BenchPlanned, rows: tuple[BenchRow, ...]) -> BenchResult:
+    return BenchResult(
+        machine=plan.machine,
+        versions=plan.versions,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=request.command,
+        matrix=request.matrix,
+        rows=rows,
+    )
 
 
 def render_markdown(result: BenchResult) -> str:
@@ -59,7 +86,7 @@ def render_markdown(result: BenchResult) -> str:
         f"{first.model}, {first.width} x {first.height}, {first.steps} steps, {first.dtype}, "
         f"on {result.machine.summary}, {first.threads} CPU threads, {result.date}.",
         "",
-        *to_markdown(bench_table(result.rows)).splitlines(),
+        *to_markdown(table_of(result)).splitlines(),
         "",
         *(f"- {note}" for row in result.rows for note in _notes(row)),
         f"- {versions}",
@@ -74,14 +101,27 @@ def _notes(row: BenchRow) -> Iterator[str]:
         yield f"`{row.label}` failed: {row.error}"
     if row.execution_note:
         layers = f"{row.quantized_layers} layers ({row.selection})"
-        yield f"`{row.label}`: {layers}, {row.execution}: {row.execution_note}"
+        yield f"`{row.label}`: {row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
     if row.compiler_config:
-        settings = json.dumps(json.loads(row.compiler_config))
-        yield f"`{row.label}`: torch.compile {settings}{_cache_note(row)}"
+        settings = json.loads(row.compiler_config)
+        notes = settings.pop("notes", ())
+        yield f"`{row.label}`: {row.compiler} {json.dumps(settings)}{_cache_note(row)}"
+        yield from (f"`{row.label}`: {note}" for note in notes)
+    if row.memory:
+        yield f"`{row.label}`: memory: {row.memory}{_budget_note(row)}"
+    if row.warmup_note:
+        yield f"`{row.label}`: {row.warmup_note}"
+
+
+def _budget_note(row: BenchRow) -> str:
+    if not row.chosen_memory or row.memory_estimate_bytes is None:
+        return ""
+    estimate_gib = row.memory_estimate_bytes / 2**30
+    return f", which chose {row.chosen_memory} by an estimate of {estimate_gib:.2f} GiB"
 
 
 def _cache_note(row: BenchRow) -> str:
     if row.cache_hits is None or row.cache_misses is None:
         return ""
     graphs = row.cache_hits + row.cache_misses
-    return f"; {row.cache_hits} of {graphs} graphs came from the cache of the cold start"
+    return f"; {row.cache_hits} of {graphs} graphs came from the cache"

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain import onediff_file
+from pixart_tui.domain.bench_matrix import matrix_cases, scattered_file, wanted_rows
 from pixart_tui.domain.benchmark import BenchCase, BenchRow, RowStatus
 from pixart_tui.domain.deployment import Compiler, Deployment
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.quantized_layers import choose_layers
+from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.runs.files import write_atomically
 from pixart_tui.worker.bench_messages import Described, FiguresFound, Purpose
+from pixart_tui.worker.bench_pool import TIMED_FIGURES
 
 BASELINE: Final = BenchCase()
+SCATTERED_FILE: Final = "scattered.json"
+NO_COLD_NOTE: Final = "a start with empty caches was not measured (--no-cold)"
+WARM_CACHE_NOTE: Final = "a start with empty caches was not measured (--warm-cache)"
 
-_OUTCOME: Final = set(FiguresFound.model_fields) | {"status", "error", "execution_note"}
+_OUTCOME: Final = {*FiguresFound.model_fields, *TIMED_FIGURES, "status", "error", "execution_note"}
 
 
 def wanted_layers(request: BenchRequest) -> tuple[str, ...] | None:
@@ -26,27 +34,44 @@ def wanted_layers(request: BenchRequest) -> tuple[str, ...] | None:
     """
     if not request.quantize or request.quant_submodules_config_path is None:
         return None
-    path = Path(request.quant_submodules_config_path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise RequestError(
-            f"{path} cannot be read", cause or "", "write one with: pixart-tui select PROFILE"
-        ) from error
-    return onediff_file.chosen_layers(onediff_file.parse(text, str(path)), request.top_percentage)
+    return _read_layers(Path(request.quant_submodules_config_path), request.top_percentage)
 
 
-def plan_rows(request: BenchRequest, found: Described) -> dict[BenchCase, BenchRow]:
-    """Every case with its row, the baseline first, nothing measured."""
-    return {case: _row(case, request, found) for case in _cases(request, found)}
+def quant_types(request: BenchRequest) -> tuple[str, ...]:
+    """The quant types of a request's rows."""
+    if request.matrix:
+        names = (row.quant_type for row in wanted_rows(request))
+        return tuple(dict.fromkeys(name for name in names if name is not None))
+    return (request.quant_type,) if request.quantize else ()
 
 
-def purposes(row: BenchRow) -> tuple[Purpose, ...]:
-    """The processes that a row takes, in order."""
+def plan_rows(request: BenchRequest, found: Described, folder: Path) -> dict[BenchCase, BenchRow]:
+    """Every case with its row, the baseline first, nothing measured.
+
+    Args:
+        request: What is measured.
+        found: What a child said of the model and this machine.
+        folder: Where a layer file that a matrix needs is written.
+
+    Raises:
+        RequestError: Layers that the model does not have, or nothing to quantize.
+    """
+    cases = _matrix(request, found, folder) if request.matrix else _cases(request, found)
+    return dict(_planned(case, request, found) for case in cases)
+
+
+def purposes(row: BenchRow, *, cold: bool = True) -> tuple[Purpose, ...]:
+    """The processes that a row takes in its first round, in order; the last one is repeated.
+
+    Args:
+        row: The row.
+        cold: Whether a start with empty caches is measured.
+    """
     if row.execution == "simulated":
         return (Purpose.QUALITY,)
-    return (Purpose.RUN,) if row.compiler == "none" else (Purpose.COMPILE, Purpose.CACHE)
+    if row.compiler == "none":
+        return (Purpose.RUN,)
+    return (Purpose.COMPILE, Purpose.CACHE) if cold else (Purpose.WARM,)
 
 
 def is_kept(planned: BenchRow, before: BenchRow | None) -> bool:
@@ -56,20 +81,47 @@ def is_kept(planned: BenchRow, before: BenchRow | None) -> bool:
     return planned.model_dump(exclude=_OUTCOME) == before.model_dump(exclude=_OUTCOME)
 
 
+def _read_layers(path: Path, top_percentage: float) -> tuple[str, ...]:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        cause = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise RequestError(
+            f"{path} cannot be read", cause or "", "write one with: pixart-tui select PROFILE"
+        ) from error
+    return onediff_file.chosen_layers(onediff_file.parse(text, str(path)), top_percentage)
+
+
+def _matrix(request: BenchRequest, found: Described, folder: Path) -> Iterator[BenchCase]:
+    simulated = {name for name, x in found.executions.items() if x.execution == "simulated"}
+    scattered = _scattered(found, folder) if found.layers else ()
+    on_gpu = found.machine.device == "cuda"
+    return matrix_cases(request, found.layers, simulated, scattered, on_gpu=on_gpu)
+
+
+def _scattered(found: Described, folder: Path) -> tuple[str, ...]:
+    """Through a file and its reader, as a user's own layers would come."""
+    path = folder / SCATTERED_FILE
+    write_atomically(path, scattered_file(found.layers))
+    return _read_layers(path, DEFAULT_TOP_PERCENTAGE)
+
+
 def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
     compilers: tuple[Compiler, ...] = tuple(dict.fromkeys(("none", *request.compilers)))
     for compiler in compilers:
         yield BenchCase(deployment=_deployment(compiler, request))
-    if found.quantization is None:
+    if not request.quantize:
         return
+    wanted = wanted_layers(request)
+    layers = tuple(layer.fqn for layer in found.layers) if wanted is None else wanted
     # The simulation has no speed, and its image does not depend on a compiler.
-    simulated = found.quantization.execution == "simulated"
+    simulated = found.executions[request.quant_type].execution == "simulated"
     for compiler in ("none",) if simulated else compilers:
         yield BenchCase(
             deployment=_deployment(compiler, request).model_copy(
                 update={
                     "quant_type": request.quant_type,
-                    "layers": found.quantization.layers,
+                    "layers": layers,
                     "fp8_attention": request.fp8_attention and compiler == "torch",
                 }
             ),
@@ -92,14 +144,53 @@ def _selection(request: BenchRequest) -> str:
     return f"{name}, best {request.top_percentage:g}%"
 
 
+def _planned(
+    case: BenchCase, request: BenchRequest, found: Described
+) -> tuple[BenchCase, BenchRow]:
+    """A case with the layers that the kernels can run of those that it wants, and its row."""
+    quant_type = case.deployment.quant_type
+    if quant_type is None:
+        return case, _row(case, request, found)
+    chosen = choose_layers(quant_type, case.deployment.layers, found.layers)
+    deployment = case.deployment.model_copy(update={"layers": chosen.layers})
+    planned = case.model_copy(update={"deployment": deployment})
+    execution = found.executions[quant_type]
+    fields = {
+        "quant_type": quant_type,
+        "execution": execution.execution,
+        "execution_note": "; ".join(
+            filter(None, (execution.note, _runner(case, found), chosen.note))
+        ),
+    }
+    return planned, _row(planned, request, found).model_copy(update=fields)
+
+
+def _runner(case: BenchCase, found: Described) -> str:
+    """Who multiplies what was quantized, where that is not the library that quantized it."""
+    return "multiplied by the fused kernels" if _is_fused(case, found) else ""
+
+
+def _is_fused(case: BenchCase, found: Described) -> bool:
+    plan = found.compiler_configs.get(case.deployment.compiler)
+    return plan is not None and json.loads(plan).get("transformer") == "fused"
+
+
+def _attention(case: BenchCase, found: Described) -> str:
+    if case.deployment.fp8_attention:
+        return "fused kernels, fp8 self-attention"
+    return "fused kernels" if _is_fused(case, found) else "sdpa"
+
+
 def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
     deployment = case.deployment
-    quantization = found.quantization if deployment.quant_type is not None else None
+    compiled = deployment.compiler != "none"
     return BenchRow(
         label=case.label,
         model=request.model,
         model_fingerprint=found.model_fingerprint,
         prompt=found.prompt,
+        prompts=found.prompts,
+        rounds=request.rounds,
         seed=request.seed,
         guidance_scale=found.guidance_scale,
         threads=request.threads,
@@ -109,10 +200,16 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         compiler=deployment.compiler,
         compiler_config=found.compiler_configs.get(deployment.compiler, ""),
         dtype=found.dtype,
-        quant_type=deployment.quant_type,
-        execution=quantization.execution if quantization else "real",
-        execution_note=quantization.note if quantization else "",
+        attention=_attention(case, found),
+        memory=deployment.memory.label,
         selection=case.selection,
         quantized_layers=len(deployment.layers),
         peak_kind="cuda" if found.machine.device == "cuda" else "process",
+        warmup_note=_warmup_note(request) if compiled else "",
     )
+
+
+def _warmup_note(request: BenchRequest) -> str:
+    if request.warm_cache:
+        return WARM_CACHE_NOTE
+    return "" if request.cold else NO_COLD_NOTE

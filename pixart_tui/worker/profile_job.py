@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from pixart_tui.domain import onediff_file, sidecar
@@ -13,9 +14,11 @@ from pixart_tui.domain.events import ArtifactWritten, ProfilePlanned, StageChang
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity.lanes import torch_threads
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.latency import latency_key, time_layers
 
 
 def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> None:
@@ -30,6 +33,7 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         request,
         measured=frozenset(run.snapshot.measured),
         floor_known=run.snapshot.floor is not None,
+        batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
         check=check,
     )
     for index, event in enumerate(events):
@@ -40,7 +44,16 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         if isinstance(event, ProfilePlanned) and before is not None:
             _refuse_another(before, event)
         emit(event)
+        if isinstance(event, ProfilePlanned) and run.snapshot.latency is None:
+            _time_layers(request, event, emit, check)
     _write_profile(run, request, emit)
+
+
+def _time_layers(request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check) -> None:
+    quant_type, threads = request.quant_type, request.threads
+    key = latency_key(plan.machine, plan.versions, quant_type, threads)
+    with torch_threads(threads):
+        emit(time_layers(plan.layers, torch.device(request.device), key, emit, check))
 
 
 def _save_image(run: Run, baseline: BaselineImage, index: int) -> ArtifactWritten:
@@ -111,6 +124,7 @@ def _sidecar(
         machine=plan.machine,
         versions=plan.versions,
         elapsed_s=round(run.snapshot.worked_s, 3),
+        batch_sizes=tuple(run.snapshot.batch_sizes),
         deployment_floor=profile.deployment_floor,
         measurement_noise=profile.measurement_noise,
         layers=scores,

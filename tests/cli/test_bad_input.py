@@ -47,6 +47,15 @@ _BAD: dict[str, tuple[list[str], str]] = {
         ["bench", "--quantize", "--quantize-config", '{"top_percentage": 900}'],
         "out of range",
     ),
+    "matrix and rows of one's own": (
+        ["bench", "--matrix", "seed", "--compiler", "compile"],
+        "brings its own rows",
+    ),
+    "row that the matrix does not have": (
+        ["bench", "--matrix", "seed", "--rows", "none,fp4"],
+        "no row 'fp4'",
+    ),
+    "rows without a matrix": (["bench", "--rows", "compile"], "needs --matrix"),
     "layers without --quantize": (
         ["bench", "--quant-submodules-config-path", "alone.json"],
         "need --quantize",

@@ -10,19 +10,23 @@ from pixart_tui.domain.bench_table import (
     BenchTable,
     baseline_of,
     bench_table,
+    matrix_table,
     split_change,
+    table_of,
     to_markdown,
 )
-from pixart_tui.domain.benchmark import BenchRow, RowStatus, Statistic
+from pixart_tui.domain.benchmark import BenchResult, BenchRow, Clocks, RowStatus, Statistic
+from pixart_tui.domain.provenance import Machine
 
 GIB = 2**30
 
 
 def _row(compiler: str = "none", quant_type: str | None = None, **figures: Any) -> BenchRow:
     kind: Literal["cuda", "process"] = figures.pop("peak_kind", "cuda")
+    label = compiler if quant_type is None else f"{compiler}+{quant_type}"
     return BenchRow(
-        label=compiler if quant_type is None else f"{compiler}+{quant_type}",
-        model="pixart-emoji",
+        label=figures.pop("label", label),
+        model=figures.pop("model", "pixart-emoji"),
         height=128,
         width=128,
         steps=20,
@@ -82,6 +86,81 @@ def test_the_metrics_stand_in_the_seeds_order() -> None:
         "SSIM",
         "PSNR",
     ]
+
+
+def test_the_transformer_alone_is_a_speed_like_the_other() -> None:
+    rows = [_row(transformer_s=_speed(0.04)), _row("compile", transformer_s=_speed(0.025))]
+
+    assert _cells(bench_table(rows), "transformer alone") == (
+        "25.000 it/s",
+        "40.000 it/s (+60.0%)",
+    )
+
+
+def test_what_the_gpu_did_stands_below_its_memory() -> None:
+    clocks = Clocks(sm_mhz=1755, power_w=612.4, temperature_c=60, samples=3)
+    rows = [
+        _row(peak_reserved_bytes=16 * GIB, clocks=clocks),
+        _row("compile", peak_reserved_bytes=12 * GIB),
+    ]
+
+    table = bench_table(rows)
+
+    assert _cells(table, "max memory (reserved)") == ("16.000 GiB", "12.000 GiB (-25.0%)")
+    assert _cells(table, "SM clock, power") == ("1755 MHz, 612 W", "-")
+
+
+def test_a_matrix_has_a_line_for_each_case_with_ratios_and_what_was_published() -> None:
+    rows = [
+        _row(iterations_per_s=_speed(20.0), e2e_s=_speed(1.0), warmup_run_s=2.0),
+        _row(
+            "torch",
+            "fp8_e4m3_e4m3_dynamic",
+            label="torch-fp8",
+            iterations_per_s=_speed(31.0),
+            transformer_s=_speed(0.03),
+            e2e_s=_speed(0.6),
+            warmup_compile_s=25.04,
+        ),
+        _row("compile", status=RowStatus.FAILED),
+    ]
+
+    table = matrix_table(rows)
+    line = dict(zip(table.columns, dict(table.lines)["torch-fp8"], strict=True))
+
+    assert [label for label, _ in table.lines] == ["none", "torch-fp8", "compile"]
+    assert line["it/s"] == "31.000 (1.55x)"
+    assert line["min-max"] == "31.00-31.00"
+    assert line["transformer alone, it/s"] == "33.333"
+    assert line["E2E, s"] == "0.600 (-40.0%)"
+    assert line["warm-up, s"] == "25.0"
+    assert line["OneDiff, H800, 2024-05-29: it/s, E2E, memory"] == "+21.8%, -25.2%, 13.400 GiB"
+    assert dict(table.lines)["none"][-1] == "-"
+    assert dict(table.lines)["compile"][0] == "failed"
+    assert to_markdown(table).startswith("| Row | it/s |")
+
+
+def test_several_matrices_refer_to_their_own_baselines() -> None:
+    slow = [_row(model="synthetic:alpha", iterations_per_s=_speed(10.0))]
+    fast = [
+        _row(model="synthetic:sigma", iterations_per_s=_speed(20.0)),
+        _row("torch", model="synthetic:sigma", iterations_per_s=_speed(30.0)),
+    ]
+
+    lines = dict(matrix_table(slow, fast).lines)
+
+    assert list(lines) == ["alpha: none", "sigma: none", "sigma: torch"]
+    assert lines["sigma: torch"][0] == "30.000 (1.50x)"
+
+
+@pytest.mark.parametrize(("matrix", "corner"), [("", "Metric"), ("seed", "Row")])
+def test_a_result_has_the_table_that_suits_it(matrix: str, corner: str) -> None:
+    machine = Machine(device="cpu", device_name="x", cpu_cores=1, memory_bytes=1, os="Linux")
+    result = BenchResult(
+        machine=machine, versions={}, date="", command="", matrix=matrix, rows=(_row(),)
+    )
+
+    assert table_of(result).corner == corner
 
 
 def test_memory_of_the_process_is_labelled_so() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from pixart_tui.domain import sidecar
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.profile import score_layers
 from pixart_tui.domain.provenance import Machine
 from tests.samples import conditions, layer, measurement
@@ -46,3 +47,22 @@ def test_a_field_of_a_newer_version_does_not_hide_the_rest() -> None:
 def test_another_file_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match=r"f\.meta\.json is not a pixart-tui sidecar"):
         sidecar.parse(text, "f.meta.json", sidecar.ProfileSidecar)
+
+
+def test_the_time_of_each_layer_is_kept() -> None:
+    latency = Latency(unquantized=2e-6, quantized=1e-6, noise=1e-8)
+    timed = _sample().profile.model_copy(update={"latencies": {"a": latency}})
+    written = sidecar.render(_sample().model_copy(update={"layers": timed.scores()}))
+    assert json.loads(written)["layers"][0]["latency_s"]["quantized"] == 1e-6
+    read = sidecar.parse(written, "f", sidecar.ProfileSidecar)
+    assert read.profile.latencies == {"a": latency}
+    assert read.profile.scores() == timed.scores()
+
+
+def test_a_sidecar_from_before_layers_were_timed_is_read() -> None:
+    content = json.loads(sidecar.render(_sample()))
+    for entry in content["layers"]:
+        del entry["latency_s"]
+    read = sidecar.parse(json.dumps(content), "f", sidecar.ProfileSidecar)
+    assert read == _sample()
+    assert read.profile.latencies == {}

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pixart_tui.domain.events import AttemptFinished, Event, StageChanged
+from pixart_tui.domain.events import AttemptFinished, Event
 from pixart_tui.domain.profile import LayerStatus
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot
@@ -26,21 +26,6 @@ def test_progress_counts_only_layers_that_can_be_measured() -> None:
         LayerStatus.PENDING,
         LayerStatus.EXCLUDED,
     ]
-
-
-def test_the_eta_is_this_attempts_pace_times_what_is_left() -> None:
-    snapshot = _fold(
-        (0, started()),
-        (1, planned("a", "b", "c", "d")),
-        (2, StageChanged(stage="measuring")),
-        (102, measured("a")),
-        (103, AttemptFinished(state="cancelled")),
-        (150, started(2)),
-        (160, StageChanged(stage="measuring")),
-        (164, measured("b")),
-        (164, StageChanged(stage="measuring")),
-    )
-    assert snapshot.eta_s == 2 * 4
 
 
 def test_there_is_no_eta_before_the_first_layer_nor_after_the_end() -> None:

@@ -25,12 +25,14 @@ from pixart_tui.domain.events import (
     LayerMeasured,
     ProfilePlanned,
     StageChanged,
+    WarmupProgressed,
 )
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.journal import JournalWriter, read_journal
@@ -199,6 +201,51 @@ def bench_events(rows: Sequence[BenchRow]) -> Iterator[Event]:
     for row in rows:
         if row.status is not RowStatus.PENDING:
             yield BenchRowUpdated(row=row)
+
+
+def warmup(*, estimated: bool = True, finished: bool = False) -> WarmupProgressed:
+    """A warm-up on a GPU after three quarters of a minute."""
+    regions: tuple[Region, ...] = (
+        Region(
+            name="Triton kernels",
+            found=12,
+            graphs=12,
+            compiled=9,
+            from_cache=3,
+            state=RegionState.DONE,
+            elapsed_s=6.2,
+            estimated_s=7.0,
+        ),
+        Region(
+            name="transformer blocks",
+            found=28,
+            graphs=1,
+            autotuned=412,
+            state=RegionState.COMPILING,
+            elapsed_s=38.4,
+            estimated_s=66.0,
+        ),
+        Region(name="text encoder", found=1, graphs=1, estimated_s=9.0),
+        Region(name="VAE decoder", found=1, graphs=1, estimated_s=11.0),
+        Region(name="CUDA graphs"),
+    )
+    if not estimated:
+        regions = tuple(r.model_copy(update={"estimated_s": None}) for r in regions)
+    found = Warmup(
+        cached=False,
+        regions=regions,
+        elapsed_s=45.0,
+        estimated_s=104.0 if estimated else None,
+        finished=finished,
+    )
+    return WarmupProgressed(label="compile", warmup=found)
+
+
+def warming_up(output: Path, found: WarmupProgressed | None = None) -> Run:
+    """A benchmark whose second case compiles."""
+    request = BenchRequest(quantize=True, output=str(output / "fp8_e4m3.bench.json"))
+    events = [*bench_events(bench_rows(1)), found or warmup()]
+    return write_run(request, BENCH_ID, events, created_s=START_S + 60, worker=this_process())
 
 
 def write_run(

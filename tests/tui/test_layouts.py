@@ -28,7 +28,7 @@ def test_a_dial_never_leaves_its_scale(moves: list[int], rule: str) -> None:
 
     assert 0 <= dial.fraction <= 1
     assert dial.parameter >= 0
-    if dial.rule == "flops-share":
+    if dial.rule in ("flops-share", "time-share"):
         assert dial.parameter <= 1
 
 
@@ -37,8 +37,14 @@ def test_the_rules_come_round() -> None:
     assert _dials()[-1].next_rule() == Dial()
 
 
+def test_the_time_rule_is_passed_over_where_nothing_was_timed() -> None:
+    dials = [dial.next_rule(timed=False).rule for dial in _dials()]
+
+    assert dials == ["flops-share", "max-loss", "max-loss", "top-percentage"]
+
+
 def test_losses_step_evenly_on_a_logarithmic_scale() -> None:
-    dial = Dial().next_rule().next_rule()
+    dial = Dial().next_rule(timed=False).next_rule(timed=False)
 
     assert dial.parameter == 0.01
     assert dial.moved(12).parameter == 0.1
@@ -120,7 +126,10 @@ def test_ages(seconds: float, text: str) -> None:
 
 
 def _dials() -> list[Dial]:
-    return [Dial(), Dial().next_rule(), Dial().next_rule().next_rule()]
+    dials = [Dial()]
+    while len(dials) < len(RULES):
+        dials.append(dials[-1].next_rule())
+    return dials
 
 
 def _score(low: float, mean: float, high: float) -> LayerScore:

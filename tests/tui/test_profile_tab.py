@@ -2,7 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, StageChanged
+from pixart_tui.domain.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BatchChosen,
+    Event,
+    StageChanged,
+)
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.profile_tab.pane import ProfilePane
@@ -17,10 +23,27 @@ async def test_shows_progress_stage_times_and_reference_lines(tmp_path: Path) ->
         text = await until_shown(pilot, "▶ running", "34 of 85 layers")
 
     assert "fp8_e4m3_e4m3_dynamic  simulated" in text
-    assert "ETA 1:40  elapsed 1:35" in text
+    assert "ETA 1:16  elapsed 1:35" in text
     assert "measuring  transformer_blocks.3.attn2.to_q" in text
     assert "deployment floor 0.000800" in text
     assert "measurement noise 0.00" in text
+
+
+async def test_a_wide_screen_shows_the_pace(tmp_path: Path) -> None:
+    sample_runs.running_profile(tmp_path)
+
+    async with dashboard(sample_runs.PROFILE_ID).run_test(size=(120, 36)) as pilot:
+        await until_shown(pilot, "34 of 85 layers", "2.7 images/s, 4 images, 20 steps")
+
+
+async def test_a_smaller_batch_is_told_with_its_reason(tmp_path: Path) -> None:
+    smaller = BatchChosen(images=2, reason="the GPU ran out of memory at 4")
+    events = [*sample_runs.profile_events(3), smaller, *list(sample_runs.profile_events(5))[-4:]]
+    request, worker = sample_runs.profile_request(tmp_path), sample_runs.this_process()
+    run = sample_runs.write_run(request, "5a3c0009", events, worker=worker)
+
+    async with dashboard(run.id).run_test() as pilot:
+        await until_shown(pilot, "! images in a batch: 2; the GPU ran out of memory at 4")
 
 
 async def test_ranks_layers_most_sensitive_first_and_ends_with_the_excluded(

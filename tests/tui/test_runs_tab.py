@@ -25,7 +25,7 @@ async def test_lists_all_runs_newest_first_with_their_progress(tmp_path: Path) -
     assert [row[2] for row in rows] == ["5a3c0002", "5a3c0001", "5a3c0003", "5a3c0004"]
     assert [row[1] for row in rows] == ["running", "running", "stale", "failed"]
     assert rows[1][3:5] == ["profile", "pixart-emoji"]
-    assert rows[1][-3:] == ["34/85", "1:40", "1m"]
+    assert rows[1][-3:] == ["34/85", "1:16", "1m"]
 
 
 async def test_without_runs_it_says_how_to_start(tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ def test_bench(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     assert snap_compare(dashboard(sample_runs.BENCH_ID), terminal_size=size, run_before=prepare)
 
 
+@pytest.mark.parametrize("size", SIZES)
+def test_warm_up(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    sample_runs.warming_up(OUTPUT)
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "transformer blocks", "1 of 4 cases")
+
+    assert snap_compare(dashboard(sample_runs.BENCH_ID), terminal_size=size, run_before=prepare)
+
+
 def _every_kind_of_run() -> None:
     sample_runs.running_profile(OUTPUT)
     sample_runs.bench(OUTPUT)

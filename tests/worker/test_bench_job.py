@@ -41,6 +41,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], Pat
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIXART_TUI_RUNS", str(folder / "runs"))
+        patch.setenv("PIXART_TUI_CACHE", str(folder / "cache"))
         run = new_run(
             compilers=("compile",),
             quantize=True,
@@ -68,6 +69,10 @@ def test_the_eager_row(finished: tuple[list[Event], Path]) -> None:
     assert row.iterations_per_s is not None
     assert row.e2e_s is not None
     assert row.e2e_s.n == row.iterations_per_s.n == 2
+    assert row.transformer_s is not None
+    assert 0 < row.transformer_s.median < 1 / row.iterations_per_s.min
+    assert (row.peak_reserved_bytes, row.clocks) == (None, None)
+    assert row.prompts > 1
     assert row.warmup_run_s is not None
     assert (row.warmup_compile_s, row.warmup_cache_s) == (None, None)
     assert (row.ssim, row.psnr_db, row.images_equal) == (1.0, None, True)
@@ -81,6 +86,8 @@ def test_cold_and_warm_starts_of_the_compiler(finished: tuple[list[Event], Path]
     assert row.warmup_compile_s is not None
     assert row.warmup_cache_s is not None
     assert row.warmup_cache_s < row.warmup_compile_s
+    assert len(row.cold_calls) == 3
+    assert row.warmup_compile_s >= row.cold_calls[0].elapsed_s
     assert (row.cache_hits, row.cache_misses) == (1, 0)
     assert row.ssim is not None
     assert row.ssim > 0.9999
@@ -118,11 +125,68 @@ def test_the_results_stand_in_files(finished: tuple[list[Event], Path]) -> None:
     markdown = (folder / "bench.md").read_text()
     assert "| Metric | none | compile |" in markdown
     assert "1 of 1 graphs came from the cache" in markdown
+    assert not (folder / "bench.partial.json").exists()
     assert "pixart-tui bench" in markdown
     artifacts = [event for event in events if isinstance(event, ArtifactWritten)]
     assert [a.role for a in artifacts if a.label] == ["baseline_image", *["bench_image"] * 2]
     runs = next((folder / "runs").iterdir())
     assert all((runs / a.path).exists() for a in artifacts)
+
+
+def test_rounds_are_interleaved_and_their_figures_pooled(tmp_path: Path) -> None:
+    output = tmp_path / "bench.json"
+    partial: list[BenchResult] = []
+
+    def listen(event: Event) -> None:
+        path = tmp_path / "bench.partial.json"
+        if path.exists():
+            partial.append(BenchResult.model_validate_json(path.read_bytes()))
+
+    run = new_run(
+        compilers=("none", "compile"), rounds=2, cold=False, repeats=1, output=str(output)
+    )
+    events = work(run, listen)
+    rows = _rows(events)
+    for row in rows.values():
+        assert row.e2e_s is not None
+        assert (row.status, row.rounds, row.e2e_s.n) == (RowStatus.DONE, 2, 2)
+        assert row.ssim is not None
+    timed = [x.partition(":")[0] for x in details(events) if x.endswith("timed calls")]
+    assert timed == ["none", "compile", "none", "compile"]
+    images = [e for e in events if isinstance(e, ArtifactWritten) and e.label]
+    assert [image.label for image in images] == ["none", "compile"]
+    assert rows["compile"].warmup_compile_s is None
+    assert "--no-cold" in rows["compile"].warmup_note
+    # The second process found what the first one had left.
+    assert rows["compile"].cache_misses == 0
+    assert rows["compile"].warmup_cache_s is not None
+    known = [{row.label for row in result.rows if row.e2e_s} for result in partial]
+    assert {"none"} in known, "a run that is stopped must leave its first row behind"
+
+
+def test_the_matrix_on_a_cpu(tmp_path: Path) -> None:
+    output = tmp_path / "bench.json"
+    run = new_run(
+        compilers=(), matrix="seed", rows=("torch-fp8", "torch-fp8-90"), output=str(output)
+    )
+    rows = _rows(work(run))
+    assert list(rows) == ["none", "torch-fp8", "torch-fp8-90"]
+    whole, part = rows["torch-fp8"], rows["torch-fp8-90"]
+    assert (whole.execution, part.execution) == ("simulated", "simulated")
+    assert 0 < part.quantized_layers < whole.quantized_layers
+    assert part.ssim is not None
+    assert whole.ssim is not None
+    assert part.ssim != whole.ssim
+    file = run.paths.artifacts / "scattered.json"
+    assert part.quantized_layers == int(len(json.loads(file.read_text())) * 0.9)
+    markdown = output.with_suffix(".md").read_text()
+    assert "| torch-fp8 | simulated |" in markdown
+    assert "+21.8%, -25.2%, 13.400 GiB" in markdown
+
+
+def test_a_row_that_the_matrix_does_not_have_is_refused() -> None:
+    with pytest.raises(RequestError, match="no row 'fp4'"):
+        work(new_run(matrix="seed", rows=("fp4",)))
 
 
 def test_a_row_whose_compiler_fails_leaves_the_others_alone(

@@ -1,40 +1,66 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from pixart_tui.domain.benchmark import BenchRow, RowStatus
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.worker.bench_messages import MESSAGE, Described, FiguresFound, QuantizationFound
-from pixart_tui.worker.bench_rows import BASELINE, is_kept, plan_rows
+from pixart_tui.worker.bench_messages import (
+    MESSAGE,
+    Described,
+    ExecutionFound,
+    FiguresFound,
+    Purpose,
+)
+from pixart_tui.worker.bench_rows import (
+    BASELINE,
+    NO_COLD_NOTE,
+    SCATTERED_FILE,
+    is_kept,
+    plan_rows,
+    purposes,
+    quant_types,
+)
+from tests.samples import layer
 
 _MACHINE = Machine(device="cuda", device_name="x", cpu_cores=1, memory_bytes=1, os="Linux")
 
 
-def _described(execution: str | None) -> Described:
-    found = {"layers": ("a", "b"), "execution": execution, "note": "because"}
+_LAYERS = tuple(layer(f"transformer_blocks.{i}.ff.net.2", rows=8192) for i in range(20))
+
+
+def _described(
+    execution: str | None, types: tuple[str, ...] = ("int8_dynamic",), machine: Machine = _MACHINE
+) -> Described:
+    found = ExecutionFound.model_validate({"execution": execution or "real", "note": "because"})
     return Described(
-        machine=_MACHINE,
+        machine=machine,
         versions={"torch": "2"},
         model_fingerprint="sha256:0",
         prompt="robot",
+        prompts=3,
         guidance_scale=2.0,
         steps=20,
         height=128,
         width=128,
         dtype="bfloat16",
         compiler_configs={"compile": "{}"},
-        quantization=QuantizationFound.model_validate(found) if execution else None,
+        layers=(*_LAYERS, layer("odd", size=12)) if execution else (),
+        executions=dict.fromkeys(types, found) if execution else {},
     )
 
 
 def _labels(request: BenchRequest, execution: str | None) -> list[str]:
-    return [row.label for row in plan_rows(request, _described(execution)).values()]
+    return [row.label for row in plan_rows(request, _described(execution), Path()).values()]
 
 
 def test_the_baseline_is_always_there_and_first() -> None:
     assert _labels(BenchRequest(compilers=("compile", "none")), None) == ["none", "compile"]
-    assert next(iter(plan_rows(BenchRequest(), _described(None)))) == BASELINE
+    assert next(iter(plan_rows(BenchRequest(), _described(None), Path()))) == BASELINE
 
 
 def test_each_compiler_gets_a_quantized_row() -> None:
@@ -48,8 +74,71 @@ def test_what_is_simulated_is_done_once() -> None:
     assert _labels(request, "simulated") == ["none", "compile", "none+int8_dynamic"]
 
 
+def test_a_quantized_row_has_the_layers_that_the_kernels_take_and_says_what_it_skipped() -> None:
+    request = BenchRequest(compilers=("none",), quantize=True, quant_type="int8_dynamic")
+    case, row = list(plan_rows(request, _described("real"), Path()).items())[1]
+    assert case.deployment.layers == tuple(x.fqn for x in _LAYERS)
+    assert (row.quantized_layers, row.execution) == (20, "real")
+    assert row.execution_note.startswith("because; 1 layers skipped (odd: ")
+
+
+def test_a_files_layers_must_be_the_models(tmp_path: Path) -> None:
+    file = tmp_path / "layers.json"
+    file.write_text(json.dumps({"no.such.layer": {"ssim": 1.0}}))
+    request = BenchRequest(
+        quantize=True,
+        quant_type="int8_dynamic",
+        quant_submodules_config_path=str(file),
+        top_percentage=100,
+    )
+    with pytest.raises(RequestError, match="does not have"):
+        plan_rows(request, _described("real"), tmp_path)
+
+
+def test_each_row_of_a_matrix_has_a_quantization_of_its_own(tmp_path: Path) -> None:
+    request = BenchRequest(matrix="seed")
+    types = quant_types(request)
+    assert types == (
+        "fp8_e4m3_e4m3_dynamic_per_tensor",
+        "fp8_e4m3_e4m3_dynamic",
+        "int8_dynamic",
+    )
+    planned = plan_rows(request, _described("real", types), tmp_path)
+    rows = {row.label: row for row in planned.values()}
+    assert rows["torch-fp8"].quant_type == "fp8_e4m3_e4m3_dynamic"
+    assert rows["torch-int8"].quant_type == "int8_dynamic"
+    assert rows["torch"].quant_type is None
+    assert (rows["torch-fp8"].quantized_layers, rows["torch-fp8-90"].quantized_layers) == (20, 18)
+    assert rows["torch-fp8-attention"].attention.endswith("fp8 self-attention")
+    assert rows["torch-fp8-memory"].memory == "budget-6GiB"
+    torch_config = next(c for c, r in planned.items() if r.label == "torch").deployment
+    assert json.loads(torch_config.compiler_config)["memory_format"] == "channels_last"
+    assert rows["compile"].compiler_config == "{}"
+    assert len(json.loads((tmp_path / SCATTERED_FILE).read_text())) == 20
+
+
+def test_a_part_of_a_matrix_without_quantization_needs_no_layers(tmp_path: Path) -> None:
+    request = BenchRequest(matrix="seed", rows=("compile",))
+    assert quant_types(request) == ()
+    rows = plan_rows(request, _described(None), tmp_path)
+    assert [row.label for row in rows.values()] == ["none", "compile"]
+
+
+def test_the_processes_of_a_row() -> None:
+    compiled, simulated = _row(compiler="compile"), _row(execution="simulated")
+    assert purposes(_row()) == (Purpose.RUN,)
+    assert purposes(compiled) == (Purpose.COMPILE, Purpose.CACHE)
+    assert purposes(compiled, cold=False) == (Purpose.WARM,)
+    assert purposes(simulated, cold=False) == (Purpose.QUALITY,)
+
+
+def test_a_row_says_what_of_its_warm_up_was_not_measured() -> None:
+    rows = plan_rows(BenchRequest(cold=False), _described(None), Path())
+    assert [row.warmup_note for row in rows.values()] == ["", NO_COLD_NOTE]
+
+
 def _row(**changes: object) -> BenchRow:
-    planned = next(iter(plan_rows(BenchRequest(), _described(None)).values()))
+    planned = next(iter(plan_rows(BenchRequest(), _described(None), Path()).values()))
     return planned.model_copy(update=changes)
 
 

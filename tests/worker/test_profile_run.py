@@ -17,6 +17,7 @@ from pixart_tui.domain.events import Failure, LayerMeasured
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.devices import count_gpus
 from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.run import Run, RunState
 
@@ -135,6 +136,39 @@ def test_a_signal_while_the_model_loads_cancels_and_is_no_failure(tmp_path: Path
     os.kill(worker.pid, signal.SIGTERM)
     _wait(run, _ended)
     assert run.state() is RunState.CANCELLED, run.log_tail()
+
+
+def test_a_real_profile_says_how_it_was_measured(tmp_path: Path) -> None:
+    output = tmp_path / "int8_dynamic.json"
+    run = _start(
+        output,
+        model="synthetic:alpha-tiny",
+        quant_type="int8_dynamic",
+        execution="real",
+        baseline_dtype="bfloat16",
+        prompts=("robot", "cat", "dog"),
+    )
+    _wait(run, _ended)
+    assert run.state() is RunState.DONE, run.log_tail()
+    text = Path(onediff_file.sidecar_path(output)).read_text()
+    known = sidecar.parse(text, "f", sidecar.ProfileSidecar)
+    assert (known.conditions.execution, known.conditions.baseline_dtype) == ("real", "bfloat16")
+    assert known.conditions.floor_dtype is None
+    assert known.deployment_floor is None
+    assert known.batch_sizes == (3,)
+    assert run.snapshot.images_per_s
+
+
+@pytest.mark.skipif(bool(count_gpus()), reason="this is about a machine without a GPU")
+def test_a_real_kernel_that_is_not_there_fails_with_the_request(tmp_path: Path) -> None:
+    run = _start(tmp_path / "fp8_e4m3.json", execution="real")
+    _wait(run, _ended)
+    assert run.state() is RunState.FAILED
+    failure = _failure(run)
+    assert failure.exit_code == 2
+    assert "fp8_e4m3_e4m3_dynamic does not run with its real kernel on cpu" in failure.title
+    assert "--execution simulated" in failure.next_step
+    assert not run.snapshot.measured
 
 
 def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from pixart_tui.cli.display.warmup import WarmupNews, describe_warmup
 from pixart_tui.runs.run import Run, RunState
 
 _POLL_S: Final = 0.25
@@ -42,7 +43,11 @@ def _show_bar(run: Run) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=None, counts="")
+        told = ""
         while _poll(run):
+            if (batch := describe_batch(run)) != told:
+                progress.console.print(batch, highlight=False)
+                told = batch
             progress.update(
                 task,
                 description=describe_stage(run)[:48],
@@ -54,12 +59,17 @@ def _show_bar(run: Run) -> None:
 
 
 def _print_lines(run: Run) -> None:
-    shown = ""
+    shown = batch = ""
+    news = WarmupNews()
     while True:
         going = _poll(run)
-        line = _line(run)
-        if line != shown:
-            click.echo(line, err=True)
+        if (now := describe_batch(run)) != batch:
+            click.echo(now, err=True)
+            batch = now
+        for happened in news.lines(run.snapshot):
+            click.echo(happened, err=True)
+        if (line := _line(run)) != shown:
+            click.echo(line + _pace(run), err=True)
             shown = line
         if not going:
             return
@@ -79,11 +89,24 @@ def _line(run: Run) -> str:
 
 def _counts(run: Run) -> str:
     snapshot = run.snapshot
-    if not snapshot.total:
+    counts = f"{snapshot.done}/{snapshot.total}{_pace(run)}" if snapshot.total else ""
+    return counts + describe_warmup(snapshot)
+
+
+def _pace(run: Run) -> str:
+    """How fast it is and how long it will take, where a layer's time is known."""
+    eta_s, images_per_s = run.snapshot.eta_s, run.snapshot.images_per_s
+    if eta_s is None or images_per_s is None:
         return ""
-    eta_s = snapshot.eta_s
-    eta = f", about {eta_s:.0f} s left" if eta_s is not None else ""
-    return f"{snapshot.done}/{snapshot.total}{eta}"
+    return f", {images_per_s:.2f} images/s, about {eta_s:.0f} s left"
+
+
+def describe_batch(run: Run) -> str:
+    """The batch size and why it is not what it was; empty while nothing went wrong."""
+    batch = run.snapshot.batch
+    if batch is None or not batch.reason:
+        return ""
+    return f"images in a batch: {batch.images}; {batch.reason}"
 
 
 def _poll(run: Run) -> bool:

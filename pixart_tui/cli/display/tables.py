@@ -12,9 +12,10 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from pixart_tui.domain.bench_table import bench_table
-from pixart_tui.domain.benchmark import BenchRow
-from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile, ranked
+from pixart_tui.domain.bench_table import bench_table, matrix_table
+from pixart_tui.domain.benchmark import BenchRow, describe_warmups
+from pixart_tui.domain.latency import NO_GAIN_MARK
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.run import Run
@@ -36,7 +37,12 @@ def print_outcome(run: Run) -> None:
         print_profile(snapshot.profile)
     if snapshot.bench_rows and snapshot.bench_plan:
         plan = snapshot.bench_plan
-        print_bench(list(snapshot.bench_rows.values()), plan.machine, plan.versions)
+        print_bench(
+            list(snapshot.bench_rows.values()),
+            plan.machine,
+            plan.versions,
+            matrix=bool(run.record and getattr(run.record.request, "matrix", "")),
+        )
     for artifact in dict.fromkeys(a.path for a in snapshot.artifacts if a.role in _KEPT):
         console().print(f"wrote {_relative(artifact)}", highlight=False, soft_wrap=True)
 
@@ -55,9 +61,11 @@ def print_profile(profile: Profile) -> None:
         table.add_column(heading, justify="right" if heading == "rank" else "left")
     for heading in ("1-SSIM", "95% interval", "PSNR dB", "latent MSE", "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
+    if profile.latencies:
+        table.add_column("time", justify="right", no_wrap=True)
     total = sum(score.layer.flops for score in scores)
     for rank, score in enumerate(order[:_SHOWN_LAYERS], 1):
-        table.add_row(str(rank), *_score_cells(score, total))
+        table.add_row(str(rank), *_score_cells(score, total), *_time_cells(score))
     console().print(table)
     for line in _footnotes(profile, scores, order):
         console().print(line, highlight=False)
@@ -78,6 +86,15 @@ def _score_cells(score: LayerScore, total_flops: int) -> tuple[str, ...]:
     )
 
 
+def _time_cells(score: LayerScore) -> tuple[str, ...]:
+    """How much longer the layer takes quantized, marked where that saves nothing."""
+    latency = score.latency_s
+    if latency is None:
+        return ()
+    mark = f"{NO_GAIN_MARK} " if score.does_not_pay else ""
+    return (f"{mark}{-latency.saved / latency.unquantized:+.0%}",)
+
+
 def _footnotes(
     profile: Profile, scores: Sequence[LayerScore], order: Sequence[LayerScore]
 ) -> list[str]:
@@ -86,17 +103,24 @@ def _footnotes(
     hidden = max(len(order) - _SHOWN_LAYERS, 0)
     excluded = [s for s in scores if s.status is LayerStatus.EXCLUDED]
     broken = [s for s in scores if s.status is LayerStatus.NOT_FINITE]
+    idle = [s for s in scores if s.does_not_pay]
     notes = (
         (hidden, f"and {hidden} less sensitive layers"),
         (
             floor is not None,
             f"deployment floor ({dtype}): {floor or 0:.1e}",
         ),
+        (dtype is None, _no_floor(profile.conditions)),
         (noise is not None, f"measurement noise (median spread): {noise or 0:.1e}"),
         (excluded, f"excluded by the kernels' rules: {len(excluded)} layers"),
+        (idle, f"{NO_GAIN_MARK} layers that quantizing makes no faster: {len(idle)}"),
         (broken, f"gave NaN: {', '.join(s.layer.fqn for s in broken)}"),
     )
     return [text for shown, text in notes if shown]
+
+
+def _no_floor(conditions: Conditions) -> str:
+    return f"deployment floor: not measured, the baseline is {conditions.baseline_dtype} itself"
 
 
 def print_selection(profile: Profile, selection: Selection, path: Path) -> None:
@@ -109,6 +133,8 @@ def print_selection(profile: Profile, selection: Selection, path: Path) -> None:
         highlight=False,
     )
     out.print(f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}", highlight=False)
+    for line in _time_lines(selection):
+        out.print(line, highlight=False)
     out.print(
         f"wrote {_relative(str(path))}; use it with top_percentage 100",
         highlight=False,
@@ -116,19 +142,37 @@ def print_selection(profile: Profile, selection: Selection, path: Path) -> None:
     )
 
 
-def print_bench(rows: Sequence[BenchRow], machine: Machine, versions: Versions) -> None:
-    """The seed's table."""
-    cells = bench_table(rows)
+def _time_lines(selection: Selection) -> list[str]:
+    """What a selection does to the time of a step, where the layers were timed."""
+    share, saved_s = selection.time_share, selection.predicted_time_saved_s
+    idle = selection.does_not_pay
+    if share is None or saved_s is None or idle is None:
+        return []
+    effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
+    lines = [f"{share:.1%} of the measured linear time; predicted to {effect}"]
+    if idle:
+        taken = len(set(idle) & set(selection.chosen))
+        lines.append(f"layers that quantizing makes no faster: {len(idle)}, {taken} of them chosen")
+    return lines
+
+
+def print_bench(
+    rows: Sequence[BenchRow], machine: Machine, versions: Versions, *, matrix: bool = False
+) -> None:
+    """The seed's table: cases side by side, or those of a matrix below each other."""
+    cells = matrix_table(rows) if matrix else bench_table(rows)
     first = rows[0]
     title = f"{first.model} {first.width}x{first.height}, {first.steps} steps; {machine.summary}"
     table = Table(title=f"{title}; torch {versions.get('torch', '?')}", title_justify="left")
-    table.add_column("")
+    table.add_column("", no_wrap=matrix)
     for column in cells.columns:
         table.add_column(column, justify="right", overflow="fold")
     for label, line in cells.lines:
         table.add_row(label, *line)
     console().print(table)
     for row in rows:
+        for made in describe_warmups(row):
+            console().print(f"{row.label}: {made}", highlight=False)
         if row.error:
             console().print(f"{row.label} failed: {row.error}", highlight=False)
         elif row.execution == "simulated":

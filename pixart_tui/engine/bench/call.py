@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.engine.loading import LoadedPipeline
-from pixart_tui.engine.prompts import default_prompts
+from pixart_tui.engine.prompts import prompts_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,15 @@ class BenchCall:
             "use_resolution_binning": False,
         }
 
+    def asking(self, prompt: str) -> BenchCall:
+        """The same call with another prompt."""
+        return replace(self, prompt=prompt)
+
+
+def prompts_of(request: BenchRequest) -> tuple[str, ...]:
+    """The prompts that calls take in turn: the request's, else all that suit the model."""
+    return request.prompts or prompts_for(request.model)
+
 
 def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
     """The request's first prompt, with the model's own defaults for what it leaves open.
@@ -65,7 +74,7 @@ def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
     if steps == 1:
         _refuse_one_step(loaded)
     return BenchCall(
-        prompt=(request.prompts or default_prompts(request.model))[0],
+        prompt=prompts_of(request)[0],
         negative_prompt=request.negative_prompt,
         seed=request.seed,
         num_inference_steps=steps,

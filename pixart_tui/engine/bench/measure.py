@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -12,19 +12,26 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pixart_tui.domain.benchmark import Clocks
 from pixart_tui.engine.bench.call import BenchCall
-from pixart_tui.engine.bench.memory import peak_bytes, reset_peak
-from pixart_tui.engine.bench.timing import synchronize, timer_for
+from pixart_tui.engine.bench.clocks import ClockSampler
+from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak
+from pixart_tui.engine.bench.timing import synchronize, timed_transformer, timer_for
 from pixart_tui.engine.image_metrics import psnr_db_per_image, ssim_per_image
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Task = Literal["warm-up", "figures", "quality"]
-"""The first call alone; the first call, the timed ones and the image; or the image alone."""
+Task = Literal["warm-up", "figures", "speed", "quality"]
+"""What is measured: the first calls of a cold start; the first call, the timed ones and the
+image; the same without the image; or the image alone."""
 
 FIRST_CALL: Final = "first call"
+NEXT_CALLS: Final = "calls after the first"
 TIMED_CALLS: Final = "timed calls"
+
+COLD_CALLS: Final = 2
+"""Calls after the first one of a cold start, to see whether full speed is reached by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,7 @@ class Phase:
     """What is being done.
 
     Attributes:
-        name: ``FIRST_CALL`` or ``TIMED_CALLS``.
+        name: ``FIRST_CALL``, ``NEXT_CALLS`` or ``TIMED_CALLS``.
         done: Calls that are done.
         total: Calls in all.
     """
@@ -43,43 +50,52 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True)
-class FirstCall:
-    """The first pipeline call of the process.
-
-    Attributes:
-        elapsed_s: Prompt to image, loading not included.
-    """
-
-    elapsed_s: float
-
-
-@dataclass(frozen=True, slots=True)
 class TimedCall:
-    """One pipeline call after the first.
+    """One pipeline call.
 
     Attributes:
         e2e_s: Seconds from prompt to image.
         iterations_per_s: Denoising steps per second, None with fewer than two steps.
+        transformer_s: Seconds of the transformer alone, median over the steps.
     """
 
     e2e_s: float
     iterations_per_s: float | None
+    transformer_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Peak:
-    """The largest memory over the timed calls.
+class FirstCall:
+    """The first pipeline call of the process, loading not included."""
+
+    call: TimedCall
+
+
+@dataclass(frozen=True, slots=True)
+class NextCall:
+    """A call that follows it in a cold start."""
+
+    call: TimedCall
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What the timed calls asked of the machine.
 
     Attributes:
-        size_bytes: Of torch's allocator on CUDA, else of the process.
+        peak_bytes: Largest memory: of torch's allocator on CUDA, else of the process.
+        reserved_bytes: Most that torch's allocator held, None on a CPU.
+        clocks: What the GPU did, None where that is not known.
     """
 
-    size_bytes: int
+    peak_bytes: int
+    reserved_bytes: int | None
+    clocks: Clocks | None
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The image of the last call.
+    """The image of the call's own prompt.
 
     Attributes:
         pixels: (height, width, 3), None where it held NaN or infinity.
@@ -103,36 +119,66 @@ class Likeness:
     equal: bool
 
 
-Figure: TypeAlias = Phase | FirstCall | TimedCall | Peak | Picture
+Figure: TypeAlias = Phase | FirstCall | NextCall | TimedCall | Load | Picture
 
 
 def measure(
-    pipeline: Pipeline, call: BenchCall, task: Task, *, repeats: int, device: torch.device
+    pipeline: Pipeline,
+    call: BenchCall,
+    task: Task,
+    *,
+    prompts: Sequence[str],
+    repeats: int,
+    device: torch.device,
 ) -> Iterator[Figure]:
     """Calls a pipeline that has not been called in this process, and yields what is found.
 
-    A task of quality alone yields no times.
+    Every call after the first has another prompt, so that its time includes the text encoding of
+    a prompt that is new. A task of quality alone yields no times.
 
     Args:
         pipeline: Compiled and quantized as the case wants it.
-        call: What is called, again and again.
+        call: The first call, and that of the image.
         task: How much is measured.
+        prompts: What the other calls take in turn, from the second on.
         repeats: Timed calls after the first.
         device: Where the pipeline is.
     """
     yield Phase(FIRST_CALL, 0, 1)
     first, image = _timed_call(pipeline, call, device)
     if task != "quality":
-        yield FirstCall(first.e2e_s)
+        yield FirstCall(first)
+    if task == "warm-up":
+        yield from _next_calls(pipeline, _others(call, prompts, COLD_CALLS), device)
+    if task in ("figures", "speed"):
+        yield from _timed_calls(pipeline, _others(call, prompts, repeats), device)
     if task == "figures":
-        reset_peak(device)
-        for index in range(repeats):
-            yield Phase(TIMED_CALLS, index, repeats)
-            timed, image = _timed_call(pipeline, call, device)
-            yield timed
-        yield Peak(peak_bytes(device))
-    if task != "warm-up":
+        _, image = _timed_call(pipeline, call, device)
+    if task in ("figures", "quality"):
         yield Picture(_to_pixels(image) if np.isfinite(image).all() else None)
+
+
+def _others(call: BenchCall, prompts: Sequence[str], count: int) -> list[BenchCall]:
+    return [call.asking(prompts[index % len(prompts)]) for index in range(1, count + 1)]
+
+
+def _next_calls(
+    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device
+) -> Iterator[Figure]:
+    for index, call in enumerate(calls):
+        yield Phase(NEXT_CALLS, index, len(calls))
+        yield NextCall(_timed_call(pipeline, call, device)[0])
+
+
+def _timed_calls(
+    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device
+) -> Iterator[Figure]:
+    reset_peak(device)
+    with ClockSampler(device) as sampler:
+        for index, call in enumerate(calls):
+            yield Phase(TIMED_CALLS, index, len(calls))
+            yield _timed_call(pipeline, call, device)[0]
+    yield Load(peak_bytes(device), peak_reserved_bytes(device), sampler.clocks())
 
 
 def likeness(pixels: Pixels, reference: Pixels) -> Likeness:
@@ -152,11 +198,14 @@ def _timed_call(
     synchronize(device)
     started = time.perf_counter()
     # Arrays, so that NaN can be seen; turning them into a PIL image is part of the call's time.
-    images = pipeline(**call.arguments(), output_type="np", callback=timer, callback_steps=1).images
+    with timed_transformer(pipeline, device) as transformer:
+        asked = call.arguments() | {"output_type": "np", "callback": timer, "callback_steps": 1}
+        images = pipeline(**asked).images
     pipeline.image_processor.numpy_to_pil(images)
     synchronize(device)
     elapsed_s = time.perf_counter() - started
-    return TimedCall(elapsed_s, timer.iterations_per_s()), images[0]
+    found = TimedCall(elapsed_s, timer.iterations_per_s(), transformer.median_s())
+    return found, images[0]
 
 
 def _to_pixels(image: npt.NDArray[np.float32]) -> Pixels:

@@ -35,3 +35,11 @@ def peak_bytes(device: torch.device) -> int:
     if found is None:
         raise RuntimeError("/proc/self/status has no VmHWM")
     return int(found.group(1)) * 1024
+
+
+def peak_reserved_bytes(device: torch.device) -> int | None:
+    """Most that torch's CUDA allocator has held since the reset, None on a CPU.
+
+    The pools of CUDA graphs count here and not as allocated.
+    """
+    return torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None

@@ -1,12 +1,17 @@
-"""Iteration speed as the seed computes it: from step-end events of the pipeline."""
+"""Iteration speed as the seed computes it, from step-end events, and the transformer alone."""
 
 from __future__ import annotations
 
+import statistics
 import time
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 import torch
 
+# diffusers ships no types; the name says what is meant.
+Pipeline: TypeAlias = Any
 Mark = TypeVar("Mark")
 
 
@@ -69,6 +74,55 @@ class IterationTimer(Generic[Mark]):
         if len(self._marks) < 2:
             return None
         return (len(self._marks) - 1) / self._clock.elapsed_s(self._marks[0], self._marks[-1])
+
+
+class TimedModule(Generic[Mark]):
+    """Stands in for a module that is called, and marks the moments before and after each call.
+
+    Not a hook: ``module.compile()`` compiles a module's hooks with it, so that they would be
+    traced, and break the graph. Nothing inside the module changes.
+    """
+
+    def __init__(self, module: Any, clock: Clock[Mark]) -> None:
+        self._module = module
+        self._clock = clock
+        self._marks: list[tuple[Mark, Mark]] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the module."""
+        before = self._clock.mark()
+        output = self._module(*args, **kwargs)
+        self._marks.append((before, self._clock.mark()))
+        return output
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else the module has."""
+        return getattr(self._module, name)
+
+    def median_s(self) -> float | None:
+        """Seconds of one call, None if there was none."""
+        if not self._marks:
+            return None
+        return statistics.median(self._clock.elapsed_s(*marks) for marks in self._marks)
+
+
+@contextmanager
+def timed_transformer(
+    pipeline: Pipeline, device: torch.device
+) -> Iterator[TimedModule[torch.cuda.Event] | TimedModule[float]]:
+    """Times the calls of a pipeline's transformer while the context is open."""
+    transformer = pipeline.transformer
+    timed: TimedModule[torch.cuda.Event] | TimedModule[float]
+    if device.type == "cuda":
+        timed = TimedModule(transformer, CudaClock())
+    else:
+        timed = TimedModule(transformer, WallClock())
+    # Past the pipeline's own __setattr__, which would write the class into its configuration.
+    object.__setattr__(pipeline, "transformer", timed)
+    try:
+        yield timed
+    finally:
+        object.__setattr__(pipeline, "transformer", transformer)
 
 
 def timer_for(device: torch.device) -> IterationTimer[torch.cuda.Event] | IterationTimer[float]:

@@ -1,4 +1,4 @@
-"""The compilers of the benchmark, applied to a pipeline.
+"""The stock compilers ``compile`` and ``compile-max-autotune``: what a user gets from torch.
 
 What is compiled depends on the device, and every row records it:
 
@@ -20,13 +20,13 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-# diffusers ships no types; the name says what is meant.
+# diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
+Transformer: TypeAlias = Any
 
 _MODES: Final[dict[str, str | None]] = {
     "compile": None,
     "compile-max-autotune": "max-autotune",
-    "torch": None,
 }
 
 
@@ -65,7 +65,7 @@ class CacheUse:
 
 
 def compile_plan(compiler: str, device: torch.device) -> CompilePlan | None:
-    """What a compiler of the benchmark does on a device, None for ``none``."""
+    """What a stock compiler does on a device, None for ``none``."""
     if compiler == "none":
         return None
     on_gpu = device.type == "cuda"
@@ -80,8 +80,15 @@ def apply_compiler(pipeline: Pipeline, plan: CompilePlan) -> None:
     for module in _modules(pipeline, plan):
         module.compile(mode=plan.mode, dynamic=plan.dynamic)
     if plan.transformer == "blocks":
-        # It returns a transposed view: the first block would get a graph of its own.
-        pipeline.transformer.pos_embed.register_forward_hook(_contiguous)
+        make_positions_contiguous(pipeline.transformer)
+
+
+def make_positions_contiguous(transformer: Transformer) -> None:
+    """Copies the position embedding's transposed view, once per step.
+
+    Else the first block would get a graph of its own.
+    """
+    transformer.pos_embed.register_forward_hook(_contiguous)
 
 
 def cache_use() -> CacheUse:

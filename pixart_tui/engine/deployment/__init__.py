@@ -6,8 +6,9 @@ import torch
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.engine.compilers.inductor import apply_compiler, compile_plan
+from pixart_tui.engine.compilers.plans import apply_plan, plan_for
 from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution
 
@@ -30,12 +31,13 @@ def deploy(
 
     Raises:
         RequestError: A layer, a compiler or an option that this pipeline or device cannot take.
+        WorkError: The host has too little memory for what waits there.
     """
     pipeline = loaded.pipeline
+    apply_memory_options(pipeline, deployment.memory, device)
     if deployment.quant_type is not None and execution is not None:
         quant_type = parse_quant_type(deployment.quant_type)
         quant_types = dict.fromkeys(deployment.layers, quant_type)
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
-    plan = compile_plan(deployment.compiler, device)
-    if plan is not None:
-        apply_compiler(pipeline, plan)
+    plan = plan_for(deployment.compiler, deployment.compiler_config, device)
+    apply_plan(pipeline, plan, fp8_attention=deployment.fp8_attention)

@@ -11,6 +11,7 @@ from torch import nn
 from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.quant_types import QuantType
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.real import is_quantized, quantize_weight, restore_weight
 from pixart_tui.engine.quant.simulated import ONE_IMAGE, BatchLayout, SimulatedLinear
 
@@ -43,22 +44,30 @@ def quantize_layers(
 
 
 @contextmanager
-def one_layer_simulated(
-    transformer: nn.Module, fqn: str, quant_type: QuantType, layout: BatchLayout = ONE_IMAGE
+def one_layer_quantized(
+    transformer: nn.Module,
+    fqn: str,
+    quant_type: QuantType,
+    layout: BatchLayout = ONE_IMAGE,
+    *,
+    execution: Execution = Execution.SIMULATED,
 ) -> Iterator[None]:
-    """Simulates one linear while the context is open and always puts the original back.
+    """Quantizes one linear while the context is open and always puts the original back.
 
     Args:
-        transformer: The module that holds it.
+        transformer: The module that holds it; its other layers keep their dtype.
         fqn: Name of the linear.
         quant_type: What it is quantized to.
         layout: How images lie in the batch, for per-tensor activation scales.
+        execution: The reference numerics, or the real kernel on the device of the weights.
 
     Raises:
-        RequestError: There is no such linear.
+        RequestError: There is no such linear, or the kernel cannot take its shape.
+        WorkError: The kernel failed.
     """
     linear = _linear(transformer, fqn)
-    _swap(transformer, fqn, SimulatedLinear(linear, quant_type, layout))
+    kind = IsolatedRealLinear if execution is Execution.REAL else SimulatedLinear
+    _swap(transformer, fqn, kind(linear, quant_type, layout))
     try:
         yield
     finally:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, cast
 
 import torch
+from torch import nn
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ProfilePlanned
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.profile import Conditions
@@ -16,10 +19,46 @@ from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import default_prompts
+from pixart_tui.engine.quant.execution import Execution, plan_execution
+from pixart_tui.engine.quant.isolated import kernel_refusal
+from pixart_tui.engine.sensitivity.lanes import lane_count
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
-BASELINE_DTYPE: Final = torch.float32
 FLOOR_DTYPE: Final = torch.bfloat16
+
+_BASELINE_DTYPES: Final[Mapping[str, torch.dtype]] = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def baseline_dtype(request: ProfileRequest) -> torch.dtype:
+    """The dtype of the undisturbed images, and of everything around the disturbed layer."""
+    return _BASELINE_DTYPES[request.baseline_dtype]
+
+
+def has_floor(request: ProfileRequest) -> bool:
+    """Whether the deployment dtype can be told from the baseline's."""
+    return baseline_dtype(request) is not FLOOR_DTYPE
+
+
+def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
+    """How the disturbed layer is computed, exactly as it was asked for.
+
+    Raises:
+        RequestError: The device does not run the quant type for real.
+    """
+    asked = Execution(request.execution)
+    if asked is Execution.SIMULATED:
+        return asked
+    plan = plan_execution(parse_quant_type(request.quant_type), device)
+    if plan.execution is not Execution.REAL:
+        raise RequestError(
+            f"{request.quant_type} does not run with its real kernel on {request.device}",
+            plan.reason,
+            "measure it with --execution simulated, or choose another --quant-type or --device",
+        )
+    return asked
 
 
 def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Settings:
@@ -52,12 +91,17 @@ def plan_profile(
         text_tokens=settings.max_sequence_length,
         guidance=settings.guidance_scale > 1,
     )
+    excluded = _excluded(layers, parse_quant_type(request.quant_type))
+    if request.execution == "real":
+        able = [layer for layer in layers if layer.fqn not in excluded]
+        excluded |= _refused(able, loaded.pipeline.transformer, request)
     return ProfilePlanned(
         machine=describe_machine(device),
         versions=describe_versions(),
         conditions=_conditions(request, loaded, settings),
         layers=layers,
-        excluded=_excluded(layers, parse_quant_type(request.quant_type)),
+        excluded=excluded,
+        lanes=lane_count(device, request.threads),
     )
 
 
@@ -66,13 +110,32 @@ def _excluded(layers: tuple[Layer, ...], quant_type: QuantType) -> dict[str, str
     return {fqn: reason for fqn, reason in reasons.items() if reason is not None}
 
 
+def _refused(
+    layers: list[Layer], transformer: nn.Module, request: ProfileRequest
+) -> dict[str, str]:
+    """The layers that no rule excludes and whose kernel does not run; each shape is tried once."""
+    quant_type = parse_quant_type(request.quant_type)
+    tried: dict[tuple[int, int, bool, int], str | None] = {}
+    for layer in layers:
+        shape = _shape(layer)
+        if shape not in tried:
+            linear = cast(nn.Linear, transformer.get_submodule(layer.fqn))
+            tried[shape] = kernel_refusal(linear, quant_type, layer.rows)
+    reasons = {layer.fqn: tried[_shape(layer)] for layer in layers}
+    return {fqn: reason for fqn, reason in reasons.items() if reason is not None}
+
+
+def _shape(layer: Layer) -> tuple[int, int, bool, int]:
+    return (layer.in_features, layer.out_features, layer.has_bias, layer.rows)
+
+
 def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Settings) -> Conditions:
     return Conditions(
         model=request.model,
         family=loaded.family,
         model_fingerprint=loaded.fingerprint,
         quant_type=request.quant_type,
-        execution="simulated",
+        execution=request.execution,
         method=request.method,
         prompts=tuple(dict.fromkeys(sample.prompt for sample in settings.samples)),
         negative_prompt=settings.negative_prompt,
@@ -81,8 +144,8 @@ def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Setti
         guidance_scale=settings.guidance_scale,
         height=settings.height,
         width=settings.width,
-        baseline_dtype=dtype_name(BASELINE_DTYPE),
-        floor_dtype=dtype_name(FLOOR_DTYPE),
+        baseline_dtype=request.baseline_dtype,
+        floor_dtype=dtype_name(FLOOR_DTYPE) if has_floor(request) else None,
     )
 
 

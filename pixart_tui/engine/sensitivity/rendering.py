@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
@@ -28,15 +28,17 @@ from pixart_tui.engine.sampling import (
     memoized_conditioning,
 )
 from pixart_tui.engine.sensitivity.lanes import twin_of
+from pixart_tui.engine.sensitivity.memory import release_text_encoder
 
 _BATCH_LATENT_PIXELS: Final = 4 * 128 * 128
-_BATCH_LIMIT: Final = 16
-
+_CPU_BATCH_LIMIT: Final = 16
+_PROMPTS_ENCODED_AT_ONCE: Final = 16
 
 Disturbance = Callable[[BatchLayout], AbstractContextManager[None]]
 
 
-def _undisturbed(_layout: BatchLayout) -> AbstractContextManager[None]:
+def undisturbed(_layout: BatchLayout) -> AbstractContextManager[None]:
+    """Nothing is quantized."""
     return nullcontext()
 
 
@@ -70,31 +72,44 @@ class Settings:
     width: int
     max_sequence_length: int
 
-    def batches(self) -> list[tuple[Sample, ...]]:
-        """The samples in batches that depend on the image size alone, so that results repeat."""
-        per_image = (self.height // 8) * (self.width // 8)
-        size = max(1, min(_BATCH_LIMIT, _BATCH_LATENT_PIXELS // per_image))
+    def batch_size(self, device: torch.device) -> int:
+        """Images at once, before anything has run out of memory; it repeats, so results do.
+
+        Four images of 1024 x 1024, or as many smaller ones as have the pixels of four.
+        """
+        fitting = _BATCH_LATENT_PIXELS // ((self.height // 8) * (self.width // 8))
+        limit = min(fitting, _CPU_BATCH_LIMIT) if device.type == "cpu" else fitting
+        return max(1, min(limit, len(self.samples)))
+
+    def batches(self, size: int) -> list[tuple[Sample, ...]]:
+        """The samples, ``size`` at a time."""
         return [self.samples[i : i + size] for i in range(0, len(self.samples), size)]
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The images of all samples.
+    """The images of one batch.
 
     Attributes:
-        latents: (n, 4, height / 8, width / 8), float32, on the CPU.
-        images: (n, 3, height, width), float32 in [0, 1], on the CPU.
+        samples: Which images.
+        latents: (n, 4, height / 8, width / 8), float32.
+        images: (n, 3, height, width), float32 in [0, 1].
     """
 
+    samples: tuple[Sample, ...]
     latents: Tensor
     images: Tensor
+
+    def to(self, device: torch.device) -> Rendered:
+        """The same images on a device."""
+        return replace(self, latents=self.latents.to(device), images=self.images.to(device))
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The inputs of one batch: encoded once, denoised for the baseline and for every layer."""
+    """The inputs of one batch."""
 
-    images: int
+    samples: tuple[Sample, ...]
     conditioning: Conditioning
     noise: Tensor
 
@@ -103,7 +118,8 @@ class Renderer:
     """Makes the images of a profile with a pipeline; encodes the prompts once.
 
     Args:
-        pipeline: A PixArt pipeline.
+        pipeline: A PixArt pipeline. It is the renderer's from here on: once the prompts are
+            encoded, its text encoder is freed.
         settings: How the images are made.
         check: Called after each denoising step; may raise to give up.
     """
@@ -112,7 +128,9 @@ class Renderer:
         self._pipeline = pipeline
         self._settings = settings
         self._check = check
-        self._batches = [self._prepare(samples) for samples in settings.batches()]
+        self._prompts = list(dict.fromkeys(sample.prompt for sample in settings.samples))
+        self._encoded = _encode(pipeline, self._prompts, settings)
+        release_text_encoder(pipeline)
 
     @property
     def transformer(self) -> nn.Module:
@@ -126,42 +144,37 @@ class Renderer:
         twin._pipeline = twin_of(self._pipeline)
         return twin
 
-    def render(self, disturb: Disturbance = _undisturbed) -> Rendered:
-        """All images.
+    def render(self, batch_size: int, disturb: Disturbance = undisturbed) -> Iterator[Rendered]:
+        """All images, batch by batch, on the pipeline's device.
 
         Args:
+            batch_size: Images at once.
             disturb: Opened around each batch: what is changed in the model meanwhile.
         """
-        rendered = [self._render_batch(batch, disturb) for batch in self._batches]
-        return Rendered(
-            torch.cat([r.latents for r in rendered]), torch.cat([r.images for r in rendered])
-        )
+        for samples in self._settings.batches(batch_size):
+            yield self._render_batch(self.prepare(samples), disturb)
 
-    def _prepare(self, samples: Sequence[Sample]) -> Batch:
-        settings = self._settings
-        prompts = [sample.prompt for sample in samples]
-        return Batch(
-            len(samples),
-            encode_prompts(
-                self._pipeline, prompts, settings.negative_prompt, settings.max_sequence_length
-            ),
-            initial_latents(
-                self._pipeline,
-                [sample.seed for sample in samples],
-                settings.height,
-                settings.width,
-                torch.float32,  # whatever the model's dtype, so that only the model differs
-            ),
+    def prepare(self, samples: tuple[Sample, ...]) -> Batch:
+        """The inputs of one batch."""
+        rows = [self._prompts.index(sample.prompt) for sample in samples]
+        noise = initial_latents(
+            self._pipeline,
+            [sample.seed for sample in samples],
+            self._settings.height,
+            self._settings.width,
+            torch.float32,  # whatever the model's dtype, so that only the model differs
         )
+        return Batch(samples, _rows_of(self._encoded, rows), noise)
 
     def _render_batch(self, batch: Batch, disturb: Disturbance) -> Rendered:
-        layout = BatchLayout(2 if self._settings.guidance_scale > 1 else 1, batch.images)
+        guidance = 2 if self._settings.guidance_scale > 1 else 1
+        layout = BatchLayout(guidance, len(batch.samples))
         with disturb(layout), memoized_conditioning(self._pipeline.transformer):
             latents = self._denoise(batch)
-        images = decode(self._pipeline, latents)
-        return Rendered(latents.float().cpu(), images.float().cpu())
+        return Rendered(batch.samples, latents.float(), decode(self._pipeline, latents).float())
 
     def _denoise(self, batch: Batch) -> Tensor:
+        """The only place where a profile runs the transformer."""
         return denoise(
             self._pipeline,
             batch.conditioning,
@@ -174,23 +187,54 @@ class Renderer:
         )
 
 
-def compare(
-    rendered: Rendered, baseline: Rendered, samples: Sequence[Sample]
-) -> tuple[Comparison, ...]:
-    """Each image against its undisturbed twin."""
-    finite = finite_per_sample(rendered.latents, rendered.images)
-    ssim = ssim_per_image(rendered.images, baseline.images)
-    psnr_db = psnr_db_per_image(rendered.images, baseline.images)
-    latent_mse = mse_per_sample(rendered.latents, baseline.latents)
-    return tuple(
-        Comparison(
-            prompt=sample.prompt,
-            seed=sample.seed,
-            ssim=ssim[i],
-            psnr_db=psnr_db[i],
-            latent_mse=latent_mse[i],
+def _encode(pipeline: Any, prompts: Sequence[str], settings: Settings) -> Conditioning:
+    encoded = [
+        encode_prompts(
+            pipeline,
+            prompts[i : i + _PROMPTS_ENCODED_AT_ONCE],
+            settings.negative_prompt,
+            settings.max_sequence_length,
         )
-        if finite[i]
-        else Comparison(prompt=sample.prompt, seed=sample.seed, finite=False)
-        for i, sample in enumerate(samples)
+        for i in range(0, len(prompts), _PROMPTS_ENCODED_AT_ONCE)
+    ]
+    return Conditioning(
+        torch.cat([part.prompt_embeds for part in encoded]),
+        torch.cat([part.prompt_mask for part in encoded]),
+        torch.cat([part.negative_embeds for part in encoded]),
+        torch.cat([part.negative_mask for part in encoded]),
+    )
+
+
+def _rows_of(encoded: Conditioning, rows: list[int]) -> Conditioning:
+    return Conditioning(
+        encoded.prompt_embeds[rows],
+        encoded.prompt_mask[rows],
+        encoded.negative_embeds[rows],
+        encoded.negative_mask[rows],
+    )
+
+
+def compare(rendered: Rendered, baseline: Rendered) -> tuple[Comparison, ...]:
+    """Each image against its undisturbed twin of the same batch, on the images' device."""
+    if rendered.samples != baseline.samples:
+        raise ValueError("two batches of different samples have no images in common")
+    tensors = (rendered.latents, rendered.images, baseline.latents, baseline.images)
+    return tuple(
+        _compare_one(sample, *(tensor[i : i + 1] for tensor in tensors))
+        for i, sample in enumerate(rendered.samples)
+    )
+
+
+def _compare_one(
+    sample: Sample, latents: Tensor, image: Tensor, latents_twin: Tensor, image_twin: Tensor
+) -> Comparison:
+    """One image at a time, because SSIM in float64 takes ten times the memory of the image."""
+    if not finite_per_sample(latents, image)[0]:
+        return Comparison(prompt=sample.prompt, seed=sample.seed, finite=False)
+    return Comparison(
+        prompt=sample.prompt,
+        seed=sample.seed,
+        ssim=ssim_per_image(image, image_twin)[0],
+        psnr_db=psnr_db_per_image(image, image_twin)[0],
+        latent_mse=mse_per_sample(latents, latents_twin)[0],
     )

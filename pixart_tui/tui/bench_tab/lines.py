@@ -12,9 +12,10 @@ from pixart_tui.domain.bench_table import (
     bench_table,
     split_change,
 )
-from pixart_tui.domain.benchmark import BenchRow, RowStatus
+from pixart_tui.domain.benchmark import BenchRow, RowStatus, describe_warmups
 from pixart_tui.tui import wording
 from pixart_tui.tui.bench_tab.columns import Group, Layout, groups_of
+from pixart_tui.tui.bench_tab.warmup_lines import warmup_lines
 from pixart_tui.tui.board import BenchView
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
@@ -22,12 +23,13 @@ from pixart_tui.tui.states import row_mark
 
 
 def head_lines(view: BenchView, width: int) -> list[Line]:
-    """State, progress, phase or outcome, and the machine."""
+    """State, progress, phase or outcome, the machine, and a warm-up while it lasts."""
     lines = [state_line(view.run, _facts(view.rows), width)]
     lines += [progress_line(view.run, "cases", width), *outcome_lines(view.run, width)]
     if view.machine is not None:
         lines.append(line(Span(fit(f" {view.machine.summary}", width), "muted")))
-    return [*lines, line()]
+    lines.append(line())
+    return lines if view.warmup is None else [*lines, *warmup_lines(view.warmup, width)]
 
 
 def body_lines(view: BenchView, width: int) -> list[Line]:
@@ -118,3 +120,4 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
             layers = wording.count(row.quantized_layers, "layer")
             chosen = f", {row.selection}" if row.selection else ""
             yield _Note(row.label, f"{layers} quantized{chosen}", "muted")
+        yield from (_Note(row.label, text, "muted") for text in describe_warmups(row))

@@ -21,11 +21,12 @@ Runs      enter   open the run under the cursor
 any run   r       resume one that failed, was cancelled or went stale
           c       cancel one that is queued or running (asks first)
 Select    ←  →    move the parameter; with shift ten steps at once
-          t       next rule: top percentage, FLOPs share, max loss
+          t       next rule: top percentage, FLOPs or time share, max loss
           s       save NAME.selected.json beside the profile
           b       save it and benchmark it
 
-◌ queued  ▶ running  ✓ done  ✗ failed  ■ cancelled  ! stale: worker gone"""
+◌ queued  ▶ running  ✓ done  ✗ failed  ■ cancelled  ! stale: worker gone
+≈ no faster quantized"""
 
 
 class HelpScreen(ModalScreen[None]):

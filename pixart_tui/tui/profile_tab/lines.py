@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus, ranked
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import ProfileView
@@ -51,9 +52,10 @@ def head_lines(view: ProfileView, width: int) -> list[Line]:
         conditions = view.profile.conditions
         facts = [conditions.quant_type, conditions.execution]
     lines = [state_line(view.run, facts, width), progress_line(view.run, "layers", width)]
-    lines += outcome_lines(view.run, width)
+    lines += [*_batch_lines(view, width), *outcome_lines(view.run, width)]
     if view.profile is not None:
-        lines += [_reference_line(view, width), _columns_line(Columns.of(view, width - 1))]
+        lines += [_reference_line(view, width), *_time_lines(view, width)]
+        lines += [_columns_line(Columns.of(view, width - 1))]
     return lines
 
 
@@ -79,15 +81,37 @@ def _reference_line(view: ProfileView, width: int) -> Line:
     assert view.profile is not None
     conditions = view.profile.conditions
     floor, noise = wording.loss(view.floor), wording.loss(view.noise)
+    if conditions.floor_dtype is None:
+        floor = "not measured"
     images = len(conditions.prompts) * len(conditions.seeds)
     rest = f"{wording.count(images, 'image')}, {conditions.num_inference_steps} steps "
+    pace = f"{view.images_per_s:.1f} images/s, " if view.images_per_s else ""
     marked = (
         Span(f" {FLOOR_MARK}", "floor"),
         Span(f" deployment floor {floor}  ", "muted"),
         Span(f" {NOISE_MARK}", "floor"),
         Span(f" measurement noise {noise}", "muted"),
     )
-    return spread(marked, [Span(rest, "muted")], width)
+    whole = spread(marked, [Span(pace + rest, "muted")], width)
+    return whole if len(whole) > len(marked) else spread(marked, [Span(rest, "muted")], width)
+
+
+def _time_lines(view: ProfileView, width: int) -> Iterator[Line]:
+    """The measured time of all linear layers, where they were timed."""
+    timed = [score.latency_s for score in view.scores if score.latency_s is not None]
+    if not timed:
+        return
+    total_ms = 1000 * sum(latency.unquantized for latency in timed)
+    idle = sum(score.does_not_pay for score in view.scores)
+    mark = f"   {NO_GAIN_MARK} no faster quantized: {wording.count(idle, 'layer')}" if idle else ""
+    yield line(Span(fit(f" linear layers {total_ms:.3f} ms a step{mark}", width), "muted"))
+
+
+def _batch_lines(view: ProfileView, width: int) -> Iterator[Line]:
+    """Why fewer images are made at once than were at first."""
+    if view.batch is not None and view.batch.reason:
+        text = f"! images in a batch: {view.batch.images}; {view.batch.reason}"
+        yield line(" ", Span(fit(text, width - 2), "warn"))
 
 
 def _columns_line(columns: Columns) -> Line:
@@ -110,13 +134,19 @@ def _measured_line(
     psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
     share = score.layer.flops / total_flops if total_flops else 0.0
     return (
-        Span(f"{fit_right(str(rank), _RANK)} {_name(score, columns)} "),
+        *_rank_spans(rank, score),
+        Span(f"{_name(score, columns)} "),
         *whisker(score, axis, columns.chart - 1),
         Span(fit_right(wording.loss(score.loss), _LOSS)),
         Span(fit_right(_interval(score), _INTERVAL), "muted"),
         Span(fit_right(psnr, _PSNR), "muted"),
         Span(fit_right(wording.share(share), _SHARE), "muted"),
     )
+
+
+def _rank_spans(rank: int, score: LayerScore) -> tuple[Span, ...]:
+    text = fit_right(str(rank), _RANK)
+    return (Span(text), Span(NO_GAIN_MARK, "warn")) if score.does_not_pay else (Span(f"{text} "),)
 
 
 def _interval(score: LayerScore) -> str:

@@ -7,16 +7,23 @@ from typing import Final
 
 from pixart_tui.domain.selection import Rule
 
-RULES: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share", "max-loss")
+RULES: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share", "time-share", "max-loss")
 RULE_NAMES: Final[dict[Rule, str]] = {
     "top-percentage": "top percentage",
     "flops-share": "FLOPs share",
+    "time-share": "time share",
     "max-loss": "max loss",
 }
-_STARTS: Final[dict[Rule, int]] = {"top-percentage": 90, "flops-share": 90, "max-loss": -24}
+_STARTS: Final[dict[Rule, int]] = {
+    "top-percentage": 90,
+    "flops-share": 90,
+    "time-share": 70,
+    "max-loss": -24,
+}
 _LIMITS: Final[dict[Rule, tuple[int, int]]] = {
     "top-percentage": (0, 100),
     "flops-share": (0, 100),
+    "time-share": (0, 100),
     "max-loss": (-84, 12),
 }
 _STEPS_PER_DECADE: Final = 12
@@ -39,17 +46,18 @@ class Dial:
         low, high = _LIMITS[self.rule]
         return replace(self, position=max(low, min(high, self.position + steps)))
 
-    def next_rule(self) -> Dial:
-        """The dial of the next rule, at its usual place."""
+    def next_rule(self, *, timed: bool = True) -> Dial:
+        """The dial of the next rule, at its usual place; by time only where layers are timed."""
         rule = RULES[(RULES.index(self.rule) + 1) % len(RULES)]
-        return Dial(rule, _STARTS[rule])
+        found = Dial(rule, _STARTS[rule])
+        return found if timed or rule != "time-share" else found.next_rule()
 
     @property
     def parameter(self) -> float:
         """What the rule is given."""
         if self.rule == "top-percentage":
             return float(self.position)
-        if self.rule == "flops-share":
+        if self.rule in ("flops-share", "time-share"):
             return self.position / 100
         return float(f"{10 ** (self.position / _STEPS_PER_DECADE):.1e}")
 

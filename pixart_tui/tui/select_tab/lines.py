@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
 from pixart_tui.domain.selection import Selection
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.layer_names import name_width, shown_name
-from pixart_tui.tui.lines import Line, Span, fit, fit_middle, fit_right, line, progress_bar
+from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_middle, fit_right, line, progress_bar
 from pixart_tui.tui.run_head import state_line
 from pixart_tui.tui.select_tab.dial import RULE_NAMES, RULES, Dial
 from pixart_tui.tui.select_tab.solving import Answer
@@ -32,8 +33,10 @@ def head_lines(
 ) -> list[Line]:
     """The profile, the rule, its parameter, the outcome, and the columns' names."""
     quant_type = view.profile.conditions.quant_type if view.profile else ""
-    lines = [state_line(view.run, [quant_type], width), _rule_line(dial), _dial_line(dial, width)]
-    lines += [_outcome_line(view, answer, width), *_unfinished_lines(view, width), *notes]
+    lines = [state_line(view.run, [quant_type], width), _rule_line(view, dial)]
+    lines += [_dial_line(dial, width)]
+    lines += [_outcome_line(view, answer, width), *_time_lines(answer, width)]
+    lines += [*_unfinished_lines(view, width), *notes]
     return [*lines, _columns_line(view, width - 1)]
 
 
@@ -46,9 +49,16 @@ def body_lines(view: ProfileView, selection: Selection, width: int) -> list[Line
     return [*chosen, line(rule), *(_kept_line(score, view, width) for score in kept)]
 
 
-def _rule_line(dial: Dial) -> Line:
+def is_timed(view: ProfileView) -> bool:
+    """Whether the profile holds the time of its layers."""
+    return view.profile is not None and bool(view.profile.latencies)
+
+
+def _rule_line(view: ProfileView, dial: Dial) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
+        if rule == "time-share" and rule != dial.rule and not is_timed(view):
+            continue
         spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
     return tuple(spans)
 
@@ -70,6 +80,20 @@ def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
         Span(f"   loss {wording.loss(selection.predicted_loss)}", "title"),
         Span("  predicted, not verified", "warn"),
     )
+
+
+def _time_lines(answer: Answer | None, width: int) -> Iterator[Line]:
+    """The selection's part of the time, and how many chosen layers get no faster."""
+    selection = answer.selection if answer else None
+    if selection is None or selection.time_share is None:
+        return
+    saved_ms = 1000 * (selection.predicted_time_saved_s or 0.0)
+    share = wording.share(selection.time_share)
+    idle = len(set(selection.chosen) & set(selection.does_not_pay or ()))
+    effect = "saved" if saved_ms >= 0 else "lost"
+    text = f" {share} of linear time   {abs(saved_ms):.3f} ms a step {effect}"
+    mark = f"   {NO_GAIN_MARK} no faster: {idle}" if idle else ""
+    yield line(Span(text, "title"), Span(fit(mark, max(width - len(text), 0)), "warn"))
 
 
 def _unfinished_lines(view: ProfileView, width: int) -> list[Line]:
@@ -97,7 +121,7 @@ def _chosen_lines(chosen: list[LayerScore], view: ProfileView, width: int) -> It
     for score in chosen:
         summed += score.loss or 0.0
         yield (
-            Span(" ● ", "live"),
+            *_mark_spans("●", "live", score),
             Span(_name(score, view, width)),
             Span(fit_right(wording.loss(score.loss), _LOSS)),
             Span(fit_right(wording.loss(summed), _SUM), "muted"),
@@ -106,13 +130,19 @@ def _chosen_lines(chosen: list[LayerScore], view: ProfileView, width: int) -> It
 
 
 def _kept_line(score: LayerScore, view: ProfileView, width: int) -> Line:
-    head = (Span(" ○ ", "muted"), Span(_name(score, view, width), "muted"))
+    head = (*_mark_spans("○", "muted", score), Span(_name(score, view, width), "muted"))
     note = score.reason or _NOTE.get(score.status)
     if note:
         room = width - _MARK - _name_width(view, width) - 2
         return (*head, Span("  " + fit(note, room), "muted"))
     loss = Span(fit_right(wording.loss(score.loss), _LOSS), "muted")
     return (*head, loss, Span(" " * _SUM), *_cost_spans(score, view))
+
+
+def _mark_spans(mark: str, ink: Ink, score: LayerScore) -> tuple[Span, ...]:
+    if score.does_not_pay:
+        return (Span(f" {mark}", ink), Span(NO_GAIN_MARK, "warn"))
+    return (Span(f" {mark} ", ink),)
 
 
 def _cost_spans(score: LayerScore, view: ProfileView) -> tuple[Span, Span]:

@@ -13,7 +13,7 @@ from pixart_tui.domain.selection import Selection
 from pixart_tui.tui.board import Board, ProfileView, RunView
 from pixart_tui.tui.lines import Ink, Line, Span, line, wrap_path
 from pixart_tui.tui.select_tab.dial import Dial
-from pixart_tui.tui.select_tab.lines import body_lines, head_lines
+from pixart_tui.tui.select_tab.lines import body_lines, head_lines, is_timed
 from pixart_tui.tui.select_tab.solving import Answer, question_of, solve
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.pane import Pane
@@ -132,7 +132,8 @@ class SelectPane(Pane):
 
     def action_next_rule(self) -> None:
         """Takes the next rule."""
-        self._turn_to(self.dial.next_rule())
+        view = self.board.profile if self.board else None
+        self._turn_to(self.dial.next_rule(timed=view is not None and is_timed(view)))
 
     def _turn_to(self, dial: Dial) -> None:
         self.dial = dial

@@ -6,11 +6,12 @@ import torch
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.engine.bench.call import BenchCall, resolve_call
+from pixart_tui.engine.bench.call import BenchCall, prompts_of, resolve_call
 from pixart_tui.engine.bench.measure import (
     Figure,
     FirstCall,
-    Peak,
+    Load,
+    NextCall,
     Phase,
     Picture,
     Task,
@@ -21,6 +22,7 @@ from pixart_tui.engine.bench.measure import (
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 
 _CPU = torch.device("cpu")
+_PROMPTS = ("robot", "owl")
 
 
 def _call(tiny: LoadedPipeline, steps: int = 3) -> BenchCall:
@@ -28,7 +30,23 @@ def _call(tiny: LoadedPipeline, steps: int = 3) -> BenchCall:
 
 
 def _measure(tiny: LoadedPipeline, task: Task, steps: int = 3) -> list[Figure]:
-    return list(measure(tiny.pipeline, _call(tiny, steps), task, repeats=2, device=_CPU))
+    figures = measure(
+        tiny.pipeline, _call(tiny, steps), task, prompts=_PROMPTS, repeats=2, device=_CPU
+    )
+    return list(figures)
+
+
+def _prompts_asked(tiny: LoadedPipeline, task: Task, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    asked: list[str] = []
+    encode = tiny.pipeline.encode_prompt
+
+    def listen(prompt: str, *args: object, **kwargs: object) -> object:
+        asked.append(prompt)
+        return encode(prompt, *args, **kwargs)
+
+    monkeypatch.setattr(tiny.pipeline, "encode_prompt", listen)
+    _measure(tiny, task)
+    return asked
 
 
 def test_the_request_goes_before_the_models_defaults(tiny: LoadedPipeline) -> None:
@@ -41,7 +59,7 @@ def test_the_request_goes_before_the_models_defaults(tiny: LoadedPipeline) -> No
 def test_figures_come_in_the_order_of_the_work(tiny: LoadedPipeline) -> None:
     figures = _measure(tiny, "figures")
     kinds = [type(figure) for figure in figures]
-    assert kinds == [Phase, FirstCall, Phase, TimedCall, Phase, TimedCall, Peak, Picture]
+    assert kinds == [Phase, FirstCall, Phase, TimedCall, Phase, TimedCall, Load, Picture]
     picture = figures[-1]
     assert isinstance(picture, Picture)
     assert picture.pixels is not None
@@ -50,10 +68,31 @@ def test_figures_come_in_the_order_of_the_work(tiny: LoadedPipeline) -> None:
         if isinstance(timed, TimedCall):
             assert timed.iterations_per_s is not None
             assert 2 / timed.iterations_per_s < timed.e2e_s
+            assert timed.transformer_s is not None
+            assert 0 < 3 * timed.transformer_s < timed.e2e_s
 
 
-def test_a_warm_up_is_the_first_call_alone(tiny: LoadedPipeline) -> None:
-    assert [type(figure) for figure in _measure(tiny, "warm-up")] == [Phase, FirstCall]
+def test_a_cold_start_is_the_first_call_and_two_more(tiny: LoadedPipeline) -> None:
+    kinds = [type(figure) for figure in _measure(tiny, "warm-up")]
+    assert kinds == [Phase, FirstCall, Phase, NextCall, Phase, NextCall]
+
+
+def test_speed_is_the_figures_without_the_image(tiny: LoadedPipeline) -> None:
+    kinds = [type(figure) for figure in _measure(tiny, "speed")]
+    assert kinds == [Phase, FirstCall, Phase, TimedCall, Phase, TimedCall, Load]
+
+
+def test_each_timed_call_has_the_next_prompt_and_the_image_the_first(
+    tiny: LoadedPipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _call(tiny).prompt
+    asked = _prompts_asked(tiny, "figures", monkeypatch)
+    assert asked == [first, "owl", "robot", first]
+
+
+def test_the_requests_prompts_go_before_those_that_suit_the_model() -> None:
+    assert prompts_of(BenchRequest(prompts=("x", "y"))) == ("x", "y")
+    assert len(prompts_of(BenchRequest(model="synthetic:alpha"))) > 4
 
 
 def test_quality_has_no_times(tiny: LoadedPipeline) -> None:
@@ -101,8 +140,18 @@ def test_likeness_tells_equal_images_from_nearly_equal_ones() -> None:
 def test_figures_on_cuda() -> None:
     cuda = torch.device("cuda")
     tiny = load_pipeline("synthetic:alpha-tiny", dtype=torch.bfloat16, device=cuda)
-    figures = list(measure(tiny.pipeline, _call(tiny), "figures", repeats=2, device=cuda))
-    assert isinstance(figures[-2], Peak)
-    assert 0 < figures[-2].size_bytes <= torch.cuda.max_memory_allocated(cuda)
+    call = _call(tiny, steps=20)
+    found = measure(tiny.pipeline, call, "figures", prompts=_PROMPTS, repeats=4, device=cuda)
+    figures = list(found)
+    load = figures[-2]
+    assert isinstance(load, Load)
+    assert 0 < load.peak_bytes <= torch.cuda.max_memory_allocated(cuda)
+    assert load.reserved_bytes is not None
+    assert load.reserved_bytes >= load.peak_bytes
+    for timed in figures:
+        if isinstance(timed, TimedCall):
+            assert timed.transformer_s is not None
+            assert timed.iterations_per_s is not None
+            assert 0 < timed.transformer_s < 1.1 / timed.iterations_per_s
     speeds = [x.iterations_per_s for x in figures if isinstance(x, TimedCall)]
     assert all(speed is not None and speed > 0 for speed in speeds)

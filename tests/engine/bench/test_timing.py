@@ -5,7 +5,15 @@ import time
 import pytest
 import torch
 
-from pixart_tui.engine.bench.timing import CudaClock, IterationTimer, WallClock, timer_for
+from pixart_tui.engine.bench.timing import (
+    CudaClock,
+    IterationTimer,
+    TimedModule,
+    WallClock,
+    timed_transformer,
+    timer_for,
+)
+from pixart_tui.engine.loading import LoadedPipeline
 
 
 class _Schedule:
@@ -53,6 +61,47 @@ def test_a_cpu_gets_the_wall_clock() -> None:
     timer(0, None, None)
     timer(1, None, None)
     assert timer.iterations_per_s()
+
+
+def test_a_module_is_timed_by_the_median_of_its_calls() -> None:
+    timed = TimedModule(torch.nn.Identity(), _Schedule(0.0, 1.0, 5.0, 8.0, 9.0, 11.0))
+    assert timed.median_s() is None
+    assert [timed(x) for x in "abc"] == ["a", "b", "c"]
+    assert timed.median_s() == 2.0
+
+
+def test_a_compiled_module_and_a_replaced_forward_are_timed_without_touching_them() -> None:
+    module = torch.nn.Linear(4, 4)
+    module.__dict__["forward"] = lambda x: x + 1.0
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, _: object) -> torch.fx.GraphModule:
+        graphs.append(graph)
+        return graph
+
+    module.compile(backend=backend)
+    timed = TimedModule(module, WallClock())
+    assert torch.equal(timed(torch.ones(2)), torch.full((2,), 2.0))
+    timed(torch.ones(2))
+    assert len(graphs) == 1
+    assert timed.in_features == 4
+    assert timed.median_s()
+
+
+def test_the_pipeline_has_its_transformer_back_even_after_an_error(tiny: LoadedPipeline) -> None:
+    pipeline = tiny.pipeline
+    transformer, config = pipeline.transformer, dict(pipeline.config)
+    cpu = torch.device("cpu")
+
+    def fail() -> None:
+        with timed_transformer(pipeline, cpu) as timed:
+            assert pipeline.transformer is timed
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert pipeline.transformer is transformer
+    assert dict(pipeline.config) == config
 
 
 @pytest.mark.gpu

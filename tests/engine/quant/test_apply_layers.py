@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.engine.quant.apply import one_layer_simulated, quantize_layers
+from pixart_tui.engine.quant.apply import one_layer_quantized, quantize_layers
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.real import is_quantized
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
@@ -125,7 +125,7 @@ def test_a_skipped_layer_never_passes() -> None:
 def test_one_layer_is_simulated_and_put_back(model: nn.Module) -> None:
     x, name = torch.randn(2, 4, 64), "transformer_blocks.1.to_out.0"
     before, original, order = model(x), model.get_submodule(name), list(module_types(model))
-    with one_layer_simulated(model, name, FP8):
+    with one_layer_quantized(model, name, FP8):
         assert isinstance(model.get_submodule(name), SimulatedLinear)
         assert not torch.equal(model(x), before)
     assert model.get_submodule(name) is original
@@ -135,19 +135,19 @@ def test_one_layer_is_simulated_and_put_back(model: nn.Module) -> None:
 
 def test_an_exception_puts_the_layer_back(model: nn.Module) -> None:
     original = model.get_submodule("proj_out")
-    with pytest.raises(KeyboardInterrupt), one_layer_simulated(model, "proj_out", FP8):
+    with pytest.raises(KeyboardInterrupt), one_layer_quantized(model, "proj_out", FP8):
         raise KeyboardInterrupt
     assert model.get_submodule("proj_out") is original
 
 
 def test_the_batch_layout_reaches_the_layer(model: nn.Module) -> None:
     layout = BatchLayout(guidance=2, images=3)
-    with one_layer_simulated(model, "proj_out", PER_TENSOR, layout):
+    with one_layer_quantized(model, "proj_out", PER_TENSOR, layout):
         simulated = model.get_submodule("proj_out")
         assert isinstance(simulated, SimulatedLinear)
         assert simulated.layout == layout
 
 
 def test_one_unknown_layer_is_refused(model: nn.Module) -> None:
-    with pytest.raises(RequestError), one_layer_simulated(model, "proj_outt", FP8):
+    with pytest.raises(RequestError), one_layer_quantized(model, "proj_outt", FP8):
         pytest.fail("the context opened")

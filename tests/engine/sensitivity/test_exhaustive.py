@@ -150,10 +150,8 @@ def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
     half = load_pipeline("synthetic:alpha-tiny", dtype=torch.bfloat16, device=device)
     full = load_pipeline("synthetic:alpha-tiny", dtype=torch.float32, device=device)
     settings = resolve_settings(_REQUEST, full)
-    noises = [
-        renderer._batches[0].noise
-        for renderer in (Renderer(x.pipeline, settings, lambda: None) for x in (half, full))
-    ]
+    renderers = (Renderer(x.pipeline, settings, lambda: None) for x in (half, full))
+    noises = [renderer.prepare(settings.samples).noise for renderer in renderers]
     assert noises[0].dtype is torch.float32
     assert torch.equal(*noises)
 
@@ -180,10 +178,10 @@ def test_a_lane_that_fails_ends_the_others() -> None:
 
 
 def test_a_nan_is_marked_and_given_no_figures() -> None:
-    clean = Rendered(torch.rand(2, 4, 8, 8), torch.rand(2, 3, 64, 64))
+    samples = (Sample("a", 0), Sample("b", 0))
+    clean = Rendered(samples, torch.rand(2, 4, 8, 8), torch.rand(2, 3, 64, 64))
     latents = clean.latents.clone()
     latents[0, 0, 0, 0] = torch.nan
-    samples = [Sample("a", 0), Sample("b", 0)]
-    broken, fine = compare(Rendered(latents, clean.images), clean, samples)
+    broken, fine = compare(Rendered(samples, latents, clean.images), clean)
     assert broken == Comparison(prompt="a", seed=0, finite=False)
     assert fine.ssim == pytest.approx(1.0)

@@ -1,59 +1,46 @@
-"""Which layers a quantized row quantizes, and whether the device runs them for real."""
+"""Which of the wanted layers a quantized row quantizes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.quant_rules import exclusion_reason
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
-from pixart_tui.engine.quant.execution import Execution, ExecutionPlan, plan_execution
+from pixart_tui.domain.quant_types import parse_quant_type
 
 
 @dataclass(frozen=True, slots=True)
-class Quantization:
-    """What a quantized row does to the model.
+class ChosenLayers:
+    """What is quantized, and what could not be.
 
     Attributes:
-        quant_type: What the layers become.
         layers: The layers that are quantized.
-        skipped: Layers that were asked for and that the kernels cannot run, with the reason.
-        plan: Real kernels, or the simulation and why.
+        skipped: Layers that were wanted and that the kernels cannot run, with the reason.
     """
 
-    quant_type: QuantType
     layers: tuple[str, ...]
     skipped: Mapping[str, str]
-    plan: ExecutionPlan
 
     @property
     def note(self) -> str:
-        """Which kernel runs or why it is simulated, and what was skipped."""
-        real = self.plan.execution is Execution.REAL
-        parts = [self.plan.backend if real else self.plan.reason]
-        if self.skipped:
-            fqn, reason = next(iter(self.skipped.items()))
-            parts.append(f"{len(self.skipped)} layers skipped ({fqn}: {reason})")
-        return "; ".join(parts)
+        """What was skipped, with one reason; empty for nothing."""
+        if not self.skipped:
+            return ""
+        fqn, reason = next(iter(self.skipped.items()))
+        return f"{len(self.skipped)} layers skipped ({fqn}: {reason})"
 
 
-def plan_quantization(
-    quant_type_name: str,
-    wanted: Sequence[str] | None,
-    layers: Sequence[Layer],
-    device: torch.device,
-) -> Quantization:
+def choose_layers(
+    quant_type_name: str, wanted: Sequence[str] | None, layers: Sequence[Layer]
+) -> ChosenLayers:
     """Settles what is quantized.
 
     Args:
         quant_type_name: nexfort's name of the quant type.
         wanted: Layers to quantize; None for every layer that the kernels can run.
         layers: The model's layers.
-        device: Where it runs.
 
     Raises:
         RequestError: No such quant type, names that the model does not have, or nothing left.
@@ -71,7 +58,7 @@ def plan_quantization(
             next(iter(skipped.values()), "the selection is empty"),
             "ask for a larger share of the layers or another quant type",
         )
-    return Quantization(quant_type, chosen, skipped, plan_execution(quant_type, device))
+    return ChosenLayers(chosen, skipped)
 
 
 def _refuse_unknown(names: list[str]) -> None:

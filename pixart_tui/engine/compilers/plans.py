@@ -1,0 +1,58 @@
+"""The compilers by name: what each does on a device, and doing it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import torch
+
+from pixart_tui.domain.compiler_config import parse_compiler_config
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
+from pixart_tui.engine.compilers.torch_apply import apply_torch
+from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
+
+# diffusers ships no types; the name says what is meant.
+Pipeline: TypeAlias = Any
+Plan: TypeAlias = CompilePlan | TorchPlan
+
+
+def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
+    """What a compiler does on a device, None for ``none``.
+
+    Args:
+        compiler: Its name.
+        config: What ``torch`` is given, as JSON text; empty for its defaults.
+        device: Where the pipeline is.
+
+    Raises:
+        RequestError: The configuration is not one.
+    """
+    if compiler == "torch":
+        return torch_plan(parse_compiler_config(config or "{}"), device)
+    return compile_plan(compiler, device)
+
+
+def apply_plan(pipeline: Pipeline, plan: Plan | None, *, fp8_attention: bool = False) -> None:
+    """Changes a pipeline in place; what compiles does so at the first call.
+
+    Args:
+        pipeline: On the device that the plan was made for, its memory options applied, quantized.
+        plan: What is done.
+        fp8_attention: Whether self-attention multiplies in fp8; only our own kernels can.
+
+    Raises:
+        RequestError: fp8 attention is asked of a compiled transformer, or the fused kernels do
+            not run on this device.
+    """
+    fused = isinstance(plan, TorchPlan) and plan.transformer == "fused"
+    if fp8_attention and not fused:
+        raise RequestError(
+            "fp8 attention needs our own kernels",
+            "here a compiler runs the transformer, or nothing does",
+            "use --compiler torch on CUDA, without modes that have Inductor run the transformer",
+        )
+    if isinstance(plan, TorchPlan):
+        apply_torch(pipeline, plan, fp8_attention=fp8_attention)
+    elif plan is not None:
+        apply_compiler(pipeline, plan)

@@ -1,0 +1,91 @@
+"""The fused executor: the same pipeline, its parts run by kernels made for their shapes."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+import torch
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.memory import is_in_strips, is_streamed
+
+# diffusers ships no types; the names say what is meant.
+Pipeline: TypeAlias = Any
+Transformer: TypeAlias = Any
+
+_LEAST_CAPABILITY: Final = (8, 0)
+
+__all__ = ["fuse_transformer", "install"]
+
+
+def install(
+    pipeline: Pipeline,
+    *,
+    cuda_graphs: bool,
+    fast_accum: bool = True,
+    fp8_attention: bool = False,
+) -> None:
+    """Has the transformer and the VAE's decoder run by the fused kernels, the rest by graphs.
+
+    Names and parameters stay as they are; quantize before. Nothing is compiled yet: the first
+    call does that.
+
+    Args:
+        pipeline: In bfloat16 on a CUDA device.
+        cuda_graphs: Whether steps, encodings and decodings are captured and replayed.
+        fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
+        fp8_attention: Whether self-attention multiplies in fp8.
+
+    Raises:
+        RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
+            kernel for what is asked.
+    """
+    fuse_transformer(
+        pipeline.transformer,
+        cuda_graphs=cuda_graphs,
+        fast_accum=fast_accum,
+        fp8_attention=fp8_attention,
+    )
+    from pixart_tui.engine.fused.graphs import graphed
+    from pixart_tui.engine.fused.text_encoder import GraphedTextEncoder
+    from pixart_tui.engine.fused.vae import fuse_vae
+
+    text_encoder, vae = pipeline.text_encoder, pipeline.vae
+    if not is_in_strips(vae):
+        fuse_vae(vae)
+        if cuda_graphs:
+            vae.decoder.forward = graphed(vae.decoder.forward)
+    if cuda_graphs and not is_streamed(text_encoder):
+        text_encoder.forward = GraphedTextEncoder(text_encoder)
+
+
+def fuse_transformer(
+    transformer: Transformer,
+    *,
+    cuda_graphs: bool,
+    fast_accum: bool = True,
+    fp8_attention: bool = False,
+) -> None:
+    """Replaces the transformer's ``forward``; see `install`."""
+    device, dtype = transformer.device, transformer.dtype
+    if device.type != "cuda" or dtype is not torch.bfloat16:
+        raise RequestError(
+            "the fused kernels need a CUDA device and bfloat16",
+            f"this transformer is in {str(dtype).removeprefix('torch.')} on {device}",
+            'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
+        )
+    capability = torch.cuda.get_device_capability(device)
+    if capability < _LEAST_CAPABILITY:
+        raise RequestError(
+            "the fused kernels need a GPU of compute capability 8.0 or newer",
+            f"this one has {capability[0]}.{capability[1]}",
+            'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
+        )
+    # Only here: they need triton, which machines without CUDA do not have.
+    from pixart_tui.engine.fused.attention import choose_attention
+    from pixart_tui.engine.fused.transformer import FusedTransformer
+
+    attention = choose_attention(device, transformer.config.attention_head_dim, fp8=fp8_attention)
+    transformer.forward = FusedTransformer(
+        transformer, attention, cuda_graphs=cuda_graphs, fast_accum=fast_accum
+    )

@@ -1,0 +1,132 @@
+"""Self-attention and attention to the text of the fused transformer, by what suits the GPU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pixart_tui.domain.errors import RequestError, WorkError
+
+SelfAttention: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(B, S, H, D) queries, keys and values, any strides -> (B, S, H, D), contiguous."""
+
+_HOPPER: Final = (9, 0)
+
+
+def choose_attention(device: torch.device, head_dim: int, *, fp8: bool) -> SelfAttention:
+    """The fastest self-attention that the device has.
+
+    Args:
+        device: A CUDA device.
+        head_dim: Channels of a head.
+        fp8: Whether to multiply in fp8.
+
+    Raises:
+        RequestError: fp8 where there is no kernel for it.
+    """
+    capability = torch.cuda.get_device_capability(device)
+    ours = capability == _HOPPER and head_dim % 8 == 0 and 16 <= head_dim <= 128
+    if not ours:
+        if fp8:
+            raise _no_fp8(capability, head_dim)
+        return stock_attention
+    return _hopper_fp8_attention if fp8 else _hopper_attention
+
+
+def stock_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Torch's own, with the backend that it prefers on this device."""
+    out = functional.scaled_dot_product_attention(
+        q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    )
+    return out.transpose(1, 2).contiguous()
+
+
+@dataclass(frozen=True, slots=True)
+class TextLengths:
+    """How much of each image's text is no padding.
+
+    Attributes:
+        lengths: (B,) int32, on the device.
+        starts: (B + 1,) int32: where each image's text begins in (B T) rows.
+        tokens: T.
+    """
+
+    lengths: Tensor
+    starts: Tensor
+    tokens: int
+
+
+def text_lengths(mask: Tensor) -> TextLengths:
+    """The lengths behind a (B, T) mask, 1 for a token and 0 for padding; waits for the device.
+
+    Raises:
+        WorkError: A text is empty, or has padding before a token.
+    """
+    kept = mask.bool()
+    if not bool((kept[:, :-1] >= kept[:, 1:]).all() & kept[:, 0].all()):
+        raise WorkError(
+            "this attention mask is not that of a text",
+            "the fused kernels want at least one token, and all padding behind the last",
+            "use another --compiler",
+        )
+    batch, tokens = mask.shape
+    lengths = kept.sum(1, dtype=torch.int32)
+    return TextLengths(lengths, _starts(batch, tokens, mask.device), tokens)
+
+
+def attend_to_text(q: Tensor, k: Tensor, v: Tensor, text: TextLengths) -> Tensor:
+    """Attention of image tokens to text tokens, without the padding.
+
+    The stock transformer adds -10000 to the scores of padding, whose weights are then zero: this
+    leaves them out. FlashAttention-2 with variable lengths (Dao 2023, arXiv:2307.08691), as torch
+    ships it, which takes no additive mask.
+
+    Args:
+        q: (B, S, H, D), the last dimension contiguous, images one after the other.
+        k: (B T, H, D).
+        v: (B T, H, D).
+        text: How much of the keys is no padding.
+
+    Returns:
+        (B, S, H, D), contiguous.
+    """
+    batch, queries = q.shape[:2]
+    out: Tensor = torch.ops.aten._flash_attention_forward(
+        q.flatten(0, 1), k, v, _starts(batch, queries, q.device), text.starts, queries, text.tokens,
+        0.0, False, False, seqused_k=text.lengths,
+    )[0]  # fmt: skip
+    return out.view(q.shape)
+
+
+@lru_cache
+def _starts(batch: int, tokens: int, device: torch.device) -> Tensor:
+    """Kept, so that a captured graph finds them where they were."""
+    return torch.arange(0, (batch + 1) * tokens, tokens, dtype=torch.int32, device=device)
+
+
+def _hopper_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from pixart_tui.engine.kernels.flash_hopper import flash_attention
+
+    return flash_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
+
+
+def _hopper_fp8_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    from pixart_tui.engine.kernels.quantize_heads import fp8_attention
+
+    return fp8_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
+
+
+def _no_fp8(capability: tuple[int, int], head_dim: int) -> RequestError:
+    return RequestError(
+        "this GPU has no kernel for fp8 attention",
+        f"it is for compute capability 9.0 and heads of 16 to 128 channels, a multiple of 8; "
+        f"here {capability[0]}.{capability[1]} and {head_dim}",
+        "leave --fp8-attention out",
+    )

@@ -1,0 +1,1 @@
+"""Triton kernels of the fused transformer; importing the modules here needs triton."""

@@ -1,0 +1,58 @@
+"""Linears that hold int8 weights and multiply in the dtype of their input."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_LARGEST_CODE: Final = 127
+
+
+class Int8Linear(nn.Module):
+    """A linear with int8 weights, symmetric, one scale for each output channel.
+
+    The weight is unpacked for each product, in one kernel, so that a CUDA graph can hold it and
+    nothing of the unpacked weight outlives the product. It is called ``weight`` and is int8, which
+    is how T5's feed-forward recognises that it must not cast its activations to it.
+
+    Args:
+        linear: What is quantized; it is left as it was.
+    """
+
+    weight: Tensor
+    scale: Tensor
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        weight = linear.weight.detach()
+        largest = weight.abs().amax(dim=1, keepdim=True).float()
+        # Rounded to the weight's dtype before the codes are made, so that codes * scale is meant
+        # by both; the floor keeps a channel of zeros finite.
+        scale = (largest / _LARGEST_CODE).clamp(min=torch.finfo(torch.float16).tiny)
+        scale = scale.to(weight.dtype)
+        codes = (weight.float() / scale.float()).round_().clamp_(-_LARGEST_CODE, _LARGEST_CODE)
+        self.register_buffer("weight", codes.to(torch.int8))
+        self.register_buffer("scale", scale)
+        self.bias = linear.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``x @ (weight * scale).T + bias``.
+
+        Args:
+            x: (..., in_features), floating-point.
+
+        Returns:
+            (..., out_features), in the dtype of ``x``.
+        """
+        return functional.linear(x, self.weight * self.scale.to(x.dtype), self.bias)
+
+
+def quantize_linears(module: nn.Module) -> None:
+    """Replaces every linear below a module, one by one, so that each is held twice only briefly."""
+    for parent in list(module.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Linear):
+                setattr(parent, name, Int8Linear(child))

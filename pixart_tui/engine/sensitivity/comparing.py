@@ -1,0 +1,112 @@
+"""Disturbed images against undisturbed ones, in batches that fit into the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.events import BatchChosen
+from pixart_tui.domain.measurements import Comparison
+from pixart_tui.engine.quant.real import first_line
+from pixart_tui.engine.sensitivity.memory import free_unused
+from pixart_tui.engine.sensitivity.rendering import (
+    Disturbance,
+    Rendered,
+    Renderer,
+    compare,
+    undisturbed,
+)
+
+_Result = TypeVar("_Result")
+
+
+class Comparer:
+    """Compares images with the undisturbed ones, and halves the batch where memory runs out.
+
+    The order in which a GPU adds depends on the size of the batch, so two images are compared only
+    if both were made in batches of one size: after halving the undisturbed ones are made again.
+
+    Args:
+        reference: Makes the undisturbed images.
+        batch_size: Images at once.
+
+    Attributes:
+        reference: Makes the undisturbed images.
+        batch_size: Images at once, by now.
+    """
+
+    def __init__(self, reference: Renderer, batch_size: int) -> None:
+        self.reference = reference
+        self.batch_size = batch_size
+        self._baseline: tuple[Rendered, ...] = ()
+        self._changes: list[BatchChosen] = []
+
+    def twin(self) -> Comparer:
+        """Another one that starts from the same undisturbed images, with its own transformer."""
+        twin = Comparer(self.reference.twin(), self.batch_size)
+        twin._baseline = self._baseline
+        return twin
+
+    def baseline(self) -> tuple[Rendered, ...]:
+        """The undisturbed images, batch by batch, on the CPU.
+
+        Raises:
+            WorkError: Not even one image fits into the memory.
+        """
+        return self._within_memory(self._known_baseline)
+
+    def compare(
+        self, renderer: Renderer, disturb: Disturbance = undisturbed
+    ) -> tuple[Comparison, ...]:
+        """Every image of a renderer against its undisturbed twin, in the samples' order.
+
+        Raises:
+            WorkError: Not even one image fits into the memory.
+        """
+        return self._within_memory(lambda: self._compare(renderer, disturb))
+
+    def take_changes(self) -> tuple[BatchChosen, ...]:
+        """How the batch size changed since the last call."""
+        changes, self._changes = self._changes, []
+        return tuple(changes)
+
+    def _compare(self, renderer: Renderer, disturb: Disturbance) -> tuple[Comparison, ...]:
+        twins = self._known_baseline()
+        batches = zip(renderer.render(self.batch_size, disturb), twins, strict=True)
+        return tuple(
+            comparison
+            for rendered, twin in batches
+            for comparison in compare(rendered, twin.to(rendered.images.device))
+        )
+
+    def _known_baseline(self) -> tuple[Rendered, ...]:
+        if not self._baseline:
+            cpu = torch.device("cpu")
+            self._baseline = tuple(x.to(cpu) for x in self.reference.render(self.batch_size))
+        return self._baseline
+
+    def _within_memory(self, work: Callable[[], _Result]) -> _Result:
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError as error:
+                cause = first_line(error)
+            # Only here, because the error's traceback holds the tensors that filled the memory.
+            free_unused()
+            self._halve(cause)
+
+    def _halve(self, cause: str) -> None:
+        if self.batch_size == 1:
+            raise WorkError(
+                "a single image does not fit into the GPU's memory",
+                cause[:200],
+                "free the GPU and resume, or start again with --baseline-dtype bfloat16 or a "
+                "smaller --height and --width",
+            )
+        reason = f"the GPU ran out of memory at {self.batch_size}"
+        self.batch_size //= 2
+        self._baseline = ()
+        self._changes.append(BatchChosen(images=self.batch_size, reason=reason))

@@ -1,0 +1,131 @@
+"""Which machines can use each other's compiled code, told without importing torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import runpy
+from importlib.metadata import PackageNotFoundError, distribution, version
+from pathlib import Path
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.provenance import Versions
+from pixart_tui.domain.values import Value
+
+
+class MachineKind(Value):
+    """What compiled code is made for: two machines of one kind can exchange it.
+
+    Attributes:
+        device_name: The GPU's name, or the processor's.
+        compute_capability: ``9.0``; empty on a CPU.
+        platform: Operating system and architecture.
+        versions: torch, triton, CUDA and Python (``3.12``); empty for one that is not there.
+    """
+
+    device_name: str
+    compute_capability: str
+    platform: str
+    versions: Versions
+
+    @property
+    def key(self) -> str:
+        """A name for a directory: readable, and unique for each kind."""
+        name = re.sub(r"[^A-Za-z0-9]+", "-", self.device_name).strip("-").lower()[:40]
+        digest = hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return f"{name}-{digest[:12]}"
+
+    def differences(self, other: MachineKind) -> list[str]:
+        """What keeps this machine from using the other's code: ``torch 2.13.0, not 2.11.0``."""
+        mine, theirs = _facts(self), _facts(other)
+        return [
+            f"{name} {mine[name] or 'none'}, not {theirs.get(name) or 'none'}"
+            for name in mine
+            if mine[name] != theirs.get(name)
+        ]
+
+
+def _facts(kind: MachineKind) -> dict[str, str]:
+    return {
+        "device": kind.device_name,
+        "compute capability": kind.compute_capability,
+        "platform": kind.platform,
+        **kind.versions,
+    }
+
+
+def machine_kind(device: str) -> MachineKind:
+    """The kind of this machine, seen from the device that does the work.
+
+    Args:
+        device: ``cpu`` or ``cuda:N``.
+
+    Raises:
+        RequestError: There is no such GPU, or its driver does not answer.
+    """
+    name, capability = (_processor(), "") if device == "cpu" else _gpu(device)
+    return MachineKind(
+        device_name=name,
+        compute_capability=capability,
+        platform=f"{platform.system()} {platform.machine()}",
+        versions=_versions(),
+    )
+
+
+def _processor() -> str:
+    """Its model: the code that is made for a CPU uses every instruction that this one has."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
+
+
+def _gpu(device: str) -> tuple[str, str]:
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(_nvml_index(device))
+        major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
+        name = pynvml.nvmlDeviceGetName(handle)
+    except pynvml.NVMLError as error:
+        raise RequestError(f"{device} cannot be asked for its name", str(error)) from error
+    return str(name), f"{major}.{minor}"
+
+
+def _nvml_index(device: str) -> int:
+    """NVML counts all GPUs, CUDA those that ``CUDA_VISIBLE_DEVICES`` leaves."""
+    index = int(device.partition(":")[2] or 0)
+    visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
+    if all(part.isdecimal() for part in visible) and index < len(visible):
+        return int(visible[index])
+    return index
+
+
+def _versions() -> Versions:
+    return {
+        "torch": _version("torch"),
+        "triton": _version("triton"),
+        "CUDA": _cuda_version(),
+        "Python": ".".join(platform.python_version_tuple()[:2]),
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _cuda_version() -> str:
+    """The CUDA that torch was built for; its ``version.py`` tells it without the rest of torch."""
+    try:
+        found = runpy.run_path(str(distribution("torch").locate_file("torch/version.py")))
+    except (PackageNotFoundError, OSError):
+        return ""
+    return found.get("cuda") or ""

@@ -1,0 +1,126 @@
+"""The Hopper attention kernels against torch in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pixart_tui.domain.errors import RequestError
+
+flash_hopper = pytest.importorskip("pixart_tui.engine.kernels.flash_hopper")
+Schedule = flash_hopper.Schedule
+
+CUDA = torch.device("cuda")
+# Images, queries, keys, heads, head size: PixArt's, tiles that are not full, one tile, no tail.
+SIZES = [
+    (1, 512, 512, 16, 72),
+    (2, 1000, 1000, 4, 72),
+    (1, 300, 77, 4, 72),
+    (1, 1000, 1000, 4, 64),
+    (1, 200, 500, 2, 112),
+    (1, 130, 257, 3, 128),
+]
+SCHEDULES = [
+    Schedule(),
+    Schedule(stages=3, pingpong=True),
+    Schedule(overlap=False),
+    Schedule(rows=128, keys=64, stages=3, consumers=1),
+    Schedule(rows=128, consumers=0, warps=8),
+    Schedule(rows=128, keys=64, stages=3, consumers=0),
+]
+
+needs_hopper = pytest.mark.skipif(
+    not torch.cuda.is_available() or torch.cuda.get_device_capability()[0] != 9,
+    reason="needs sm_90",
+)
+
+
+def views(b: int, m: int, n: int, h: int, d: int, gain: float = 1.0) -> tuple[Tensor, ...]:
+    """Queries, keys and values as a fused projection leaves them."""
+    generator = torch.Generator().manual_seed(0)
+    fused = torch.randn(b, max(m, n), 3, h, d, generator=generator).bfloat16().to(CUDA)
+    q, k, v = fused.unbind(2)
+    return gain * q[:, :m] if gain != 1 else q[:, :m], k[:, :n], v[:, :n]
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    q, k, v = (x.transpose(1, 2).float() for x in (q, k, v))
+    scores = q @ k.mT * q.shape[-1] ** -0.5
+    return (torch.softmax(scores, -1) @ v).transpose(1, 2)
+
+
+def relative_error(got: Tensor, want: Tensor) -> float:
+    return float((got.float() - want).norm() / want.norm())
+
+
+def rows_of_16_bytes(x: Tensor) -> Tensor:
+    """An e4m3 copy whose rows start at multiples of 16 bytes."""
+    wide = functional.pad(x.float(), (0, -x.shape[-1] % 16))
+    return wide.to(torch.float8_e4m3fn)[..., : x.shape[-1]]
+
+
+@needs_hopper
+@pytest.mark.gpu
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_agrees_with_torch_and_writes_every_element(
+    size: tuple[int, int, int, int, int], schedule: Any
+) -> None:
+    q, k, v = views(*size)
+    out = torch.full(q.shape, float("nan"), dtype=q.dtype, device=CUDA)
+    flash_hopper.flash_attention(q, k, v, out, scale=size[-1] ** -0.5, schedule=schedule)
+    assert relative_error(out, attention(q, k, v)) < 3e-3
+
+
+@needs_hopper
+@pytest.mark.gpu
+def test_maxima_that_grow_along_the_keys() -> None:
+    q, k, v = views(1, 256, 2048, 2, 72, gain=8.0)
+    out = flash_hopper.flash_attention(q, k, v, scale=72**-0.5)
+    assert relative_error(out, attention(q, k, v)) < 5e-3
+
+
+@needs_hopper
+@pytest.mark.gpu
+def test_nothing_beyond_the_tensors_is_read() -> None:
+    q, k, v = views(1, 300, 300, 2, 72)
+    fenced = [
+        functional.pad(x, (0, 8, 0, 0, 0, 100), value=float("nan"))[:, :300, :, :72]
+        for x in (q, k, v)
+    ]
+    out = flash_hopper.flash_attention(*fenced, scale=72**-0.5)
+    assert relative_error(out, attention(q, k, v)) < 3e-3
+
+
+@needs_hopper
+@pytest.mark.gpu
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("consumers", [0, 2])
+def test_fp8_agrees_with_torch_on_the_same_rounded_tensors(
+    size: tuple[int, int, int, int, int], consumers: int
+) -> None:
+    q, k, v = (rows_of_16_bytes(x) for x in views(*size))
+    schedule = Schedule() if consumers else Schedule(rows=128, consumers=0, warps=8)
+    out = flash_hopper.flash_attention_fp8(
+        q,
+        k,
+        flash_hopper.permute_keys(v),
+        scale=size[-1] ** -0.5,
+        value_scale=0.5,
+        schedule=schedule,
+    )
+    want = 0.5 * attention(*(x.bfloat16() for x in (q, k, v)))
+    # Probabilities of 4 bits: 2^-4 at most, each element of the output averages many.
+    assert relative_error(out, want) < 0.04
+
+
+@needs_hopper
+@pytest.mark.gpu
+def test_refuses_other_dtypes() -> None:
+    q = torch.zeros(1, 8, 1, 72, dtype=torch.float16, device=CUDA)
+    with pytest.raises(RequestError, match="float16"):
+        flash_hopper.flash_attention(q, q, q, scale=1.0)
