@@ -66,6 +66,11 @@ Examples:
     help="The layers' JSON; the best 90% by SSIM are quantized.",
 )
 @click.option(
+    "--fp8-attention",
+    is_flag=True,
+    help="Have the quantized rows of --compiler torch multiply self-attention in fp8 too.",
+)
+@click.option(
     "--matrix",
     type=click.Choice(("seed",)),
     help="A ready set of rows: those of OneDiff's PixArt report, and ours beside them.",
@@ -102,6 +107,7 @@ def bench(
     quantize: bool,
     quantize_config: str,
     quant_submodules_config_path: Path | None,
+    fp8_attention: bool,
     matrix: str | None,
     rows: str,
     list_rows: bool,
@@ -120,9 +126,11 @@ def bench(
         return _list_rows()
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
+    _check_fp8_attention(fp8_attention, quantize, compilers)
     request = BenchRequest(
         **sampling_fields(shared),
         **quantization,
+        fp8_attention=fp8_attention,
         memory=memory_fields(shared),
         compilers=_with_baseline(compilers),
         compiler_config=_compiler_config(compiler_config, compilers),
@@ -171,6 +179,15 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
 
 def _names(rows: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in rows.split(",") if name.strip())
+
+
+def _check_fp8_attention(asked: bool, quantize: bool, compilers: tuple[str, ...]) -> None:
+    if asked and not (quantize and "torch" in compilers):
+        raise RequestError(
+            "--fp8-attention needs --quantize and --compiler torch",
+            "it goes with fp8 linears, in our own kernels alone",
+            "add them, or leave it out",
+        )
 
 
 def _with_baseline(given: tuple[str, ...]) -> tuple[Compiler, ...]:

@@ -103,7 +103,7 @@ def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Messag
     if spec.purpose is not Purpose.DESCRIBE:
         deployment = yield from _settle_budget(spec, loaded, call)
         progress = begin_warmup(spec, tell)
-        _prepare(deployment, loaded, device)
+        _prepare(deployment, loaded, device, progress)
         with following(loaded.pipeline, progress):
             yield from _measure(spec, loaded, call, progress, device)
 
@@ -183,13 +183,19 @@ def _settle_budget(
     return deployment.model_copy(update={"memory": settled.options})
 
 
-def _prepare(deployment: Deployment, loaded: LoadedPipeline, device: torch.device) -> None:
+def _prepare(
+    deployment: Deployment, loaded: LoadedPipeline, device: torch.device, progress: WarmupProgress
+) -> None:
     from pixart_tui.engine.deployment import deploy
     from pixart_tui.engine.quant.execution import plan_execution
 
     quant_type = deployment.quant_type
     plan = plan_execution(parse_quant_type(quant_type), device) if quant_type else None
-    deploy(loaded, deployment, plan.execution if plan else None, device)
+
+    def on_capture(elapsed_s: float) -> None:
+        progress.add("CUDA graphs", compiled=1, elapsed_s=elapsed_s)
+
+    deploy(loaded, deployment, plan.execution if plan else None, device, on_capture)
 
 
 def _measure(

@@ -13,6 +13,7 @@ _BAD: dict[str, tuple[list[str], str]] = {
     "unknown command": (["profil"], "No such command"),
     "unknown flag": (["profile", "--colour"], "--colour"),
     "flag without its value": (["profile", "--quant-type"], "--quant-type"),
+    "fp8 attention without the kernels": (["bench", "--fp8-attention"], "--compiler torch"),
     "unknown quant type": (["profile", "--quant-type", "fp8_e4m4_dynamic"], "fp8_e4m4_dynamic"),
     "steps that are no number": (["profile", "--steps", "many"], "many"),
     "no steps": (["profile", "--steps", "0"], "0"),

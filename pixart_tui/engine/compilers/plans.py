@@ -9,7 +9,7 @@ import torch
 from pixart_tui.domain.compiler_config import parse_compiler_config
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
-from pixart_tui.engine.compilers.torch_apply import apply_torch
+from pixart_tui.engine.compilers.torch_apply import OnCapture, apply_torch
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
 
 # diffusers ships no types; the name says what is meant.
@@ -33,13 +33,20 @@ def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
     return compile_plan(compiler, device)
 
 
-def apply_plan(pipeline: Pipeline, plan: Plan | None, *, fp8_attention: bool = False) -> None:
+def apply_plan(
+    pipeline: Pipeline,
+    plan: Plan | None,
+    *,
+    fp8_attention: bool = False,
+    on_capture: OnCapture = lambda _elapsed_s: None,
+) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
     Args:
         pipeline: On the device that the plan was made for, its memory options applied, quantized.
         plan: What is done.
         fp8_attention: Whether self-attention multiplies in fp8; only our own kernels can.
+        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
 
     Raises:
         RequestError: fp8 attention is asked of a compiled transformer, or the fused kernels do
@@ -53,6 +60,6 @@ def apply_plan(pipeline: Pipeline, plan: Plan | None, *, fp8_attention: bool = F
             "use --compiler torch on CUDA, without modes that have Inductor run the transformer",
         )
     if isinstance(plan, TorchPlan):
-        apply_torch(pipeline, plan, fp8_attention=fp8_attention)
+        apply_torch(pipeline, plan, fp8_attention=fp8_attention, on_capture=on_capture)
     elif plan is not None:
         apply_compiler(pipeline, plan)

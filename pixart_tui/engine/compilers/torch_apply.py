@@ -17,6 +17,7 @@ from pixart_tui.engine.memory import is_in_strips, is_streamed
 Pipeline: TypeAlias = Any
 
 Call: TypeAlias = Callable[..., Any]
+OnCapture: TypeAlias = Callable[[float], None]
 Dims: TypeAlias = Mapping[int | str, tuple[int, ...]]
 """Argument, by position or name, to its dimensions that change with the image or the prompt."""
 
@@ -25,7 +26,13 @@ _T5_DIMS: Final[Dims] = {0: (1,), 1: (2, 3), 2: (2, 3)}
 _DECODER_DIMS: Final[Dims] = {0: (2, 3)}
 
 
-def apply_torch(pipeline: Pipeline, plan: TorchPlan, *, fp8_attention: bool) -> None:
+def apply_torch(
+    pipeline: Pipeline,
+    plan: TorchPlan,
+    *,
+    fp8_attention: bool,
+    on_capture: OnCapture = lambda _elapsed_s: None,
+) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
     Names and parameters stay as they are; apply memory options and quantize before. A text
@@ -36,6 +43,7 @@ def apply_torch(pipeline: Pipeline, plan: TorchPlan, *, fp8_attention: bool) -> 
         pipeline: On the device that the plan was made for.
         plan: What is done.
         fp8_attention: Whether our own kernels multiply self-attention in fp8.
+        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
 
     Raises:
         RequestError: The fused kernels do not run on this device or in this dtype.
@@ -48,10 +56,12 @@ def apply_torch(pipeline: Pipeline, plan: TorchPlan, *, fp8_attention: bool) -> 
     pipeline.vae.to(memory_format=getattr(torch, plan.memory_format))
     if plan.vae_decoder == "whole" and not is_in_strips(pipeline.vae):
         _compile(pipeline.vae.decoder, plan, _DECODER_DIMS, freezing=plan.freezing)
-    _apply_to_transformer(pipeline, plan, fp8_attention)
+    _apply_to_transformer(pipeline, plan, fp8_attention, on_capture)
 
 
-def _apply_to_transformer(pipeline: Pipeline, plan: TorchPlan, fp8_attention: bool) -> None:
+def _apply_to_transformer(
+    pipeline: Pipeline, plan: TorchPlan, fp8_attention: bool, on_capture: OnCapture
+) -> None:
     transformer = pipeline.transformer
     if plan.transformer == "fused":
         from pixart_tui.engine.fused import install
@@ -62,6 +72,7 @@ def _apply_to_transformer(pipeline: Pipeline, plan: TorchPlan, fp8_attention: bo
             cuda_graphs=plan.cuda_graphs == "own",
             fast_accum=plan.fast_accum,
             fp8_attention=fp8_attention,
+            on_capture=on_capture,
         )
     elif plan.transformer == "whole":
         graphs = {CUDAGRAPHS_OPTION: True} if plan.cuda_graphs == "inductor" else {}

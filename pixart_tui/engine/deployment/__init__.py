@@ -7,6 +7,7 @@ import torch
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine.compilers.plans import apply_plan, plan_for
+from pixart_tui.engine.compilers.torch_apply import OnCapture
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
@@ -20,6 +21,7 @@ def deploy(
     deployment: Deployment,
     execution: Execution | None,
     device: torch.device,
+    on_capture: OnCapture = lambda _elapsed_s: None,
 ) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
@@ -28,6 +30,7 @@ def deploy(
         deployment: What is done to it.
         execution: How the quantized layers are computed; None where none are.
         device: Where the pipeline is.
+        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
 
     Raises:
         RequestError: A layer, a compiler or an option that this pipeline or device cannot take.
@@ -40,4 +43,4 @@ def deploy(
         quant_types = dict.fromkeys(deployment.layers, quant_type)
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
     plan = plan_for(deployment.compiler, deployment.compiler_config, device)
-    apply_plan(pipeline, plan, fp8_attention=deployment.fp8_attention)
+    apply_plan(pipeline, plan, fp8_attention=deployment.fp8_attention, on_capture=on_capture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -24,6 +25,7 @@ def install(
     cuda_graphs: bool,
     fast_accum: bool = True,
     fp8_attention: bool = False,
+    on_capture: Callable[[float], None] = lambda _elapsed_s: None,
 ) -> None:
     """Has the transformer and the VAE's decoder run by the fused kernels, the rest by graphs.
 
@@ -35,6 +37,7 @@ def install(
         cuda_graphs: Whether steps, encodings and decodings are captured and replayed.
         fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
         fp8_attention: Whether self-attention multiplies in fp8.
+        on_capture: Told of each captured graph, with the seconds it took.
 
     Raises:
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
@@ -45,6 +48,7 @@ def install(
         cuda_graphs=cuda_graphs,
         fast_accum=fast_accum,
         fp8_attention=fp8_attention,
+        on_capture=on_capture,
     )
     from pixart_tui.engine.fused.graphs import graphed
     from pixart_tui.engine.fused.text_encoder import GraphedTextEncoder
@@ -54,9 +58,9 @@ def install(
     if not is_in_strips(vae):
         fuse_vae(vae)
         if cuda_graphs:
-            vae.decoder.forward = graphed(vae.decoder.forward)
+            vae.decoder.forward = graphed(vae.decoder.forward, on_capture)
     if cuda_graphs and not is_streamed(text_encoder):
-        text_encoder.forward = GraphedTextEncoder(text_encoder)
+        text_encoder.forward = GraphedTextEncoder(text_encoder, on_capture)
 
 
 def fuse_transformer(
@@ -65,6 +69,7 @@ def fuse_transformer(
     cuda_graphs: bool,
     fast_accum: bool = True,
     fp8_attention: bool = False,
+    on_capture: Callable[[float], None] = lambda _elapsed_s: None,
 ) -> None:
     """Replaces the transformer's ``forward``; see `install`."""
     device, dtype = transformer.device, transformer.dtype
@@ -87,5 +92,8 @@ def fuse_transformer(
 
     attention = choose_attention(device, transformer.config.attention_head_dim, fp8=fp8_attention)
     transformer.forward = FusedTransformer(
-        transformer, attention, cuda_graphs=cuda_graphs, fast_accum=fast_accum
+        transformer,
+        attention,
+        fast_accum=fast_accum,
+        on_capture=on_capture if cuda_graphs else None,
     )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor
+
+OnCapture: TypeAlias = Callable[[float], None]
+"""Told of each captured graph, and the seconds that it took with its warm-up."""
 
 _WARMUP_CALLS: Final = 2
 _GRAPHS_KEPT: Final = 8
@@ -26,9 +30,13 @@ class GraphedCalls:
 
     A graph reads fixed addresses: inputs are copied there, the output is copied out. Whatever
     else the function reads must stay where it is and may change in place.
+
+    Args:
+        on_capture: Told of each graph.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_capture: OnCapture) -> None:
+        self._on_capture = on_capture
         self._captured: OrderedDict[Hashable, _Captured] = OrderedDict()
 
     @property
@@ -50,7 +58,7 @@ class GraphedCalls:
         key = (extra, *((x.shape, x.dtype, x.stride()) for x in inputs))
         captured = self._captured.get(key)
         if captured is None:
-            captured = self._captured[key] = _capture(function, inputs)
+            captured = self._captured[key] = self._capture(function, inputs)
             if len(self._captured) > _GRAPHS_KEPT:
                 self._captured.popitem(last=False)
         for kept, new in zip(captured.inputs, inputs, strict=True):
@@ -58,10 +66,19 @@ class GraphedCalls:
         captured.graph.replay()
         return captured.output.clone()
 
+    def _capture(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Captured:
+        started_s = time.perf_counter()
+        captured = _capture(function, inputs)
+        torch.cuda.synchronize()
+        self._on_capture(time.perf_counter() - started_s)
+        return captured
 
-def graphed(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+
+def graphed(
+    function: Callable[[Tensor], Tensor], on_capture: OnCapture
+) -> Callable[[Tensor], Tensor]:
     """A function of one tensor, captured and replayed."""
-    graphs = GraphedCalls()
+    graphs = GraphedCalls(on_capture)
     return lambda x: graphs.call(function, [x])
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from pixart_tui.engine.fused.graphs import GraphedCalls
+from pixart_tui.engine.fused.graphs import GraphedCalls, OnCapture
 
 # transformers ships no types; the name says what is meant.
 TextEncoder: TypeAlias = Any
@@ -26,11 +26,12 @@ class GraphedTextEncoder:
 
     Args:
         encoder: On a CUDA device, all of it.
+        on_capture: Told of each graph.
     """
 
-    def __init__(self, encoder: TextEncoder) -> None:
+    def __init__(self, encoder: TextEncoder, on_capture: OnCapture) -> None:
         self._forward = encoder.forward
-        self._graphs = GraphedCalls()
+        self._graphs = GraphedCalls(on_capture)
         self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
     @torch.no_grad()
