@@ -40,7 +40,7 @@ def test_a_layer_is_timed_in_bfloat16_and_quantized() -> None:
         assert 1e-7 < found.unquantized < 1.0
         assert 0 <= found.noise < found.unquantized + found.quantized
         assert found.reason == ""
-    assert large.unquantized > 4 * small.unquantized
+    assert large.unquantized > small.unquantized
 
 
 def test_each_distinct_shape_is_measured_once_and_known_ones_never() -> None:

@@ -112,7 +112,7 @@ def _starts(batch: int, tokens: int, device: torch.device) -> Tensor:
 
 
 def _hopper_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    from pixart_tui.engine.kernels.flash_hopper import flash_attention
+    from pixart_tui.engine.kernels.flash_attention import flash_attention
 
     return flash_attention(q, k, v, scale=1 / math.sqrt(q.shape[-1]))
 

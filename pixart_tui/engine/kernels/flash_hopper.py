@@ -4,14 +4,14 @@ FlashAttention-3's schedule (Shah et al. 2024, arXiv:2407.08608) for heads split
 and a tail, so that 72 columns cost 80, not 128. Tiles come through TMA; its bounds fill the missing
 columns of the tail and the missing rows of the last tile with zeros.
 
-Two structures. With `consumers == 0` all warps compute, and one thread of them asks for the next
-tiles. Otherwise the program is warp-specialized: a partition of one warp asks for tiles, and each
-consumer (one warpgroup) computes its own rows; the consumers share keys and values.
+The program is warp-specialized: a partition of one warp asks for tiles, and two consumers (one
+warpgroup each) compute 64 rows each and share keys and values. They take turns in issuing products
+(ping-pong), so that one multiplies while the other is at its softmax.
 
-The loop of a warpgroup, tiles of keys taken last to first (only the last one can be partial):
+The loop of a consumer, tiles of keys taken last to first (only the last one can be partial):
 
     issue S = Q K(i)^T, then O += P V(i - 1)        both asynchronous
-    wait for S; P' = softmax step of S              O is still under way when `overlap`
+    wait for S; P' = softmax step of S              O is still under way
     wait for O; rescale O; P = P'
 
 One call with B images, H heads, M queries, N keys and head size D does 4 B H M N D operations.
@@ -19,13 +19,8 @@ One call with B images, H heads, M queries, N keys and head size D does 4 B H M 
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import torch
-from torch import Tensor
 from triton.experimental import gluon
 from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
@@ -35,41 +30,25 @@ from triton.experimental.gluon.language.nvidia.hopper import (
     warpgroup_mma,
     warpgroup_mma_wait,
 )
-from triton.experimental.gluon.nvidia.hopper import TensorDescriptor
 
-from pixart_tui.domain.errors import RequestError
+ROWS: Final = 64
+"""Queries of one consumer."""
 
-_LOG2_E: Final = math.log2(math.e)
+KEYS: Final = 128
+"""Keys of a tile."""
 
+CONSUMERS: Final = 2
+WARPS: Final = 4
+"""Warps of one consumer."""
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """How the work is cut and ordered.
+STAGES: Final = 3
+"""Tiles of keys, and of values, in shared memory."""
 
-    Attributes:
-        rows: Queries of one partition: of a consumer, or of the program without consumers.
-        keys: Keys of a tile.
-        stages: Tiles of keys, and of values, in shared memory; at least 2.
-        consumers: Computing partitions beside the one that loads, 0 to 2; 0: no specialization.
-        warps: Warps that compute, of one partition.
-        overlap: Whether the softmax of a tile runs beside the previous tile's product with values.
-        pingpong: Whether the consumers take turns in issuing products.
-    """
+LAUNCH_REGISTERS: Final = 168
+"""Registers of a thread at launch; the partitions share them out anew."""
 
-    rows: int = 64
-    keys: int = 128
-    stages: int = 2
-    consumers: int = 2
-    warps: int = 4
-    overlap: bool = True
-    pingpong: bool = False
-
-
-SELF: Final = Schedule()
-
-# Registers of a thread at launch, by consumers; the partitions share them out anew. With one
-# consumer two programs fit on a multiprocessor (64 Ki registers).
-_LAUNCH_REGISTERS: Final = {1: 128, 2: 168}
+_SLOTS: gl.constexpr = gl.constexpr(STAGES)
+_CONSUMERS: gl.constexpr = gl.constexpr(CONSUMERS)
 
 
 @gluon.jit
@@ -260,15 +239,12 @@ def _compute(
     work,
     ours,
     INDEX: gl.constexpr,
-    CONSUMERS: gl.constexpr,
     TAIL: gl.constexpr,
     WIDTH: gl.constexpr,
     EVEN: gl.constexpr,
-    OVERLAP: gl.constexpr,
-    PINGPONG: gl.constexpr,
 ):
     """Part INDEX of the program's rows of queries against all keys."""
-    k_descs, v_descs, k, v, image, head = work
+    _, _, k, v, _, _ = work
     q, turns, out, first, queries, keys, columns, factor, unit = ours
     STAGES: gl.constexpr = k[0].shape[0]
     ROWS: gl.constexpr = q[0].shape[3]
@@ -294,12 +270,7 @@ def _compute(
     mbarrier.wait(q[2].index(INDEX), 0)
     mbarrier.wait(k[2].index(0), 0)
     s = warpgroup_mma_wait(0, (_issue_scores(q, k, INDEX, 0, s_layout, TAIL),))
-    if CONSUMERS:
-        _release(k, 0)
-    else:
-        gl.thread_barrier()
-        row = (tiles - 1 - STAGES) * BLOCK_N
-        _fetch(k_descs, k, image, head, row, 0, row >= 0, TAIL, False)
+    _release(k, 0)
     if not EVEN:
         n = (tiles - 1) * BLOCK_N + gl.arange(0, BLOCK_N, gl.SliceLayout(0, s_layout))
         s = gl.where((n < keys)[None, :], s, float("-inf"))
@@ -314,24 +285,19 @@ def _compute(
     for i in range(1, tiles):
         slot = i % STAGES
         old = (i - 1) % STAGES
-        if PINGPONG:
-            # Phase i - 1 of a turn is this partition's; the first one has the first turn.
-            turn = (i - 1) & 1
-            mbarrier.wait(turns.index(INDEX), turn if INDEX else turn ^ 1)
+        # Phase i - 1 of a turn is this partition's; the first one has the first turn.
+        turn = (i - 1) & 1
+        mbarrier.wait(turns.index(INDEX), turn if INDEX else turn ^ 1)
         # The keys of tile i have been waited for at the end of the previous round.
         s_new = _issue_scores(q, k, INDEX, slot, s_layout, TAIL)
         p_old = _operand(p_next, dtype, p_layout) if FP8 else p_next
         mbarrier.wait(v[2].index(old), ((i - 1) // STAGES) & 1)
         o_new, t_new = _issue_values(p_old, v, old, o, o_tail, TAIL, FP8)
-        if PINGPONG:
-            gl.thread_barrier()
-            mbarrier.arrive(turns.index((INDEX + 1) % CONSUMERS))
+        gl.thread_barrier()
+        mbarrier.arrive(turns.index((INDEX + 1) % _CONSUMERS))
         # Groups complete in order: this leaves only the product with values under way.
         s = warpgroup_mma_wait(YOUNGER, (s_new,))
-        if not OVERLAP:
-            o, o_tail = _wait_output(o_new, t_new, p_old, TAIL)
-        if CONSUMERS:
-            _release(k, slot)
+        _release(k, slot)
         largest_new = gl.maximum(largest, gl.max(s, 1))
         shift = largest_new * factor
         p = _exp2(s * factor - (shift - LIFT)[:, None])
@@ -340,17 +306,8 @@ def _compute(
         largest = largest_new
         # The branches of this wait keep ptxas from moving the softmax behind the next one.
         mbarrier.wait(k[2].index((i + 1) % STAGES), ((i + 1) // STAGES) & 1, pred=i + 1 < tiles)
-        if OVERLAP:
-            o, o_tail = _wait_output(o_new, t_new, p_old, TAIL)
-        if CONSUMERS:
-            _release(v, old)
-        else:
-            # All warps are done with keys i and values i - 1: their slots take later tiles.
-            gl.thread_barrier()
-            row = (tiles - 1 - i - STAGES) * BLOCK_N
-            _fetch(k_descs, k, image, head, row, slot, row >= 0, TAIL, False)
-            row += BLOCK_N
-            _fetch(v_descs, v, image, head, row, old, row >= 0, TAIL, FP8)
+        o, o_tail = _wait_output(o_new, t_new, p_old, TAIL)
+        _release(v, old)
         o = _rescale(o, shrink)
         o_tail = _rescale(o_tail, shrink)
         p_next = p if FP8 else _operand(p, dtype, p_layout)
@@ -367,7 +324,7 @@ def _compute(
 
 
 @gluon.jit(do_not_specialize=["queries", "keys", "heads"])
-def _attention(
+def attention_kernel(
     q_desc,
     q_tail_desc,
     k_desc,
@@ -383,219 +340,36 @@ def _attention(
     WIDTH: gl.constexpr,
     TAIL: gl.constexpr,
     EVEN: gl.constexpr,
-    STAGES: gl.constexpr,
-    CONSUMERS: gl.constexpr,
-    OVERLAP: gl.constexpr,
-    PINGPONG: gl.constexpr,
 ):
     """Consecutive rows of queries of one head of one image, all its keys; see the module."""
-    PARTS: gl.constexpr = CONSUMERS if CONSUMERS else 1
     ROWS: gl.constexpr = q_desc.block_type.shape[2]
     BLOCK_N: gl.constexpr = k_desc.block_type.shape[2]
-    FP8: gl.constexpr = k_desc.dtype == gl.float8e4nv
     image = gl.program_id(1) // heads
     head = gl.program_id(1) % heads
-    first = gl.program_id(0) * (ROWS * PARTS)
+    first = gl.program_id(0) * (ROWS * _CONSUMERS)
     tiles = gl.cdiv(keys, BLOCK_N)
     columns = heads * WIDTH
     out = out_ptr + image.to(gl.int64) * queries * columns + head * WIDTH
     k_descs = (k_desc, k_tail_desc)
     v_descs = (v_desc, v_tail_desc)
-    q = _ring(q_desc, q_tail_desc, PARTS, 1, TAIL)
-    k = _ring(k_desc, k_tail_desc, STAGES, PARTS, TAIL)
-    v = _ring(v_desc, v_tail_desc, STAGES, PARTS, TAIL)
-    turns = gl.allocate_shared_memory(gl.int64, [PARTS, 1], mbarrier.MBarrierLayout())
-    for part in gl.static_range(PARTS):
+    q = _ring(q_desc, q_tail_desc, _CONSUMERS, 1, TAIL)
+    k = _ring(k_desc, k_tail_desc, _SLOTS, _CONSUMERS, TAIL)
+    v = _ring(v_desc, v_tail_desc, _SLOTS, _CONSUMERS, TAIL)
+    turns = gl.allocate_shared_memory(gl.int64, [_CONSUMERS, 1], mbarrier.MBarrierLayout())
+    for part in gl.static_range(_CONSUMERS):
         mbarrier.init(turns.index(part), count=1)
     # TMA completes barriers through the asynchronous proxy: it must see them initialised.
     fence_async_shared()
-    for part in gl.static_range(PARTS):
+    for part in gl.static_range(_CONSUMERS):
         _fetch((q_desc, q_tail_desc), q, image, head, first + part * ROWS, part, True, TAIL, False)
     work = (k_descs, v_descs, k, v, image, head)
     ours = (q, turns, out, first, queries, keys, columns, factor, unit)
-    if CONSUMERS == 0:
-        for tile in gl.static_range(STAGES):
-            row = (tiles - 1 - tile) * BLOCK_N
-            _fetch(k_descs, k, image, head, row, tile, row >= 0, TAIL, False)
-            _fetch(v_descs, v, image, head, row, tile, row >= 0, TAIL, FP8)
-        _compute(work, ours, 0, CONSUMERS, TAIL, WIDTH, EVEN, OVERLAP, PINGPONG)
-    elif CONSUMERS == 1:
-        gl.warp_specialize(
-            [
-                (_compute, (work, ours, 0, CONSUMERS, TAIL, WIDTH, EVEN, OVERLAP, PINGPONG)),
-                (_load, (work, tiles, TAIL)),
-            ],
-            [1],
-            [24],
-        )
-    else:
-        gl.warp_specialize(
-            [
-                (_compute, (work, ours, 0, CONSUMERS, TAIL, WIDTH, EVEN, OVERLAP, PINGPONG)),
-                (_compute, (work, ours, 1, CONSUMERS, TAIL, WIDTH, EVEN, OVERLAP, PINGPONG)),
-                (_load, (work, tiles, TAIL)),
-            ],
-            [4, 1],
-            [240, 24],
-        )
-
-
-def _descriptors(
-    x: Tensor, order: tuple[int, int, int, int], tiles: Sequence[tuple[int, int]]
-) -> Iterator[TensorDescriptor]:
-    """TMA descriptors of tiles (rows, columns) of a tensor, its dimensions taken in an order."""
-    shape = [x.shape[i] for i in order]
-    strides = [x.stride(i) for i in order]
-    for rows, columns in tiles:
-        bits = 8 * x.element_size()
-        layout = gl.NVMMASharedLayout(min(columns * bits // 8, 128), bits, 4)
-        yield TensorDescriptor(x, shape, strides, [1, 1, rows, columns], layout)
-
-
-def _split(width: int, least: int) -> tuple[int, int]:
-    """The power of two and the tail (a power of two, `least` at least, or 0) that cover a head."""
-    head = 1 << (width.bit_length() - 1)
-    rest = width - head
-    return head, max(least, 1 << (rest - 1).bit_length()) if rest else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One launch of the kernel: its grid, its arguments and its compile options."""
-
-    grid: tuple[int, int]
-    arguments: tuple[Any, ...]
-    options: dict[str, int]
-
-    def __call__(self) -> None:
-        """Run."""
-        _attention[self.grid](*self.arguments, **self.options)
-
-    def compile(self) -> None:
-        """Compile without running."""
-        _attention.warmup(*self.arguments, grid=self.grid, **self.options)
-
-
-def launch_of(
-    q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float, unit: float, schedule: Schedule
-) -> Launch:
-    """The launch that `flash_attention` and `flash_attention_fp8` do."""
-    b, m, h, d = q.shape
-    n, c = k.shape[1], schedule
-    fp8 = q.element_size() == 1
-    head, tail = _split(d, 32 if fp8 else 16)
-    widths = (head, tail or head)
-    v_widths = (head, min(tail, 16) if fp8 and d - head <= 16 else tail or head)
-    v_tiles = [(w, c.keys) if fp8 else (c.keys, w) for w in (v_widths if tail else widths)]
-    rows_first = (0, 2, 1, 3)
-    descriptors = (
-        *_descriptors(q, rows_first, [(c.rows, w) for w in widths]),
-        *_descriptors(k, rows_first, [(c.keys, w) for w in widths]),
-        *_descriptors(v, (0, 1, 2, 3) if fp8 else rows_first, v_tiles),
+    gl.warp_specialize(
+        [
+            (_compute, (work, ours, 0, TAIL, WIDTH, EVEN)),
+            (_compute, (work, ours, 1, TAIL, WIDTH, EVEN)),
+            (_load, (work, tiles, TAIL)),
+        ],
+        [4, 1],
+        [240, 24],
     )
-    sizes = (m, n, h, scale * _LOG2_E, unit)
-    cut = (d, tail, n % c.keys == 0, c.stages, c.consumers, c.overlap, c.pingpong)
-    options = {"num_warps": c.warps}
-    if c.consumers:
-        options["maxnreg"] = _LAUNCH_REGISTERS[c.consumers]
-    grid = (-(-m // (c.rows * max(c.consumers, 1))), b * h)
-    return Launch(grid, (*descriptors, out, *sizes, *cut), options)
-
-
-def _check(q: Tensor, dtype: torch.dtype, least: int, scale: float, schedule: Schedule) -> None:
-    width = q.shape[3]
-    if q.dtype != dtype or width % 8 or not least <= width <= 128 or scale <= 0:
-        raise RequestError(
-            f"The Hopper attention kernel does not do {q.dtype} heads of {width}, scale {scale}",
-            f"It takes {dtype}, heads of {least} to 128 in steps of 8, and a positive scale",
-            "Use scaled_dot_product_attention",
-        )
-    if schedule.stages < 2:
-        raise ValueError("with one stage, keys i + 1 would wait for values i - 1 for ever")
-
-
-def flash_attention(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor | None = None,
-    *,
-    scale: float,
-    schedule: Schedule = SELF,
-) -> Tensor:
-    """Scaled dot product attention, softmax(scale q k^T) v.
-
-    Args:
-        q: Queries (B, M, H, D), bf16, D a multiple of 8 from 16 to 128. Any view whose last
-            dimension is contiguous and whose strides and start are multiples of 16 bytes.
-        k: Keys (B, N, H, D), likewise.
-        v: Values (B, N, H, D), likewise.
-        out: Where to write, (B, M, H, D) bf16, contiguous; a new tensor without it.
-        scale: What scores are multiplied by, positive.
-        schedule: How the work is cut.
-
-    Returns:
-        `out`.
-
-    Raises:
-        RequestError: Another dtype, head size or scale.
-    """
-    _check(q, torch.bfloat16, 16, scale, schedule)
-    if out is None:
-        out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-    launch_of(q, k, v, out, scale, 1.0, schedule)()
-    return out
-
-
-def permute_keys(v: Tensor) -> Tensor:
-    """Values as `flash_attention_fp8` reads them.
-
-    Transposed, because 8-bit tensor cores want both factors along the keys, and every 16 keys in
-    the order 0 1 8 9, 2 3 10 11, 4 5 12 13, 6 7 14 15: see `_operand`.
-
-    Args:
-        v: (B, N, H, D) e4m3.
-
-    Returns:
-        (B, H, D, N rounded up to 16) e4m3, contiguous, zeros beyond N.
-    """
-    b, n, h, d = v.shape
-    padded = torch.zeros((b, h, d, -(-n // 16) * 16), dtype=torch.uint8, device=v.device)
-    padded[..., :n] = v.view(torch.uint8).permute(0, 2, 3, 1)
-    pairs = padded.view(b, h, d, -1, 2, 4, 2).transpose(4, 5)
-    return pairs.reshape(padded.shape).view(v.dtype)
-
-
-def flash_attention_fp8(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    out: Tensor | None = None,
-    *,
-    scale: float,
-    value_scale: float = 1.0,
-    schedule: Schedule = SELF,
-) -> Tensor:
-    """Attention of e4m3 tensors; probabilities are rounded to e4m3 too.
-
-    Args:
-        q: Queries (B, M, H, D), e4m3, D a multiple of 8 from 32 to 128; strides and start multiples of 16 bytes, so for D = 72 a
-            view of rows of 80 or 96.
-        k: Keys (B, N, H, D), likewise.
-        v: Values as `permute_keys` returns them.
-        out: Where to write, (B, M, H, D) bf16, contiguous; a new tensor without it.
-        scale: What scores are multiplied by, the scales of queries and keys included; positive.
-        value_scale: What values are multiplied by.
-        schedule: How the work is cut.
-
-    Returns:
-        `out`.
-
-    Raises:
-        RequestError: Another dtype, head size or scale.
-    """
-    _check(q, torch.float8_e4m3fn, 32, scale, schedule)
-    if out is None:
-        out = torch.empty(q.shape, dtype=torch.bfloat16, device=q.device)
-    launch_of(q, k, v, out, scale, 1.0 / value_scale, schedule)()
-    return out
