@@ -7,8 +7,10 @@ from importlib.util import find_spec
 
 import torch
 
+from pixart_tui.domain.quant_rules import FP8_CAPABILITY
 from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
 from pixart_tui.domain.values import Value
+from pixart_tui.engine.fused import HOPPER, LEAST_CAPABILITY
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.quant.execution import plan_execution
 
@@ -47,7 +49,8 @@ class QuantTypeSupport(Value):
 
 def check_compute(device: torch.device) -> list[Check]:
     """The device, the compilers and the back-ends."""
-    return [_check_device(device), _check_versions(), _check_compiler(device), *_check_backends()]
+    of_device = (_check_compiler(device), _check_fused(device))
+    return [_check_device(device), _check_versions(), *of_device, *_check_backends()]
 
 
 def quant_type_support(device: torch.device) -> list[QuantTypeSupport]:
@@ -98,6 +101,21 @@ def _check_compiler(device: torch.device) -> Check:
         detail=f"uses {path}" if path else "found no C++ compiler",
         next_step="" if path else "install g++ (Debian: apt install g++)",
     )
+
+
+def _check_fused(device: torch.device) -> Check:
+    """What ``--compiler torch`` runs here."""
+    name, needs = "fused kernels", "they need an NVIDIA GPU of compute capability 8.0 or newer"
+    if device.type != "cuda" or find_spec("triton") is None:
+        advice = "without them --compiler torch compiles with Inductor"
+        return Check(name=name, ok=False, detail=needs, next_step=advice)
+    capability = torch.cuda.get_device_capability(device)
+    if capability < LEAST_CAPABILITY:
+        return Check(name=name, ok=False, detail=needs, next_step="use --compiler compile")
+    parts = ["bf16 and int8 linears"]
+    parts += ["fp8 linears"] if capability >= FP8_CAPABILITY else []
+    parts += ["own attention, fp8 attention"] if capability == HOPPER else []
+    return Check(name=name, ok=True, detail=", ".join(parts))
 
 
 def _check_backends() -> list[Check]:

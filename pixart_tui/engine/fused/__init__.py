@@ -14,9 +14,13 @@ from pixart_tui.engine.memory import is_in_strips, is_streamed
 Pipeline: TypeAlias = Any
 Transformer: TypeAlias = Any
 
-_LEAST_CAPABILITY: Final = (8, 0)
+LEAST_CAPABILITY: Final = (8, 0)
+"""Compute capability that the fused kernels need."""
 
-__all__ = ["fuse_transformer", "install"]
+HOPPER: Final = (9, 0)
+"""Compute capability that our own attention is written for."""
+
+__all__ = ["HOPPER", "LEAST_CAPABILITY", "fuse_transformer", "install"]
 
 
 def install(
@@ -80,7 +84,7 @@ def fuse_transformer(
             'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
         )
     capability = torch.cuda.get_device_capability(device)
-    if capability < _LEAST_CAPABILITY:
+    if capability < LEAST_CAPABILITY:
         raise RequestError(
             "the fused kernels need a GPU of compute capability 8.0 or newer",
             f"this one has {capability[0]}.{capability[1]}",

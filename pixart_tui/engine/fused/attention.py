@@ -6,18 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.engine.fused import HOPPER
 
 SelfAttention: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, S, H, D) queries, keys and values, any strides -> (B, S, H, D), contiguous."""
-
-_HOPPER: Final = (9, 0)
 
 
 def choose_attention(device: torch.device, head_dim: int, *, fp8: bool) -> SelfAttention:
@@ -32,7 +31,7 @@ def choose_attention(device: torch.device, head_dim: int, *, fp8: bool) -> SelfA
         RequestError: fp8 where there is no kernel for it.
     """
     capability = torch.cuda.get_device_capability(device)
-    ours = capability == _HOPPER and head_dim % 8 == 0 and 16 <= head_dim <= 128
+    ours = capability == HOPPER and head_dim % 8 == 0 and 16 <= head_dim <= 128
     if not ours:
         if fp8:
             raise _no_fp8(capability, head_dim)
