@@ -75,11 +75,6 @@ def test_a_large_mean_costs_no_digits() -> None:
     x, norm = images(1, 128, 512, 512) + 3000.0, norm_of(128, 32)
     actual = group_norm(x, channel_moments(x), norm, silu=False)
     assert relative_error(actual, expected(x, norm, silu=False)) < 1e-3
-    stored = channel_moments(x)
-    variance = stored.squares.sum((0, 1)) / stored.pixels
-    torch.testing.assert_close(
-        variance.double(), x.double().var((0, 2, 3), correction=0), rtol=1e-3, atol=0.0
-    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
