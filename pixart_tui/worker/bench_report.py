@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,7 +88,7 @@ def render_markdown(result: BenchResult) -> str:
         "",
         *to_markdown(table_of(result)).splitlines(),
         "",
-        *(f"- {note}" for row in result.rows for note in _notes(row)),
+        *_note_lines(result.rows),
         f"- {versions}",
     ]
     if result.command:
@@ -96,21 +96,34 @@ def render_markdown(result: BenchResult) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _note_lines(rows: Iterable[BenchRow]) -> Iterator[str]:
+    """Each note once, after the labels of the rows that it is about."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        for note in _notes(row):
+            labels.setdefault(note, []).append(f"`{row.label}`")
+    for note, about in labels.items():
+        yield f"- {', '.join(about)}: {note}"
+
+
 def _notes(row: BenchRow) -> Iterator[str]:
     if row.status is RowStatus.FAILED:
-        yield f"`{row.label}` failed: {row.error}"
+        yield f"failed: {row.error}"
     if row.execution_note:
         layers = f"{row.quantized_layers} layers ({row.selection})"
-        yield f"`{row.label}`: {row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
+        yield f"{row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
     if row.compiler_config:
         settings = json.loads(row.compiler_config)
         notes = settings.pop("notes", ())
-        yield f"`{row.label}`: {row.compiler} {json.dumps(settings)}{_cache_note(row)}"
-        yield from (f"`{row.label}`: {note}" for note in notes)
+        yield f"{row.compiler} {json.dumps(settings)}"
+        yield from notes
+    if row.cache_hits or row.cache_misses:
+        graphs = (row.cache_hits or 0) + (row.cache_misses or 0)
+        yield f"{row.cache_hits or 0} of {graphs} graphs came from the cache"
     if row.memory:
-        yield f"`{row.label}`: memory: {row.memory}{_budget_note(row)}"
+        yield f"memory: {row.memory}{_budget_note(row)}"
     if row.warmup_note:
-        yield f"`{row.label}`: {row.warmup_note}"
+        yield row.warmup_note
 
 
 def _budget_note(row: BenchRow) -> str:
@@ -118,10 +131,3 @@ def _budget_note(row: BenchRow) -> str:
         return ""
     estimate_gib = row.memory_estimate_bytes / 2**30
     return f", which chose {row.chosen_memory} by an estimate of {estimate_gib:.2f} GiB"
-
-
-def _cache_note(row: BenchRow) -> str:
-    if row.cache_hits is None or row.cache_misses is None:
-        return ""
-    graphs = row.cache_hits + row.cache_misses
-    return f"; {row.cache_hits} of {graphs} graphs came from the cache"
