@@ -29,10 +29,10 @@ def _quantize(
     v8_ptr,
     stride_b,
     stride_s,
-    stride_h,
     tokens,
     keys_padded,
     heads,
+    stride_h: tl.constexpr,  # known, so that loads of 16 bytes are: it is no multiple of 16
     WIDTH: tl.constexpr,
     PADDED: tl.constexpr,
     ROW: tl.constexpr,
@@ -80,7 +80,8 @@ def quantize_heads(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Ten
     q8, k8 = (torch.empty(batch, tokens, heads, row, dtype=fp8, device=device) for _ in range(2))
     v8 = torch.empty(batch, heads, width, keys_padded, dtype=fp8, device=device)
     _quantize[(triton.cdiv(keys_padded, _TOKENS), batch * heads)](
-        q, k, v, q8, k8, v8, *q.stride()[:3], tokens, keys_padded, heads,
+        q, k, v, q8, k8, v8, *q.stride()[:2], tokens, keys_padded, heads,
+        stride_h=q.stride(2),
         WIDTH=width,
         PADDED=triton.next_power_of_2(width),
         ROW=row,
