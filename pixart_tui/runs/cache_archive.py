@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import shutil
 import tarfile
 import tempfile
@@ -33,6 +32,7 @@ from pixart_tui.runs.compile_cache import (
     compile_root,
     merge,
 )
+from pixart_tui.runs.files import replacing
 from pixart_tui.runs.machine_kind import MachineKind
 
 SCHEMA_VERSION: Final = 1
@@ -108,7 +108,7 @@ def save_archive(cache: CompileCache, path: Path) -> Amount:
     cache.require()
     try:
         manifest = _describe(cache)
-        with _replacing(path) as file:
+        with replacing(path) as file:
             _write(cache.directory, manifest, file)
     except OSError as error:
         raise WorkError(
@@ -133,21 +133,6 @@ def _record(path: Path) -> FileRecord:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return FileRecord(size_bytes=file.tell(), sha256=digest.hexdigest())
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _write(directory: Path, manifest: Manifest, file: IO[bytes]) -> None:

@@ -39,11 +39,6 @@ class GraphedCalls:
         self._on_capture = on_capture
         self._captured: OrderedDict[Hashable, _Captured] = OrderedDict()
 
-    @property
-    def count(self) -> int:
-        """Graphs that were captured and are kept."""
-        return len(self._captured)
-
     def call(
         self, function: Callable[..., Tensor], inputs: Sequence[Tensor], extra: Hashable = None
     ) -> Tensor:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -44,25 +43,8 @@ def _split(width: int, least: int) -> tuple[int, int]:
     return head, max(least, 1 << (rest - 1).bit_length()) if rest else 0
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """One launch of the kernel: its grid, its arguments and its compile options."""
-
-    grid: tuple[int, int]
-    arguments: tuple[Any, ...]
-    options: dict[str, int]
-
-    def __call__(self) -> None:
-        """Run."""
-        attention_kernel[self.grid](*self.arguments, **self.options)
-
-    def compile(self) -> None:
-        """Compile without running."""
-        attention_kernel.warmup(*self.arguments, grid=self.grid, **self.options)
-
-
-def launch_of(q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float, unit: float) -> Launch:
-    """The launch that `flash_attention` and `flash_attention_fp8` do."""
+def _launch(q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float, unit: float) -> None:
+    """Runs the kernel; the sums of the probabilities are multiplied by ``unit``."""
     b, m, h, d = q.shape
     n = k.shape[1]
     fp8 = q.element_size() == 1
@@ -77,9 +59,10 @@ def launch_of(q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float, unit: 
         *_descriptors(v, (0, 1, 2, 3) if fp8 else rows_first, v_tiles),
     )
     sizes = (m, n, h, scale * _LOG2_E, unit)
+    cut = (d, tail, n % KEYS == 0)
     options = {"num_warps": WARPS, "maxnreg": LAUNCH_REGISTERS}
     grid = (-(-m // (ROWS * CONSUMERS)), b * h)
-    return Launch(grid, (*descriptors, out, *sizes, d, tail, n % KEYS == 0), options)
+    attention_kernel[grid](*descriptors, out, *sizes, *cut, **options)
 
 
 def _check(q: Tensor, dtype: torch.dtype, least: int, scale: float) -> None:
@@ -119,7 +102,7 @@ def flash_attention(
     _check(q, torch.bfloat16, 16, scale)
     if out is None:
         out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
-    launch_of(q, k, v, out, scale, 1.0)()
+    _launch(q, k, v, out, scale, 1.0)
     return out
 
 
@@ -171,5 +154,5 @@ def flash_attention_fp8(
     _check(q, torch.float8_e4m3fn, 32, scale)
     if out is None:
         out = torch.empty(q.shape, dtype=torch.bfloat16, device=q.device)
-    launch_of(q, k, v, out, scale, 1.0 / value_scale)()
+    _launch(q, k, v, out, scale, 1.0 / value_scale)
     return out

@@ -7,7 +7,7 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.errors import PixartTuiError, WorkError
+from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.quant_types import Granularity, QuantType
 from pixart_tui.engine.quant.real import first_line, quantize_weight
 from pixart_tui.engine.quant.simulated import ONE_IMAGE, BatchLayout
@@ -62,14 +62,7 @@ class IsolatedRealLinear(nn.Module):
         return f"real {self.quant_type.name}"
 
     def _run_image_by_image(self, x: Tensor) -> Tensor:
-        guidance, images = self.layout.guidance, self.layout.images
-        if x.shape[0] % (guidance * images):
-            raise WorkError(
-                f"a batch of {x.shape[0]} does not hold {images} images",
-                f"each image takes {guidance} entries; a per-tensor scale covers one image",
-                "report this with the command that was run",
-            )
-        parts = x.reshape(guidance, images, -1, x.shape[-1]).unbind(1)
+        parts = self.layout.by_image(x, -1, x.shape[-1]).unbind(1)
         return torch.stack([self.kernel(part) for part in parts], 1).reshape(*x.shape[:-1], -1)
 
 

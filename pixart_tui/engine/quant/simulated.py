@@ -29,6 +29,20 @@ class BatchLayout:
     guidance: int = 1
     images: int = 1
 
+    def by_image(self, x: Tensor, *rest: int) -> Tensor:
+        """``x`` as (guidance, images, *rest).
+
+        Raises:
+            WorkError: The batch does not hold that many images.
+        """
+        if x.shape[0] % (self.guidance * self.images):
+            raise WorkError(
+                f"a batch of {x.shape[0]} does not hold {self.images} images",
+                f"each image takes {self.guidance} entries; a per-tensor scale covers one image",
+                "report this with the command that was run",
+            )
+        return x.reshape(self.guidance, self.images, *rest)
+
 
 ONE_IMAGE: Final = BatchLayout()
 
@@ -72,18 +86,8 @@ class SimulatedLinear(nn.Module):
             return x
         if self.quant_type.granularity is Granularity.PER_AXIS:
             return round_trip(x, activation)
-        return round_trip(self._by_image(x), activation, dims=(0, 2)).reshape(x.shape)
-
-    def _by_image(self, x: Tensor) -> Tensor:
-        """``x`` as (guidance, images, everything else)."""
-        guidance, images = self.layout.guidance, self.layout.images
-        if x.shape[0] % (guidance * images):
-            raise WorkError(
-                f"a batch of {x.shape[0]} does not hold {images} images",
-                f"each image takes {guidance} entries; a per-tensor scale covers one image",
-                "report this with the command that was run",
-            )
-        return x.reshape(guidance, images, -1)
+        by_image = self.layout.by_image(x, -1)
+        return round_trip(by_image, activation, dims=(0, 2)).reshape(x.shape)
 
 
 @torch.no_grad()
