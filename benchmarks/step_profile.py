@@ -28,6 +28,7 @@ from pixart_tui.domain.benchmark import Statistic
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine.bench.timing import CudaClock
 from pixart_tui.engine.fused import fuse_transformer
+from pixart_tui.engine.fused.graphs import GraphPool
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
@@ -165,7 +166,7 @@ def _prepared(
         chosen = {layer.fqn: quant_type for layer in layers if pays(layer)}
         quantize_layers(transformer, chosen, execution=Execution.REAL)
     if variant.fused:
-        fuse_transformer(transformer, cuda_graphs=True, fp8_attention=variant.fp8_attention)
+        fuse_transformer(transformer, pool=GraphPool(), fp8_attention=variant.fp8_attention)
 
     def call() -> Tensor:
         output: Tensor = transformer(**inputs)[0]

@@ -1,7 +1,7 @@
 """Which memory switches a budget asks for: an estimate of the peak, and the cheapest way below it.
 
-The estimate is a sum of what is there all the time and the larger of two things that are not there
-together: the staging of text encoder blocks, and the decoding of the image.
+The estimate is a sum of what is there all the time and the largest of three things that are not
+there together: encoding the text, with the staging of its blocks; denoising; decoding the image.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pixart_tui.domain.deployment import MemoryOptions, VaeDecoding
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.values import Value
 
-STAGING_BYTES: Final = 768 * 2**20
-"""What staged blocks may take together: no more than decoding a 1024x1024 image in strips does."""
+STAGING_BYTES: Final = 640 * 2**20
+"""What staged blocks may take together: less than decoding a 1024x1024 image in strips does."""
 
 _GIB: Final = 2**30
 
@@ -29,8 +29,9 @@ class MemoryParts(Value):
         text_encoder_rest_bytes: The text encoder without its blocks: the embedding, in the main.
         transformer_bytes: The transformer's weights.
         vae_bytes: The VAE's weights.
-        kept_bytes: Activations of text encoding and denoising, and the libraries' workspaces. They
-            count all the time, because CUDA graphs keep theirs.
+        kept_bytes: The libraries' workspaces.
+        encode_bytes: Activations of encoding the texts, staging not counted.
+        denoise_bytes: Activations of denoising.
         decode_bytes: Activations of decoding, for each way of doing it.
     """
 
@@ -41,6 +42,8 @@ class MemoryParts(Value):
     transformer_bytes: int
     vae_bytes: int
     kept_bytes: int
+    encode_bytes: int
+    denoise_bytes: int
     decode_bytes: dict[VaeDecoding, int]
 
 
@@ -63,8 +66,9 @@ def estimate_peak_bytes(parts: MemoryParts, options: MemoryOptions) -> int:
         + parts.transformer_bytes
         + parts.vae_bytes
     )
-    staging = staged_blocks(on_host, block) * block
-    return weights + parts.kept_bytes + max(staging, parts.decode_bytes[options.vae])
+    encoding = parts.encode_bytes + staged_blocks(on_host, block) * block
+    phases = (encoding, parts.denoise_bytes, parts.decode_bytes[options.vae])
+    return weights + parts.kept_bytes + max(phases)
 
 
 def choose_memory(parts: MemoryParts, budget_bytes: int) -> MemoryOptions:

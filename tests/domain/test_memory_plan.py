@@ -21,7 +21,9 @@ _ALPHA = MemoryParts(
     text_encoder_rest_bytes=251 * _MIB,
     transformer_bytes=600 * _MIB,
     vae_bytes=160 * _MIB,
-    kept_bytes=340 * _MIB,
+    kept_bytes=64 * _MIB,
+    encode_bytes=100 * _MIB,
+    denoise_bytes=220 * _MIB,
     decode_bytes={
         "whole": 2560 * _MIB,
         "sliced": 2560 * _MIB,
@@ -39,6 +41,8 @@ _parts = st.builds(
     transformer_bytes=_bytes,
     vae_bytes=_bytes,
     kept_bytes=_bytes,
+    encode_bytes=_bytes,
+    denoise_bytes=_bytes,
     decode_bytes=st.fixed_dictionaries(
         dict.fromkeys(("whole", "sliced", "strips", "tiled"), _bytes)
     ),
@@ -75,11 +79,11 @@ def test_tiles_only_where_nothing_else_fits() -> None:
 
 
 def test_the_peak_is_weights_and_the_larger_of_staging_and_decoding() -> None:
-    rest = (251 + 600 + 160 + 340) * _MIB
+    rest = (251 + 600 + 160 + 64) * _MIB
     assert estimate_peak_bytes(_ALPHA, MemoryOptions()) == rest + (24 * 368 + 2560) * _MIB
     streamed = MemoryOptions(text_encoder_host_blocks=20, vae="tiled")
-    assert estimate_peak_bytes(_ALPHA, streamed) == rest + (4 * 368 + 2 * 368) * _MIB
-    all_of_them = MemoryOptions(text_encoder_host_blocks=99, vae="strips")
+    assert estimate_peak_bytes(_ALPHA, streamed) == rest + (4 * 368 + 2 * 368 + 100) * _MIB
+    all_of_them = MemoryOptions(text_encoder_8bit=True, text_encoder_host_blocks=99, vae="strips")
     assert estimate_peak_bytes(_ALPHA, all_of_them) == rest + 776 * _MIB
 
 

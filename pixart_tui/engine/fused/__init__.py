@@ -8,7 +8,8 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.engine.memory import is_in_strips, is_streamed
+from pixart_tui.engine.fused.graphs import GraphPool, graphed
+from pixart_tui.engine.memory import is_in_strips
 
 # diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
@@ -47,35 +48,44 @@ def install(
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
             kernel for what is asked.
     """
+    pool = GraphPool(on_capture) if cuda_graphs else None
     fuse_transformer(
-        pipeline.transformer,
-        cuda_graphs=cuda_graphs,
-        fast_accum=fast_accum,
-        fp8_attention=fp8_attention,
-        on_capture=on_capture,
+        pipeline.transformer, pool=pool, fast_accum=fast_accum, fp8_attention=fp8_attention
     )
-    from pixart_tui.engine.fused.graphs import graphed
-    from pixart_tui.engine.fused.text_encoder import GraphedTextEncoder
     from pixart_tui.engine.fused.vae import fuse_vae
 
-    text_encoder, vae = pipeline.text_encoder, pipeline.vae
-    if not is_in_strips(vae):
-        fuse_vae(vae)
-        if cuda_graphs:
-            vae.decoder.forward = graphed(vae.decoder.forward, on_capture)
-    if cuda_graphs and not is_streamed(text_encoder):
-        text_encoder.forward = GraphedTextEncoder(text_encoder, on_capture)
+    if not is_in_strips(pipeline.vae):
+        fuse_vae(pipeline.vae)
+    if pool is not None:
+        _graph_the_rest(pipeline, pool)
+
+
+def _graph_the_rest(pipeline: Pipeline, pool: GraphPool) -> None:
+    from pixart_tui.engine.fused.text_encoder import GraphedTextEncoder
+
+    text_encoder, decoder = pipeline.text_encoder, pipeline.vae.decoder
+    decoder.forward = graphed(decoder.forward, pool)
+    text_encoder.forward = GraphedTextEncoder(text_encoder, pool)
 
 
 def fuse_transformer(
     transformer: Transformer,
     *,
-    cuda_graphs: bool,
+    pool: GraphPool | None,
     fast_accum: bool = True,
     fp8_attention: bool = False,
-    on_capture: Callable[[float], None] = lambda _elapsed_s: None,
 ) -> None:
-    """Replaces the transformer's ``forward``; see `install`."""
+    """Replaces the transformer's ``forward``; see `install`.
+
+    Args:
+        transformer: In bfloat16 on a CUDA device.
+        pool: Where its graphs work; None captures nothing.
+        fast_accum: As in `install`.
+        fp8_attention: As in `install`.
+
+    Raises:
+        RequestError: As `install`.
+    """
     device, dtype = transformer.device, transformer.dtype
     if device.type != "cuda" or dtype is not torch.bfloat16:
         raise RequestError(
@@ -99,5 +109,5 @@ def fuse_transformer(
         transformer,
         attention,
         fast_accum=fast_accum,
-        on_capture=on_capture if cuda_graphs else None,
+        pool=pool,
     )

@@ -6,7 +6,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from functools import cached_property
+from typing import Any, Final, TypeAlias
 
 import torch
 from torch import Tensor
@@ -25,6 +26,36 @@ class _Captured:
     output: Tensor
 
 
+class GraphPool:
+    """The memory of graphs that are replayed one after another, never side by side.
+
+    Between its replays a graph holds nothing that anybody needs (inputs and outputs are copied),
+    so all graphs of a pipeline work in the same memory: as much as the hungriest one takes.
+
+    Args:
+        on_capture: Told of each graph that is captured with this pool.
+    """
+
+    def __init__(self, on_capture: OnCapture = lambda _elapsed_s: None) -> None:
+        self._on_capture = on_capture
+
+    @cached_property
+    def _handle(self) -> Any:
+        return torch.cuda.graph_pool_handle()
+
+    def capture(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Captured:
+        """A function of tensors as a graph; compiles and warms up what it needs before."""
+        started_s = time.perf_counter()
+        kept = [x.clone() for x in inputs]
+        _warm_up(function, kept)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._handle):
+            output = function(*kept)
+        torch.cuda.synchronize()
+        self._on_capture(time.perf_counter() - started_s)
+        return _Captured(graph, kept, output)
+
+
 class GraphedCalls:
     """Replays functions of tensors.
 
@@ -32,11 +63,11 @@ class GraphedCalls:
     else the function reads must stay where it is and may change in place.
 
     Args:
-        on_capture: Told of each graph.
+        pool: Where the graphs work.
     """
 
-    def __init__(self, on_capture: OnCapture) -> None:
-        self._on_capture = on_capture
+    def __init__(self, pool: GraphPool) -> None:
+        self._pool = pool
         self._captured: OrderedDict[Hashable, _Captured] = OrderedDict()
 
     def call(
@@ -53,7 +84,7 @@ class GraphedCalls:
         key = (extra, *((x.shape, x.dtype, x.stride()) for x in inputs))
         captured = self._captured.get(key)
         if captured is None:
-            captured = self._captured[key] = self._capture(function, inputs)
+            captured = self._captured[key] = self._pool.capture(function, inputs)
             if len(self._captured) > _GRAPHS_KEPT:
                 self._captured.popitem(last=False)
         for kept, new in zip(captured.inputs, inputs, strict=True):
@@ -61,32 +92,18 @@ class GraphedCalls:
         captured.graph.replay()
         return captured.output.clone()
 
-    def _capture(self, function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Captured:
-        started_s = time.perf_counter()
-        captured = _capture(function, inputs)
-        torch.cuda.synchronize()
-        self._on_capture(time.perf_counter() - started_s)
-        return captured
 
-
-def graphed(
-    function: Callable[[Tensor], Tensor], on_capture: OnCapture
-) -> Callable[[Tensor], Tensor]:
+def graphed(function: Callable[[Tensor], Tensor], pool: GraphPool) -> Callable[[Tensor], Tensor]:
     """A function of one tensor, captured and replayed."""
-    graphs = GraphedCalls(on_capture)
+    graphs = GraphedCalls(pool)
     return lambda x: graphs.call(function, [x])
 
 
-def _capture(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> _Captured:
-    kept = [x.clone() for x in inputs]
+def _warm_up(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+    """Kernels are compiled and libraries find their workspaces before anything is captured."""
     stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        # Kernels are compiled and libraries find their workspaces before anything is captured.
         for _ in range(_WARMUP_CALLS):
-            function(*kept)
+            function(*inputs)
     torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = function(*kept)
-    return _Captured(graph, kept, output)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
-from pixart_tui.engine.fused.graphs import GraphedCalls, OnCapture
+from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
 
 # transformers ships no types; the name says what is meant.
 TextEncoder: TypeAlias = Any
@@ -25,13 +25,13 @@ class GraphedTextEncoder:
     the reading.
 
     Args:
-        encoder: On a CUDA device, all of it.
-        on_capture: Told of each graph.
+        encoder: On a CUDA device; blocks that wait in host memory are copied by the graph.
+        pool: Where its graphs work.
     """
 
-    def __init__(self, encoder: TextEncoder, on_capture: OnCapture) -> None:
+    def __init__(self, encoder: TextEncoder, pool: GraphPool) -> None:
         self._forward = encoder.forward
-        self._graphs = GraphedCalls(on_capture)
+        self._graphs = GraphedCalls(pool)
         self._known: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
 
     @torch.no_grad()

@@ -13,7 +13,7 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.engine.fused.attention import SelfAttention
 from pixart_tui.engine.fused.blocks import FusedBlock, Stream
 from pixart_tui.engine.fused.conditioning import TextConditioning, TextState
-from pixart_tui.engine.fused.graphs import GraphedCalls, OnCapture
+from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
 from pixart_tui.engine.kernels.rows import Norm, Wanted, pass_rows
 
 # diffusers ships no types; the name says what is meant.
@@ -28,8 +28,7 @@ class FusedTransformer:
             parameters stay where they are, named as before.
         attention: Self-attention.
         fast_accum: As in ``LinearGroup``.
-        on_capture: Told of each step that is captured, once per shape, to be replayed; None
-            captures nothing.
+        pool: Where a step's graphs work, one per shape; None captures nothing.
     """
 
     def __init__(
@@ -38,7 +37,7 @@ class FusedTransformer:
         attention: SelfAttention,
         *,
         fast_accum: bool,
-        on_capture: OnCapture | None,
+        pool: GraphPool | None,
     ) -> None:
         self._transformer = transformer
         self._conditioning = TextConditioning(transformer, fast_accum=fast_accum)
@@ -48,7 +47,7 @@ class FusedTransformer:
         ]
         tables = [block.scale_shift_table for block in transformer.transformer_blocks]
         self._tables = torch.stack([table.detach() for table in tables])
-        self._graphs = GraphedCalls(on_capture) if on_capture is not None else None
+        self._graphs = GraphedCalls(pool) if pool is not None else None
 
     @torch.no_grad()
     def __call__(  # noqa: PLR0917 (the stock signature)

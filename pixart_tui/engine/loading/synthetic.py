@@ -38,7 +38,7 @@ SYNTHETIC_PREFIX: Final = "synthetic:"
 
 _SEED: Final = 0
 _BIAS_STD: Final = 0.02
-_RECIPE_VERSION: Final = 1
+_RECIPE_VERSION: Final = 2
 
 Config: TypeAlias = Mapping[str, Any]
 
@@ -193,6 +193,7 @@ def _assemble(recipe: _Recipe, dtype: torch.dtype, device: torch.device) -> Pipe
             model.to(device, dtype)
         else:
             _materialize(model, dtype, device)
+    _scale_queries(models["text_encoder"])
     stock = PixArtAlphaPipeline if recipe.family == "alpha" else PixArtSigmaPipeline
     pipeline = stock(tokenizer=_tokenizer(), scheduler=DPMSolverMultistepScheduler(), **models)
     pipeline.set_progress_bar_config(disable=True)
@@ -230,6 +231,18 @@ def _draw(values: Tensor, module: nn.Module, name: str, generator: torch.Generat
     fan_in = values[0].numel()
     std = 1.0 if isinstance(module, nn.Embedding) else 1.0 / math.sqrt(fan_in)
     values.normal_(0.0, _BIAS_STD if values.ndim == 1 else std, generator=generator)
+
+
+@torch.no_grad()
+def _scale_queries(text_encoder: Any) -> None:
+    """T5 divides no scores by the root of the head size; its queries start that much smaller.
+
+    As ``T5PreTrainedModel`` initialises them. Without it softmax picks single tokens, and any
+    rounding grows into other embeddings.
+    """
+    for block in text_encoder.encoder.block:
+        attention = block.layer[0].SelfAttention
+        attention.q.weight.mul_(attention.key_value_proj_dim**-0.5)
 
 
 def _tokenizer() -> Tokenizer:

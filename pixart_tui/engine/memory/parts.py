@@ -59,8 +59,6 @@ def memory_parts(
     rows = 2 if guidance else 1
     encoder, size = pipeline.text_encoder, pipeline.text_encoder.dtype.itemsize
     blocks = list(encoder.encoder.block)
-    encode_bytes = _encode_bytes(encoder, rows, text_tokens)
-    denoise_bytes = _denoise_bytes(pipeline, rows, height, width)
     return MemoryParts(
         blocks=len(blocks),
         block_bytes=max(_bytes(block) for block in blocks),
@@ -68,7 +66,9 @@ def memory_parts(
         text_encoder_rest_bytes=_bytes(encoder) - sum(_bytes(block) for block in blocks),
         transformer_bytes=_transformer_bytes(pipeline.transformer, quantized),
         vae_bytes=_bytes(pipeline.vae),
-        kept_bytes=encode_bytes + denoise_bytes + _WORKSPACE_BYTES,
+        kept_bytes=_WORKSPACE_BYTES,
+        encode_bytes=_encode_bytes(encoder, rows, text_tokens),
+        denoise_bytes=_denoise_bytes(pipeline, rows, height, width),
         decode_bytes=_decode_bytes(pipeline.vae, height, width),
     )
 

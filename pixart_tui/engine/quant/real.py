@@ -11,7 +11,7 @@ from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.quant_rules import shape_exclusion
 from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType
 from pixart_tui.engine.quant.formats import FP8_FORMATS
-from pixart_tui.engine.quant.reference import SMALLEST_AMAX
+from pixart_tui.engine.quant.reference import SMALLEST_AMAX, quantize
 
 _TORCHAO_ERRORS: Final = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)
 _INT4_FACTOR: Final = 2.0**12
@@ -71,9 +71,18 @@ def _replace_weight(linear: nn.Linear, quant_type: QuantType) -> None:
     elif quant_type.weight is NumberFormat.INT4:
         _replace_int4_weight(linear, quant_type)
     else:
+        original = linear.weight.detach()
         quantize_(linear, _config(quant_type), filter_fn=lambda *_: True)
+        if quant_type.weight is NumberFormat.INT8 and is_quantized(linear):
+            _round_in_float32(linear.weight, original, quant_type)
     if quant_type.weight.is_fp8 and is_quantized(linear):
         _zero_dead_channels(linear.weight)
+
+
+def _round_in_float32(weight: Any, original: Tensor, quant_type: QuantType) -> None:
+    """The reference's codes: torchao 0.17 rounds in half precision, which puts 8% of them off."""
+    exact = quantize(original, quant_type.weight, quant_type.granularity)
+    weight.qdata.copy_(exact.values)
 
 
 def _replace_int4_weight(linear: nn.Linear, quant_type: QuantType) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
 from pixart_tui.engine.fused import fuse_transformer
+from pixart_tui.engine.fused.graphs import GraphPool
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution
@@ -65,14 +66,14 @@ def test_a_cpu_is_refused() -> None:
         "pixart-emoji", dtype=torch.float32, device=torch.device("cpu")
     ).pipeline
     with pytest.raises(RequestError, match="CUDA"):
-        fuse_transformer(pipeline.transformer, cuda_graphs=False)
+        fuse_transformer(pipeline.transformer, pool=None)
 
 
 @gpu
 @pytest.mark.parametrize("cuda_graphs", [False, True])
 def test_its_error_is_that_of_eager_bfloat16(stock: Any, cuda_graphs: bool) -> None:
     fused = copy.deepcopy(stock)
-    fuse_transformer(fused, cuda_graphs=cuda_graphs)
+    fuse_transformer(fused, pool=GraphPool() if cuda_graphs else None)
     exact = copy.deepcopy(stock).double()
     errors: dict[str, list[float]] = {"stock": [], "fused": []}
     for seed in range(8):
@@ -127,7 +128,7 @@ def test_scattered_selections_run_as_torchao_runs_them(stock: Any, kept: int) ->
     quant_type = parse_quant_type("fp8_e4m3_e4m3_dynamic")
     quantize_layers(stock, dict.fromkeys(chosen, quant_type), execution=Execution.REAL)
     before = [_run(stock, seed=seed) for seed in range(4)]
-    fuse_transformer(stock, cuda_graphs=True)
+    fuse_transformer(stock, pool=GraphPool())
     after = [_run(stock, seed=seed) for seed in range(4)]
     exact = load_pipeline("pixart-emoji", dtype=torch.float32, device=torch.device("cuda"))
     for seed in range(4):
@@ -143,8 +144,8 @@ def test_scattered_selections_run_as_torchao_runs_them(stock: Any, kept: int) ->
 @gpu
 def test_replays_follow_new_inputs_shapes_and_prompts(stock: Any) -> None:
     eager, graphed = copy.deepcopy(stock), copy.deepcopy(stock)
-    fuse_transformer(eager, cuda_graphs=False)
-    fuse_transformer(graphed, cuda_graphs=True)
+    fuse_transformer(eager, pool=None)
+    fuse_transformer(graphed, pool=GraphPool())
     for side, seed in ((16, 0), (24, 1), (16, 2), (24, 3), (16, 0)):
         found = _run(graphed, side=side, seed=seed)
         assert torch.equal(found, _run(eager, side=side, seed=seed))
@@ -155,7 +156,7 @@ def test_a_thousand_inputs_give_no_nan(stock: Any) -> None:
     names = [n for n in _block_linears(stock) if "attn2.to_k" not in n]
     quant_type = parse_quant_type("fp8_e4m3_e4m3_dynamic")
     quantize_layers(stock, dict.fromkeys(names, quant_type), execution=Execution.REAL)
-    fuse_transformer(stock, cuda_graphs=True)
+    fuse_transformer(stock, pool=GraphPool())
     finite = torch.ones((), dtype=torch.bool, device="cuda")
     inputs = _inputs()
     for seed in range(1000):
@@ -172,7 +173,7 @@ def test_a_thousand_inputs_give_no_nan(stock: Any) -> None:
 @gpu
 def test_parameters_keep_their_names_and_values(stock: Any) -> None:
     before = {name: x.clone() for name, x in stock.state_dict().items()}
-    fuse_transformer(stock, cuda_graphs=False)
+    fuse_transformer(stock, pool=None)
     after = stock.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)

@@ -52,6 +52,15 @@ def test_prompts_are_told_apart() -> None:
     assert not torch.allclose(cat, dog)
 
 
+def test_attention_to_the_text_is_not_settled_by_rounding() -> None:
+    """T5 scales no scores: queries drawn like keys would let softmax pick single tokens."""
+    attention = load("synthetic:alpha-tiny").pipeline.text_encoder.encoder.block[0].layer[0]
+    x = torch.randn(1, 12, 40, generator=torch.Generator().manual_seed(0))
+    q, k = (getattr(attention.SelfAttention, name)(x).view(12, 4, 8) for name in "qk")
+    weights = torch.einsum("ihd,jhd->hij", q, k).softmax(-1)
+    assert weights.amax(-1).mean() < 0.5
+
+
 def test_weights_and_fingerprint_repeat() -> None:
     first, second = load("synthetic:alpha-tiny"), load("synthetic:alpha-tiny", torch.bfloat16)
     assert first.fingerprint == second.fingerprint

@@ -102,7 +102,7 @@ def test_no_block_is_no_stream(emoji: LoadedPipeline) -> None:
 def test_small_blocks_have_more_places_and_large_ones_two() -> None:
     assert staged_blocks(1, 400 * _MIB) == 1
     assert staged_blocks(9, 400 * _MIB) == 2
-    assert staged_blocks(9, 184 * _MIB) == 4
+    assert staged_blocks(9, 184 * _MIB) == 3
     assert staged_blocks(3, 184 * _MIB) == 3
 
 

@@ -51,7 +51,9 @@ def test_six_gib_take_int8_strips_and_few_host_blocks() -> None:
 
 def test_guidance_and_size_take_more() -> None:
     usual = _parts("synthetic:sigma")
-    assert _parts("synthetic:sigma", guidance=False).kept_bytes < usual.kept_bytes
+    alone = _parts("synthetic:sigma", guidance=False)
+    assert alone.encode_bytes < usual.encode_bytes
+    assert alone.denoise_bytes < usual.denoise_bytes
     larger = _parts("synthetic:sigma", height=2048)
     assert all(larger.decode_bytes[way] > usual.decode_bytes[way] for way in ("whole", "strips"))
     assert usual.decode_bytes["tiled"] < usual.decode_bytes["strips"] < usual.decode_bytes["whole"]
