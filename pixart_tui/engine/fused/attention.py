@@ -84,8 +84,8 @@ def attend_to_text(q: Tensor, k: Tensor, v: Tensor, text: TextLengths) -> Tensor
     """Attention of image tokens to text tokens, without the padding.
 
     The stock transformer adds -10000 to the scores of padding, whose weights are then zero: this
-    leaves them out. FlashAttention-2 with variable lengths (Dao 2023, arXiv:2307.08691), as torch
-    ships it, which takes no additive mask.
+    leaves them out. Our own kernel, or for heads that it does not take FlashAttention-2 with
+    variable lengths (Dao 2023, arXiv:2307.08691), as torch ships it, which takes no additive mask.
 
     Args:
         q: (B, S, H, D), the last dimension contiguous, images one after the other.
@@ -96,7 +96,11 @@ def attend_to_text(q: Tensor, k: Tensor, v: Tensor, text: TextLengths) -> Tensor
     Returns:
         (B, S, H, D), contiguous.
     """
-    batch, queries = q.shape[:2]
+    batch, queries, _, width = q.shape
+    if width % 8 == 0 and width >= 16:
+        from pixart_tui.engine.kernels.text_attention import text_attention
+
+        return text_attention(q, k, v, text.lengths, scale=1 / math.sqrt(width))
     out: Tensor = torch.ops.aten._flash_attention_forward(
         q.flatten(0, 1), k, v, _starts(batch, queries, q.device), text.starts, queries, text.tokens,
         0.0, False, False, seqused_k=text.lengths,
