@@ -52,10 +52,10 @@ def install(
     fuse_transformer(
         pipeline.transformer, pool=pool, fast_accum=fast_accum, fp8_attention=fp8_attention
     )
-    from pixart_tui.engine.fused.vae import fuse_vae
+    from pixart_tui.engine.fused.vae import fuse_middle, fuse_vae
 
-    if not is_in_strips(pipeline.vae):
-        fuse_vae(pipeline.vae)
+    fuse = fuse_middle if is_in_strips(pipeline.vae) else fuse_vae
+    fuse(pipeline.vae)
     if pool is not None:
         _graph_the_rest(pipeline, pool)
 

@@ -19,8 +19,8 @@ activations are held in bfloat16, beside cuDNN's workspace.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import torch
@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.upsampling import is_plain_upsampler, upsampling_weight
 
 if TYPE_CHECKING:
     from pixart_tui.engine.kernels.vae_norm import Moments
@@ -37,7 +38,6 @@ Vae: TypeAlias = Any
 Decoder: TypeAlias = Any
 ResnetBlock: TypeAlias = Any
 Attention: TypeAlias = Any
-Upsampler: TypeAlias = Any
 
 _SCORE_BYTES: Final = 256 * 2**20
 """Attention scores that are held at a time."""
@@ -68,6 +68,11 @@ def fuse_vae(vae: Vae) -> None:
     vae.decoder.forward = FusedDecoder(vae.decoder)
 
 
+def fuse_middle(vae: Vae) -> None:
+    """Has a VAE that decodes in strips run its small tensors by the fused kernels."""
+    vae.decoder.forward = replace(vae.decoder.forward, middle=FusedMiddle(vae.decoder))
+
+
 @dataclass(frozen=True, slots=True)
 class _Image:
     """What goes from one step to the next.
@@ -83,6 +88,9 @@ class _Image:
     moments: Moments | None = None
 
 
+_Step: TypeAlias = Callable[[_Image], _Image]
+
+
 class FusedDecoder:
     """The forward of a decoder.
 
@@ -93,7 +101,7 @@ class FusedDecoder:
     def __init__(self, decoder: Decoder) -> None:
         _check(decoder)
         self._decoder = decoder
-        self.steps = list(_steps(decoder))
+        self.steps = [*_middle_steps(decoder), *_up_steps(decoder)]
         self._last_weight = _padded(decoder.conv_out.weight)
 
     @torch.no_grad()
@@ -107,15 +115,25 @@ class FusedDecoder:
         Returns:
             (images, 3, 8 height, 8 width), channels_last.
         """
-        first, last = self._decoder.conv_in, self._decoder.conv_out
-        sample = sample.contiguous(memory_format=torch.channels_last)
-        image = _Image(_convolved(sample, first), first.bias)
-        for step in self.steps:
-            image = step(image)
+        last = self._decoder.conv_out
+        image = _stepped(sample, self._decoder.conv_in, self.steps)
         x = _normalized(image, self._decoder.conv_norm_out, silu=True, out=image.x)
         padded = functional.conv2d(x, self._last_weight, None, last.stride, last.padding)
         pixels: Tensor = padded[:, : last.out_channels] + last.bias[:, None, None]
         return pixels
+
+
+class FusedMiddle:
+    """The first convolution and the middle block of a decoder, as `FusedDecoder` runs them."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        _check(decoder)
+        self._first = decoder.conv_in
+        self._steps = list(_middle_steps(decoder))
+
+    def __call__(self, sample: Tensor) -> Tensor:
+        """(images, latent channels, height, width) -> (images, channels, height, width)."""
+        return _stepped(sample, self._first, self._steps).x
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +190,7 @@ class _Upsample:
     """An ``Upsample2D`` with its convolution.
 
     Attributes:
-        weight: Of :func:`upsampling_weight`.
+        weight: Of ``upsampling_weight``.
         bias: Of the convolution; the next step takes it in.
     """
 
@@ -183,28 +201,6 @@ class _Upsample:
         return _Image(
             functional.conv_transpose2d(image.x, self.weight, stride=2, padding=1), self.bias
         )
-
-
-def upsampling_weight(weight: Tensor) -> Tensor:
-    """Weights of the transposed convolution that enlarges by 2 and convolves.
-
-    ``conv2d(interpolate(x, scale_factor=2), w, padding=1)`` is
-    ``conv_transpose2d(x, upsampling_weight(w), stride=2, padding=1)``: an input pixel reaches
-    output rows 2 i - 1 to 2 i + 2 through taps 2, 2 + 1, 1 + 0 and 0 of the 3 x 3 weights.
-
-    Args:
-        weight: (outputs, inputs, 3, 3).
-
-    Returns:
-        (inputs, outputs, 4, 4), summed in float32 or better and rounded once, channels_last.
-    """
-    taps = torch.tensor(
-        [[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]],
-        dtype=torch.promote_types(weight.dtype, torch.float32),
-        device=weight.device,
-    )
-    wide = torch.einsum("ak,bl,oikl->ioab", taps, taps, weight.detach().to(taps.dtype))
-    return wide.to(weight.dtype).contiguous(memory_format=torch.channels_last)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -255,13 +251,24 @@ def _padded(weight: Tensor) -> Tensor:
     return padded.contiguous(memory_format=torch.channels_last)
 
 
-def _steps(decoder: Decoder) -> Iterator[_Resnet | _SelfAttention | _Upsample]:
+def _stepped(sample: Tensor, first: nn.Conv2d, steps: Sequence[_Step]) -> _Image:
+    sample = sample.contiguous(memory_format=torch.channels_last)
+    image = _Image(_convolved(sample, first), first.bias)
+    for step in steps:
+        image = step(image)
+    return image
+
+
+def _middle_steps(decoder: Decoder) -> Iterator[_Step]:
     middle = decoder.mid_block
     yield _resnet(middle.resnets[0], decoder.conv_in.bias)
     for attention, resnet in zip(middle.attentions, middle.resnets[1:], strict=True):
         if attention is not None:
             yield _self_attention(attention)
         yield _resnet(resnet, None)
+
+
+def _up_steps(decoder: Decoder) -> Iterator[_Step]:
     missing = None
     for block in decoder.up_blocks:
         for resnet in block.resnets:
@@ -304,7 +311,7 @@ def _check(decoder: Decoder) -> None:
         and all(_is_known_resnet(resnet) for block in blocks for resnet in block.resnets)
         and all(_is_known_attention(attention) for attention in decoder.mid_block.attentions)
         and all(
-            _is_known_upsampler(upsampler)
+            is_plain_upsampler(upsampler)
             for block in decoder.up_blocks
             for upsampler in block.upsamplers or ()
         )
@@ -337,15 +344,4 @@ def _is_known_attention(attention: Attention | None) -> bool:
         and attention.to_q.bias is not None
         and attention.residual_connection
         and attention.rescale_output_factor == 1
-    )
-
-
-def _is_known_upsampler(upsampler: Upsampler) -> bool:
-    return (
-        upsampler.norm is None
-        and upsampler.use_conv
-        and not upsampler.use_conv_transpose
-        and upsampler.interpolate
-        and upsampler.name == "conv"
-        and upsampler.conv.kernel_size == (3, 3)
     )

@@ -10,25 +10,29 @@ size, for the Stable Diffusion VAE (128 channels in its last stage, C bytes a va
 * the stages before: at most as much.
 
 With bfloat16 and 1024x1024 that is 640 MiB and a strip's temporaries, where decoding whole takes
-2.4 GiB. The price is one convolution done twice, about a tenth of the decoder's operations.
+2.4 GiB. The price is one transposed convolution done twice, and many small kernels for a few large
+ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.memory.group_norm import Affine, group_norm_affine, normalize_silu
+from pixart_tui.engine.upsampling import is_plain_upsampler, upsampling_weight
 
 # diffusers ships no types; the names say what is meant.
 Vae: TypeAlias = Any
 Decoder: TypeAlias = Any
 Resnet: TypeAlias = Any
+Upsampler: TypeAlias = Any
 
 STRIP_PIXELS: Final = 65536
 """Pixels of a strip: enough to fill a GPU with the tiles of one convolution."""
@@ -40,7 +44,7 @@ def decode_in_strips(vae: Vae, strip_pixels: int = STRIP_PIXELS) -> None:
     """Has an ``AutoencoderKL`` decode one image at a time and each in strips; changed in place.
 
     The decoder stays eager when it is compiled: its strips would be one graph of thousands of
-    nodes, and a CUDA graph would keep its memory, which is what is to be saved.
+    nodes.
 
     Raises:
         RequestError: The decoder has parts that are not known here.
@@ -48,7 +52,7 @@ def decode_in_strips(vae: Vae, strip_pixels: int = STRIP_PIXELS) -> None:
     _check(vae.decoder)
     vae.enable_slicing()
     vae.decoder.to(memory_format=torch.channels_last)
-    vae.decoder.forward = StripDecoding(vae.decoder, strip_pixels)
+    vae.decoder.forward = StripDecoding(vae.decoder, strip_pixels, _stock_middle(vae.decoder))
 
 
 def is_in_strips(vae: Vae) -> bool:
@@ -63,10 +67,13 @@ class StripDecoding:
     Attributes:
         decoder: diffusers' ``Decoder``.
         strip_pixels: Pixels of a strip, rounded down to whole rows.
+        middle: What comes before the stages that enlarge, (1, latent channels, h, w) to
+            (1, channels, h, w); small tensors, computed whole.
     """
 
     decoder: Decoder
     strip_pixels: int
+    middle: Callable[[Tensor], Tensor]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
@@ -84,13 +91,14 @@ class StripDecoding:
 
     def _decode(self, latents: Tensor) -> Tensor:
         decoder = self.decoder
-        middle = decoder.mid_block(decoder.conv_in(latents))
+        middle = self.middle(latents)
         rows: _Rows = self._kept(middle.contiguous(memory_format=torch.channels_last))
         for block in decoder.up_blocks:
             for resnet in block.resnets:
                 rows = self._resnet(resnet, rows)
             for upsampler in block.upsamplers or ():
-                rows = _Upsampled(rows.rows(0, rows.height), upsampler, self.strip_pixels)
+                below = rows.rows(0, rows.height)
+                rows = _Upsampled(below, *_enlarging(upsampler), self.strip_pixels)
                 if block is not decoder.up_blocks[-2]:
                     rows = self._kept(rows.rows(0, rows.height))
         affine = group_norm_affine(decoder.conv_norm_out, _pieces(rows))
@@ -183,10 +191,18 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Upsampled:
-    """Twice as many rows and columns and a convolution over them, computed when asked for."""
+    """Twice as many rows and columns and a convolution over them, computed when asked for.
+
+    Attributes:
+        below: What is enlarged.
+        weight: Of ``upsampling_weight``.
+        bias: Of the convolution.
+        strip_pixels: Pixels of a strip.
+    """
 
     below: Tensor
-    upsampler: Any
+    weight: Tensor
+    bias: Tensor
     strip_pixels: int
 
     @property
@@ -198,11 +214,25 @@ class _Upsampled:
         return 2 * self.below.shape[3]
 
     def rows(self, start: int, stop: int) -> Tensor:
-        # One more row of the doubled image on each side, so one more row below where it is odd.
-        low, high = _with_halo(start, stop, self.height)
-        low, high = low // 2, (high + 1) // 2
-        doubled: Tensor = self.upsampler(self.below[:, :, low:high])
+        # Row i reaches rows 2 i - 1 to 2 i + 2: the first and the last row of what is made here
+        # lack a part unless the image ends there, and are cut off.
+        low, high = max((start - 1) // 2, 0), min(stop // 2 + 1, self.below.shape[2])
+        strip = self.below[:, :, low:high]
+        doubled = functional.conv_transpose2d(strip, self.weight, self.bias, stride=2, padding=1)
         return doubled[:, :, start - 2 * low : stop - 2 * low]
+
+
+def _stock_middle(decoder: Decoder) -> Callable[[Tensor], Tensor]:
+    def middle(latents: Tensor) -> Tensor:
+        output: Tensor = decoder.mid_block(decoder.conv_in(latents))
+        return output
+
+    return middle
+
+
+def _enlarging(upsampler: Upsampler) -> tuple[Tensor, Tensor]:
+    """Weight and bias of the transposed convolution; made anew, so that nothing more is kept."""
+    return upsampling_weight(upsampler.conv.weight), upsampler.conv.bias
 
 
 def _spans(source: _Rows) -> Iterator[tuple[int, int]]:
@@ -238,6 +268,7 @@ def _check(decoder: Decoder) -> None:
         len(blocks) > 1
         and all(type(block).__name__ == "UpDecoderBlock2D" for block in blocks)
         and all(_is_plain(resnet) for resnet in resnets)
+        and all(is_plain_upsampler(x) for block in blocks for x in block.upsamplers or ())
         and isinstance(decoder.conv_norm_out, nn.GroupNorm)
     )
     if not known:

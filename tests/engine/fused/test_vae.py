@@ -10,8 +10,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.engine.fused.vae import FusedDecoder, attend, fuse_vae, upsampling_weight
+from pixart_tui.engine.fused.vae import FusedDecoder, attend, fuse_middle, fuse_vae
 from pixart_tui.engine.loading.libraries import AutoencoderKL
+from pixart_tui.engine.memory.strips import decode_in_strips, is_in_strips
+from pixart_tui.engine.upsampling import upsampling_weight
 
 CUDA = torch.device("cuda")
 
@@ -130,3 +132,17 @@ def test_attention_in_parts(tokens: int, monkeypatch: pytest.MonkeyPatch) -> Non
     wanted = torch.softmax(exact[0] @ exact[1].t() / 512**0.5, -1) @ exact[2]
     with torch.no_grad():
         assert relative_error(attend(q, k, v), wanted) < 6e-3
+
+
+@pytest.mark.gpu
+@torch.no_grad()
+def test_strips_with_the_fused_middle_are_as_near_to_float32() -> None:
+    exact = vae_of(CUDA)
+    sample = latents(1, 4, 24, 16).to(CUDA)
+    wanted = exact.decode(sample).sample
+    vae = vae_of(CUDA).bfloat16()
+    decode_in_strips(vae, 512)
+    stock = relative_error(vae.decode(sample.bfloat16()).sample, wanted)
+    fuse_middle(vae)
+    assert is_in_strips(vae)
+    assert 0 < relative_error(vae.decode(sample.bfloat16()).sample, wanted) < 1.2 * stock
