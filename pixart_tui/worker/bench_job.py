@@ -230,7 +230,7 @@ class _Bench:
         Raises:
             PixartTuiError: What the child said that stood in its way.
         """
-        environment = case_environment(self._caches(case))
+        environment = case_environment(self._caches(case), case.deployment.memory)
         spec = self._spec(purpose, case, with_image=first_round)
         for message in answers(spec, environment, self.check):
             self._take(message, case, purpose)

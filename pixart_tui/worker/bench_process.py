@@ -12,17 +12,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from pixart_tui.domain.deployment import MemoryOptions
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.worker.bench_messages import MESSAGE, CaseFailed, CaseSpec, Message
 
 _POLL_S: Final = 0.1
 
 
-def case_environment(caches: Path) -> dict[str, str]:
+def case_environment(caches: Path, memory: MemoryOptions) -> dict[str, str]:
     """The environment of a child whose compilers keep everything in one directory.
 
     Inductor keeps its precompiled C++ headers under the directory for temporary files, whatever
     its cache directory is; without ``TMPDIR`` a cold start would find those of earlier runs.
+
+    Args:
+        caches: The directory.
+        memory: Where memory is to be saved, torch's allocator takes it in segments that grow: what
+            is freed can be used whatever is asked for next.
     """
     places = {
         "TORCHINDUCTOR_CACHE_DIR": caches / "inductor",
@@ -31,7 +37,10 @@ def case_environment(caches: Path) -> dict[str, str]:
     }
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
-    return dict(os.environ) | {name: str(place) for name, place in places.items()}
+    chosen = {name: str(place) for name, place in places.items()}
+    if memory != MemoryOptions():
+        chosen["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+    return dict(os.environ) | chosen
 
 
 def answers(
