@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import torch
@@ -50,19 +51,26 @@ def _launch(q: Tensor, k: Tensor, v: Tensor, out: Tensor, scale: float, unit: fl
     fp8 = q.element_size() == 1
     head, tail = _split(d, 32 if fp8 else 16)
     widths = (head, tail or head)
-    v_widths = (head, min(tail, 16) if fp8 and d - head <= 16 else tail or head)
-    v_tiles = [(w, KEYS) if fp8 else (KEYS, w) for w in (v_widths if tail else widths)]
     rows_first = (0, 2, 1, 3)
+    if fp8:  # transposed, all columns in one tile
+        v_order, v_tiles = (0, 1, 2, 3), [(2 * head if tail else head, KEYS)] * 2
+    else:
+        v_order, v_tiles = rows_first, [(KEYS, w) for w in widths]
     descriptors = (
         *_descriptors(q, rows_first, [(ROWS, w) for w in widths]),
         *_descriptors(k, rows_first, [(KEYS, w) for w in widths]),
-        *_descriptors(v, (0, 1, 2, 3) if fp8 else rows_first, v_tiles),
+        *_descriptors(v, v_order, v_tiles),
     )
-    sizes = (m, n, h, scale * _LOG2_E, unit)
-    cut = (d, tail, n % KEYS == 0)
+    count = -(-m // (ROWS * CONSUMERS)) * b * h
+    sizes = (m, n, h, count, scale * _LOG2_E, unit)
     options = {"num_warps": WARPS, "maxnreg": LAUNCH_REGISTERS}
-    grid = (-(-m // (ROWS * CONSUMERS)), b * h)
-    attention_kernel[grid](*descriptors, out, *sizes, *cut, **options)
+    programs = min(count, _processors(q.device))
+    attention_kernel[(programs,)](*descriptors, out, *sizes, d, tail, n % KEYS == 0, **options)
+
+
+@lru_cache
+def _processors(device: torch.device) -> int:
+    return torch.cuda.get_device_properties(device).multi_processor_count
 
 
 def _check(q: Tensor, dtype: torch.dtype, least: int, scale: float) -> None:
@@ -110,7 +118,7 @@ def permute_keys(v: Tensor) -> Tensor:
     """Values as `flash_attention_fp8` reads them.
 
     Transposed, because 8-bit tensor cores want both factors along the keys, and every 16 keys in
-    the order 0 1 8 9, 2 3 10 11, 4 5 12 13, 6 7 14 15: see `_operand`.
+    the order 0 1 8 9, 2 3 10 11, 4 5 12 13, 6 7 14 15: see `e4m3_words`.
 
     Args:
         v: (B, N, H, D) e4m3.

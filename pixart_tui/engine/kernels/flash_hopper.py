@@ -1,8 +1,10 @@
 """Attention for Hopper (sm_90) in Gluon: the tensor cores work while the softmax runs.
 
-FlashAttention-3's schedule (Shah et al. 2024, arXiv:2407.08608) for heads split into a power of two
-and a tail, so that 72 columns cost 80, not 128. Tiles come through TMA; its bounds fill the missing
-columns of the tail and the missing rows of the last tile with zeros.
+FlashAttention-3's schedule (Shah et al. 2024, arXiv:2407.08608) with persistent programs, one for
+each multiprocessor. A job is 128 rows of queries of one head of one image, against all its keys; a
+program does one after the other, and the tiles of the next one arrive while the last one ends.
+Tiles come through TMA; its bounds fill missing columns, and the missing rows of the last tile,
+with zeros.
 
 The program is warp-specialized: a partition of one warp asks for tiles, and two consumers (one
 warpgroup each) compute 64 rows each and share keys and values. They take turns in issuing products
@@ -14,8 +16,18 @@ The loop of a consumer, tiles of keys taken last to first (only the last one can
     wait for S; P' = softmax step of S              O is still under way
     wait for O; rescale O; P = P'
 
+Heads are split into a power of two and a tail, so that 72 channels cost 80 columns, not 128. In
+bf16 the products with values are split like that too. In fp8 they are one product, in PTX
+(`hopper_ptx`), and one of four powers of two is a polynomial with a relative error of 1.7e-3.
+
+Neither paid in bf16 on an H100, whose power limit holds the clock down there, and neither did
+rescaling O only when a maximum grew much; sums made by the tensor cores from e4m3 probabilities
+were 3% faster and 2.5 times less exact. See benchmarks/results/h100-attention-variants.json.
+
 One call with B images, H heads, M queries, N keys and head size D does 4 B H M N D operations.
 """
+
+# ruff: noqa: RET505, SIM108, SIM113 - what follows a return of a constexpr branch would be compiled too
 
 from __future__ import annotations
 
@@ -26,10 +38,20 @@ from triton.experimental.gluon import language as gl
 from triton.experimental.gluon.language.nvidia.hopper import (
     fence_async_shared,
     mbarrier,
-    tma,
     warpgroup_mma,
     warpgroup_mma_wait,
 )
+
+from pixart_tui.engine.kernels.hopper_ptx import (
+    e4m3_words,
+    exp2,
+    exp2_shared,
+    issue_product,
+    read_address,
+    wait_product,
+    write_addresses,
+)
+from pixart_tui.engine.kernels.hopper_tiles import allocate, fetch, release, ring_of, wait_for
 
 ROWS: Final = 64
 """Queries of one consumer."""
@@ -47,70 +69,55 @@ STAGES: Final = 3
 LAUNCH_REGISTERS: Final = 168
 """Registers of a thread at launch; the partitions share them out anew."""
 
+_ROWS: gl.constexpr = gl.constexpr(ROWS)
+_KEYS: gl.constexpr = gl.constexpr(KEYS)
 _SLOTS: gl.constexpr = gl.constexpr(STAGES)
 _CONSUMERS: gl.constexpr = gl.constexpr(CONSUMERS)
 
 
 @gluon.jit
-def _exp2(x):
-    """2**x in one instruction; results below 2**-126 are 0."""
-    return gl.inline_asm_elementwise(
-        "ex2.approx.ftz.f32 $0, $1;", "=f,f", [x], dtype=gl.float32, is_pure=True, pack=1
-    )
+def _place(job, plan):
+    """Image, head and first row of queries of a job."""
+    blocks, _, heads = plan
+    return job // blocks // heads, job // blocks % heads, job % blocks * (_ROWS * _CONSUMERS)
 
 
 @gluon.jit
-def _ring(desc, desc_tail, SLOTS: gl.constexpr, READERS: gl.constexpr, TAIL: gl.constexpr):
-    """Shared memory for SLOTS tiles: heads, tails, and two barriers a slot.
+def _load_keys(work, image, head, tiles, done, TAIL: gl.constexpr, FP8: gl.constexpr):
+    """Asks for all tiles of one head, in the order in which they are needed.
 
-    `full` completes a phase when the bytes of a tile are there (one arrival, that of `expect`).
-    `empty` completes a phase when every reader is done with the tile.
+    `done`: how many tiles have passed through the rings before.
     """
-    head = gl.allocate_shared_memory(desc.dtype, [SLOTS] + desc.block_type.shape, desc.layout)
-    if TAIL:
-        tail = gl.allocate_shared_memory(
-            desc.dtype, [SLOTS] + desc_tail.block_type.shape, desc_tail.layout
-        )
-    else:
-        tail = head
-    full = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
-    empty = gl.allocate_shared_memory(gl.int64, [SLOTS, 1], mbarrier.MBarrierLayout())
-    for slot in gl.static_range(SLOTS):
-        mbarrier.init(full.index(slot), count=1)
-        mbarrier.init(empty.index(slot), count=READERS)
-    return head, tail, full, empty
+    _, k_descs, v_descs, _, k, v = work
+    for i in range(tiles):
+        slot = (done + i) % _SLOTS
+        row = (tiles - 1 - i) * _KEYS
+        # A new barrier counts as having completed a phase of parity 1: no wait in the first round.
+        parity = (((done + i) // _SLOTS) & 1) ^ 1
+        mbarrier.wait(k[3].index(slot), parity)
+        fetch(k_descs, k, image, head, row, slot, TAIL, False)
+        mbarrier.wait(v[3].index(slot), parity)
+        fetch(v_descs, v, image, head, row, slot, TAIL and not FP8, FP8)
 
 
 @gluon.jit
-def _fetch(descs, ring, image, head, row, slot, pred, TAIL: gl.constexpr, ACROSS: gl.constexpr):
-    """Ask for the tile that starts at `row`; rows and columns out of bounds arrive as zeros.
-
-    ACROSS: the tensor is stored transposed, (columns, rows).
-    """
-    desc, desc_tail = descs
-    bar = ring[2].index(slot)
-    nbytes: gl.constexpr = desc.block_type.nbytes
-    if TAIL:
-        mbarrier.expect(bar, nbytes + desc_tail.block_type.nbytes, pred=pred)
-        start: gl.constexpr = desc.block_type.shape[2 if ACROSS else 3]
-        at_tail = [image, head, start, row] if ACROSS else [image, head, row, start]
-        tma.async_copy_global_to_shared(desc_tail, at_tail, bar, ring[1].index(slot), pred=pred)
-    else:
-        mbarrier.expect(bar, nbytes, pred=pred)
-    at = [image, head, 0, row] if ACROSS else [image, head, row, 0]
-    tma.async_copy_global_to_shared(desc, at, bar, ring[0].index(slot), pred=pred)
+def _load(work, plan, tiles, TAIL: gl.constexpr, FP8: gl.constexpr):
+    """The partition that only asks for tiles."""
+    q_descs, _, _, q, _, _ = work
+    nth = 0
+    for job in range(gl.program_id(0), plan[1], gl.num_programs(0)):
+        image, head, first = _place(job, plan)
+        for part in gl.static_range(_CONSUMERS):
+            mbarrier.wait(q[3].index(part), (nth & 1) ^ 1)
+            fetch(q_descs, q, image, head, first + part * _ROWS, part, TAIL, False)
+        _load_keys(work, image, head, tiles, nth * tiles, TAIL, FP8)
+        nth += 1
 
 
-@gluon.jit
-def _release(ring, slot):
-    """Tell the loader that this partition is done with a tile.
-
-    One thread arrives for all: the barrier before it makes sure that no warp still waits for this
-    slot's `full` (it would see the next phase and wait forever) or still multiplies the tile. No
-    fence: only tensor cores read the tile, through the same proxy that TMA writes it through.
-    """
-    gl.thread_barrier()
-    mbarrier.arrive(ring[3].index(slot))
+@gluon.constexpr_function
+def _sums(columns, fp8, warps):
+    """The layout of sums of products."""
+    return gl.NVMMADistributedLayout([3, 0], [warps, 1], [16, columns, 32 if fp8 else 16])
 
 
 @gluon.jit
@@ -120,11 +127,9 @@ def _matrix(buffer, slot):
 
 
 @gluon.jit
-def _issue_scores(q, k, row, slot, layout: gl.constexpr, TAIL: gl.constexpr):
+def _issue_scores(q, k, row, slot, TAIL: gl.constexpr, FP8: gl.constexpr):
     """Start queries times keys (asynchronous): one group of products, or two with a tail."""
-    rows: gl.constexpr = q[0].shape[3]
-    keys: gl.constexpr = k[0].shape[3]
-    s = gl.zeros([rows, keys], gl.float32, layout)
+    s = gl.zeros([_ROWS, _KEYS], gl.float32, _sums(_KEYS, FP8, gl.num_warps()))
     key = _matrix(k[0], slot).permute((1, 0))
     s = warpgroup_mma(_matrix(q[0], row), key, s, use_acc=False, is_async=True)
     if TAIL:
@@ -134,29 +139,88 @@ def _issue_scores(q, k, row, slot, layout: gl.constexpr, TAIL: gl.constexpr):
 
 
 @gluon.jit
-def _issue_values(p, v, slot, o, o_tail, TAIL: gl.constexpr, FP8: gl.constexpr):
-    """Start output += probabilities times values (asynchronous): as many groups."""
-    order: gl.constexpr = (1, 0) if FP8 else (0, 1)
-    layout: gl.constexpr = gl.DotOperandLayout(0, o_tail.type.layout, 4 if FP8 else 2)
-    o = warpgroup_mma(p, _matrix(v[0], slot).permute(order), o, is_async=True)
-    if TAIL:
-        p_tail = gl.convert_layout(p, layout, assert_trivial=True)
-        value_tail = _matrix(v[1], slot).permute(order)
-        o_tail = warpgroup_mma(p_tail, value_tail, o_tail, is_async=True)
-    return o, o_tail
+def _only_keys(s, first, keys):
+    """Scores of a tile whose first key is `first`; nothing counts beyond `keys`."""
+    n = first + gl.arange(0, _KEYS, gl.SliceLayout(0, s.type.layout))
+    return gl.where((n < keys)[None, :], s, float("-inf"))
 
 
 @gluon.jit
-def _wait_output(o, o_tail, p, TAIL: gl.constexpr):
-    """Wait for every product; they read the registers of `p`, which stay as they are until then."""
-    if TAIL:
-        o, o_tail = warpgroup_mma_wait(0, (o, o_tail))
+def _numerators(s, largest, factor, FP8: gl.constexpr):
+    """Probabilities not yet divided by their sum; in fp8 up to 256, which loses less in e4m3."""
+    if FP8:
+        return exp2_shared(s * factor - (largest * factor - 8.0)[:, None])
     else:
-        o = warpgroup_mma_wait(0, (o,))
-    # No instruction, but a use of `p` behind the wait.
-    PACK: gl.constexpr = 32 // p.dtype.primitive_bitwidth
-    gl.inline_asm_elementwise("", "=r,0", [p], dtype=p.dtype, is_pure=False, pack=PACK)
-    return o, o_tail
+        return exp2(s * factor - (largest * factor)[:, None])
+
+
+@gluon.jit
+def _partial_sum(p):
+    """Sums of every eighth column (rows, 8): what a thread adds up without the others."""
+    return gl.sum(gl.reshape(p, [p.shape[0], p.shape[1] // 8, 8]), 1)
+
+
+@gluon.jit
+def _zeros(columns: gl.constexpr, FP8: gl.constexpr):
+    return gl.zeros([_ROWS, columns], gl.float32, _sums(columns, FP8, gl.num_warps()))
+
+
+@gluon.jit
+def _no_output(v, WIDTH: gl.constexpr, TAIL: gl.constexpr, FP8: gl.constexpr):
+    """The output's sums: in fp8 16 columns a tensor, else a head and perhaps a tail."""
+    COUNT: gl.constexpr = (WIDTH + 15) // 16 if FP8 else (2 if TAIL else 1)
+    o = ()
+    for i in gl.static_range(COUNT):
+        o = o + (_zeros(16 if FP8 else v[i].shape[4], FP8),)  # type: ignore[assignment]
+    return o
+
+
+@gluon.jit
+def _factors(p, o, FP8: gl.constexpr):
+    """Probabilities as left factors of the product that adds to `o`, without leaving the thread."""
+    layout: gl.constexpr = o[0].type.layout
+    if FP8:
+        return e4m3_words(p, layout)
+    else:
+        operand: gl.constexpr = gl.DotOperandLayout(0, layout, 2)
+        return (gl.convert_layout(p.to(gl.bfloat16), operand, assert_trivial=True),)
+
+
+@gluon.jit
+def _multiply(p, value, o):
+    """Start o += p value, of 16 bits (asynchronous)."""
+    layout: gl.constexpr = gl.DotOperandLayout(0, o.type.layout, 2)
+    p = gl.convert_layout(p, layout, assert_trivial=True)
+    return warpgroup_mma(p, value, o, is_async=True)
+
+
+@gluon.jit
+def _issue_values(p, v, at, slot, o, FP8: gl.constexpr):
+    """Start o += probabilities times values (asynchronous): a group for each product."""
+    if FP8:
+        nbytes: gl.constexpr = v[0].shape[3] * v[0].shape[4]
+        return issue_product(p, at + slot * nbytes, o)
+    else:
+        found = ()
+        for i in gl.static_range(len(o)):
+            product = _multiply(p[0], _matrix(v[i], slot), o[i])
+            found = found + (product,)  # type: ignore[assignment]
+        return found
+
+
+@gluon.jit
+def _wait_output(o, p, FP8: gl.constexpr):
+    """Wait for every product; they read the registers of `p`, which stay as they are until then."""
+    if FP8:
+        return wait_product(o, p)
+    else:
+        if len(o) == 1:
+            found = (warpgroup_mma_wait(0, o),)
+        else:
+            found = warpgroup_mma_wait(0, o)
+        # No instruction, but a use of `p` behind the wait.
+        gl.inline_asm_elementwise("", "=r,0", [p[0]], dtype=gl.bfloat16, is_pure=False, pack=2)
+        return found
 
 
 @gluon.jit
@@ -166,43 +230,11 @@ def _rescale(o, shrink):
 
 
 @gluon.jit
-def _round_e4m3(x):
-    """Four neighbours at a time, so that they leave in one register."""
-    return gl.inline_asm_elementwise(
-        """{
-        .reg .b16 low, high;
-        cvt.rn.satfinite.e4m3x2.f32 low, $2, $1;
-        cvt.rn.satfinite.e4m3x2.f32 high, $4, $3;
-        mov.b32 $0, {low, high};
-        }""",
-        "=r,f,f,f,f",
-        [x],
-        dtype=gl.float8e4nv,
-        is_pure=True,
-        pack=4,
-    )
-
-
-@gluon.jit
-def _operand(p, dtype: gl.constexpr, layout: gl.constexpr):
-    """Probabilities as the left factor of the product with values, without leaving the thread.
-
-    With 8 bits a thread multiplies 4 neighbouring columns, but owns two pairs that are 8 apart:
-    the columns are renamed, `permute_keys` stores the values in the same order.
-    """
-    if dtype == gl.float8e4nv:
-        ROWS: gl.constexpr = p.shape[0]
-        KEYS: gl.constexpr = p.shape[1]
-        pairs = gl.permute(gl.reshape(p, [ROWS, KEYS // 16, 2, 4, 2]), (0, 1, 3, 2, 4))
-        p = gl.convert_layout(gl.reshape(pairs, [ROWS, KEYS]), layout, assert_trivial=True)
-        return _round_e4m3(p)
-    return gl.convert_layout(p.to(dtype), layout, assert_trivial=True)
-
-
-@gluon.jit
-def _partial_sum(p):
-    """Sums of every eighth column (rows, 8): what a thread adds up without the others."""
-    return gl.sum(gl.reshape(p, [p.shape[0], p.shape[1] // 8, 8]), 1)
+def _rescale_all(o, shrink):
+    found = ()
+    for i in gl.static_range(len(o)):
+        found = found + (_rescale(o[i], shrink),)  # type: ignore[assignment]
+    return found
 
 
 @gluon.jit
@@ -217,21 +249,83 @@ def _store(out, o, total, first, queries, columns, START: gl.constexpr, WIDTH: g
 
 
 @gluon.jit
-def _load(work, tiles, TAIL: gl.constexpr):
-    """The partition that only asks for tiles, in the order in which they are needed."""
-    k_descs, v_descs, k, v, image, head = work
-    STAGES: gl.constexpr = k[0].shape[0]
-    BLOCK_N: gl.constexpr = k[0].shape[3]
-    FP8: gl.constexpr = k[0].dtype == gl.float8e4nv
-    for i in range(tiles):
-        slot = i % STAGES
-        row = (tiles - 1 - i) * BLOCK_N
-        # A new barrier counts as having completed a phase of parity 1: no wait in the first round.
-        parity = ((i // STAGES) & 1) ^ 1
-        mbarrier.wait(k[3].index(slot), parity)
-        _fetch(k_descs, k, image, head, row, slot, True, TAIL, False)
-        mbarrier.wait(v[3].index(slot), parity)
-        _fetch(v_descs, v, image, head, row, slot, True, TAIL, FP8)
+def _take_turn(turns, nth, INDEX: gl.constexpr):
+    """Wait for this partition's `nth` turn; the first partition has the first one."""
+    turn = nth & 1
+    mbarrier.wait(turns.index(INDEX), turn if INDEX else turn ^ 1)
+
+
+@gluon.jit
+def _pass_turn(turns, INDEX: gl.constexpr):
+    gl.thread_barrier()
+    mbarrier.arrive(turns.index((INDEX + 1) % _CONSUMERS))
+
+
+@gluon.jit
+def _attend(
+    work,
+    ours,
+    job,
+    nth,
+    INDEX: gl.constexpr,
+    TAIL: gl.constexpr,
+    WIDTH: gl.constexpr,
+    EVEN: gl.constexpr,
+    FP8: gl.constexpr,
+):
+    """Part INDEX of a job's rows of queries against all keys, the program's `nth` job."""
+    _, _, _, q, k, v = work
+    plan, turns, out, queries, keys, factor, unit, at = ours
+    image, head, first = _place(job, plan)
+    tiles = gl.cdiv(keys, _KEYS)
+    done = nth * tiles  # have passed through the rings
+    o = _no_output(v, WIDTH, TAIL, FP8)
+
+    mbarrier.wait(q[2].index(INDEX), nth & 1)
+    slot = wait_for(k, done)
+    s = warpgroup_mma_wait(0, (_issue_scores(q, k, INDEX, slot, TAIL, FP8),))
+    release(k, slot)
+    if not EVEN:
+        s = _only_keys(s, (tiles - 1) * _KEYS, keys)
+    largest = gl.max(s, 1)
+    p = _numerators(s, largest, factor, FP8)
+    total = _partial_sum(p)
+    p_next = _factors(p, o, FP8)
+    wait_for(k, done + 1, tiles > 1)
+
+    for i in range(1, tiles):
+        _take_turn(turns, nth * (tiles - 1) + i - 1, INDEX)
+        # The keys of tile i have been waited for at the end of the previous round.
+        slot = (done + i) % _SLOTS
+        s_new = _issue_scores(q, k, INDEX, slot, TAIL, FP8)
+        old = wait_for(v, done + i - 1)
+        o_new = _issue_values(p_next, v, at, old, o, FP8)
+        _pass_turn(turns, INDEX)
+        # Groups complete in order: this leaves only the product with values under way.
+        s = warpgroup_mma_wait(1 if FP8 else len(o), (s_new,))
+        release(k, slot)
+        largest_new = gl.maximum(largest, gl.max(s, 1))
+        p = _numerators(s, largest_new, factor, FP8)
+        shrink = exp2(largest * factor - largest_new * factor)
+        total = _rescale(total, shrink) + _partial_sum(p)
+        largest = largest_new
+        # The branches of this wait keep ptxas from moving the softmax behind the next one.
+        wait_for(k, done + i + 1, i + 1 < tiles)
+        o = _wait_output(o_new, p_next, FP8)
+        release(v, old)
+        o = _rescale_all(o, shrink)
+        p_next = _factors(p, o, FP8)
+
+    release(q, INDEX)
+    last = wait_for(v, done + tiles - 1)
+    o = _wait_output(_issue_values(p_next, v, at, last, o, FP8), p_next, FP8)
+    release(v, last)
+    total = gl.sum(total, 1) * unit
+    columns = plan[2] * WIDTH
+    out += image.to(gl.int64) * queries * columns + head * WIDTH
+    first += INDEX * _ROWS
+    for i in gl.static_range(len(o)):
+        _store(out, o[i], total, first, queries, columns, i * o[0].shape[1], WIDTH)
 
 
 @gluon.jit
@@ -242,88 +336,16 @@ def _compute(
     TAIL: gl.constexpr,
     WIDTH: gl.constexpr,
     EVEN: gl.constexpr,
+    FP8: gl.constexpr,
 ):
-    """Part INDEX of the program's rows of queries against all keys."""
-    _, _, k, v, _, _ = work
-    q, turns, out, first, queries, keys, columns, factor, unit = ours
-    STAGES: gl.constexpr = k[0].shape[0]
-    ROWS: gl.constexpr = q[0].shape[3]
-    BLOCK_N: gl.constexpr = k[0].shape[3]
-    HEAD: gl.constexpr = q[0].shape[4]
-    dtype: gl.constexpr = k[0].dtype
-    FP8: gl.constexpr = dtype == gl.float8e4nv
-    O_TAIL: gl.constexpr = v[1].shape[3 if FP8 else 4] if TAIL else 16
-    DEPTH: gl.constexpr = 32 if FP8 else 16
-    # Probabilities up to 256 lose less in e4m3; the sums are as much larger.
-    LIFT: gl.constexpr = 8.0 if FP8 else 0.0
-    WARPS: gl.constexpr = gl.num_warps()
-    s_layout: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [WARPS, 1], [16, BLOCK_N, DEPTH])
-    o_layout: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [WARPS, 1], [16, HEAD, DEPTH])
-    t_layout: gl.constexpr = gl.NVMMADistributedLayout([3, 0], [WARPS, 1], [16, O_TAIL, DEPTH])
-    p_layout: gl.constexpr = gl.DotOperandLayout(0, o_layout, 4 if FP8 else 2)
-    YOUNGER: gl.constexpr = 2 if TAIL else 1
-    tiles = gl.cdiv(keys, BLOCK_N)
-    first += INDEX * ROWS
-    o = gl.zeros([ROWS, HEAD], gl.float32, o_layout)
-    o_tail = gl.zeros([ROWS, O_TAIL], gl.float32, t_layout)
-
-    mbarrier.wait(q[2].index(INDEX), 0)
-    mbarrier.wait(k[2].index(0), 0)
-    s = warpgroup_mma_wait(0, (_issue_scores(q, k, INDEX, 0, s_layout, TAIL),))
-    _release(k, 0)
-    if not EVEN:
-        n = (tiles - 1) * BLOCK_N + gl.arange(0, BLOCK_N, gl.SliceLayout(0, s_layout))
-        s = gl.where((n < keys)[None, :], s, float("-inf"))
-    largest = gl.max(s, 1)
-    p = _exp2(s * factor - (largest * factor - LIFT)[:, None])
-    total = _partial_sum(p)
-    # 16-bit factors wait for their product as they are; packed bytes would come apart on the way
-    # around the loop, so probabilities are rounded to 8 bits only where they are multiplied.
-    p_next = p if FP8 else _operand(p, dtype, p_layout)
-    mbarrier.wait(k[2].index(1 % STAGES), (1 // STAGES) & 1, pred=tiles > 1)
-
-    for i in range(1, tiles):
-        slot = i % STAGES
-        old = (i - 1) % STAGES
-        # Phase i - 1 of a turn is this partition's; the first one has the first turn.
-        turn = (i - 1) & 1
-        mbarrier.wait(turns.index(INDEX), turn if INDEX else turn ^ 1)
-        # The keys of tile i have been waited for at the end of the previous round.
-        s_new = _issue_scores(q, k, INDEX, slot, s_layout, TAIL)
-        p_old = _operand(p_next, dtype, p_layout) if FP8 else p_next
-        mbarrier.wait(v[2].index(old), ((i - 1) // STAGES) & 1)
-        o_new, t_new = _issue_values(p_old, v, old, o, o_tail, TAIL, FP8)
-        gl.thread_barrier()
-        mbarrier.arrive(turns.index((INDEX + 1) % _CONSUMERS))
-        # Groups complete in order: this leaves only the product with values under way.
-        s = warpgroup_mma_wait(YOUNGER, (s_new,))
-        _release(k, slot)
-        largest_new = gl.maximum(largest, gl.max(s, 1))
-        shift = largest_new * factor
-        p = _exp2(s * factor - (shift - LIFT)[:, None])
-        shrink = _exp2(largest * factor - shift)
-        total = _rescale(total, shrink) + _partial_sum(p)
-        largest = largest_new
-        # The branches of this wait keep ptxas from moving the softmax behind the next one.
-        mbarrier.wait(k[2].index((i + 1) % STAGES), ((i + 1) // STAGES) & 1, pred=i + 1 < tiles)
-        o, o_tail = _wait_output(o_new, t_new, p_old, TAIL)
-        _release(v, old)
-        o = _rescale(o, shrink)
-        o_tail = _rescale(o_tail, shrink)
-        p_next = p if FP8 else _operand(p, dtype, p_layout)
-
-    last = (tiles - 1) % STAGES
-    mbarrier.wait(v[2].index(last), ((tiles - 1) // STAGES) & 1)
-    p_old = _operand(p_next, dtype, p_layout) if FP8 else p_next
-    o_new, t_new = _issue_values(p_old, v, last, o, o_tail, TAIL, FP8)
-    o, o_tail = _wait_output(o_new, t_new, p_old, TAIL)
-    total = gl.sum(total, 1) * unit
-    _store(out, o, total, first, queries, columns, 0, WIDTH)
-    if TAIL:
-        _store(out, o_tail, total, first, queries, columns, HEAD, WIDTH)
+    """A partition that computes."""
+    nth = 0
+    for job in range(gl.program_id(0), ours[0][1], gl.num_programs(0)):
+        _attend(work, ours, job, nth, INDEX, TAIL, WIDTH, EVEN, FP8)
+        nth += 1
 
 
-@gluon.jit(do_not_specialize=["queries", "keys", "heads"])
+@gluon.jit(do_not_specialize=["queries", "keys", "heads", "count"])
 def attention_kernel(
     q_desc,
     q_tail_desc,
@@ -335,40 +357,39 @@ def attention_kernel(
     queries,
     keys,
     heads,
+    count,
     factor,
     unit,
     WIDTH: gl.constexpr,
     TAIL: gl.constexpr,
     EVEN: gl.constexpr,
 ):
-    """Consecutive rows of queries of one head of one image, all its keys; see the module."""
-    ROWS: gl.constexpr = q_desc.block_type.shape[2]
-    BLOCK_N: gl.constexpr = k_desc.block_type.shape[2]
-    image = gl.program_id(1) // heads
-    head = gl.program_id(1) % heads
-    first = gl.program_id(0) * (ROWS * _CONSUMERS)
-    tiles = gl.cdiv(keys, BLOCK_N)
-    columns = heads * WIDTH
-    out = out_ptr + image.to(gl.int64) * queries * columns + head * WIDTH
-    k_descs = (k_desc, k_tail_desc)
-    v_descs = (v_desc, v_tail_desc)
-    q = _ring(q_desc, q_tail_desc, _CONSUMERS, 1, TAIL)
-    k = _ring(k_desc, k_tail_desc, _SLOTS, _CONSUMERS, TAIL)
-    v = _ring(v_desc, v_tail_desc, _SLOTS, _CONSUMERS, TAIL)
+    """`count` jobs, shared out among the programs; see the module."""
+    FP8: gl.constexpr = k_desc.dtype == gl.float8e4nv
+    blocks = gl.cdiv(queries, _ROWS * _CONSUMERS)
+    tiles = gl.cdiv(keys, _KEYS)
+    v_buffers = allocate(v_desc, v_tail_desc, _SLOTS, TAIL and not FP8)
+    at = 0
+    if FP8:
+        # Before barriers are initialised, which may lie where addresses are written.
+        write_addresses()
+        at = read_address(v_buffers[0])
+    v = ring_of(v_buffers, _SLOTS, _CONSUMERS)
+    q = ring_of(allocate(q_desc, q_tail_desc, _CONSUMERS, TAIL), _CONSUMERS, 1)
+    k = ring_of(allocate(k_desc, k_tail_desc, _SLOTS, TAIL), _SLOTS, _CONSUMERS)
     turns = gl.allocate_shared_memory(gl.int64, [_CONSUMERS, 1], mbarrier.MBarrierLayout())
     for part in gl.static_range(_CONSUMERS):
         mbarrier.init(turns.index(part), count=1)
     # TMA completes barriers through the asynchronous proxy: it must see them initialised.
     fence_async_shared()
-    for part in gl.static_range(_CONSUMERS):
-        _fetch((q_desc, q_tail_desc), q, image, head, first + part * ROWS, part, True, TAIL, False)
-    work = (k_descs, v_descs, k, v, image, head)
-    ours = (q, turns, out, first, queries, keys, columns, factor, unit)
+    work = ((q_desc, q_tail_desc), (k_desc, k_tail_desc), (v_desc, v_tail_desc), q, k, v)
+    plan = (blocks, count, heads)
+    ours = (plan, turns, out_ptr, queries, keys, factor, unit, at)
     gl.warp_specialize(
         [
-            (_compute, (work, ours, 0, TAIL, WIDTH, EVEN)),
-            (_compute, (work, ours, 1, TAIL, WIDTH, EVEN)),
-            (_load, (work, tiles, TAIL)),
+            (_compute, (work, ours, 0, TAIL, WIDTH, EVEN, FP8)),
+            (_compute, (work, ours, 1, TAIL, WIDTH, EVEN, FP8)),
+            (_load, (work, plan, tiles, TAIL, FP8)),
         ],
         [4, 1],
         [240, 24],
