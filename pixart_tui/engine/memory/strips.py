@@ -16,7 +16,7 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -52,7 +52,13 @@ def decode_in_strips(vae: Vae, strip_pixels: int = STRIP_PIXELS) -> None:
     _check(vae.decoder)
     vae.enable_slicing()
     vae.decoder.to(memory_format=torch.channels_last)
-    vae.decoder.forward = StripDecoding(vae.decoder, strip_pixels, _stock_middle(vae.decoder))
+    decoder = vae.decoder
+    enlarging = {
+        upsampler: (upsampling_weight(upsampler.conv.weight), upsampler.conv.bias)
+        for block in decoder.up_blocks
+        for upsampler in block.upsamplers or ()
+    }
+    decoder.forward = StripDecoding(decoder, strip_pixels, _stock_middle(decoder), enlarging)
 
 
 def is_in_strips(vae: Vae) -> bool:
@@ -69,11 +75,13 @@ class StripDecoding:
         strip_pixels: Pixels of a strip, rounded down to whole rows.
         middle: What comes before the stages that enlarge, (1, latent channels, h, w) to
             (1, channels, h, w); small tensors, computed whole.
+        enlarging: Weight and bias of each upsampler's transposed convolution.
     """
 
     decoder: Decoder
     strip_pixels: int
     middle: Callable[[Tensor], Tensor]
+    enlarging: Mapping[Upsampler, tuple[Tensor, Tensor]]
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
@@ -98,7 +106,7 @@ class StripDecoding:
                 rows = self._resnet(resnet, rows)
             for upsampler in block.upsamplers or ():
                 below = rows.rows(0, rows.height)
-                rows = _Upsampled(below, *_enlarging(upsampler), self.strip_pixels)
+                rows = _Upsampled(below, *self.enlarging[upsampler], self.strip_pixels)
                 if block is not decoder.up_blocks[-2]:
                     rows = self._kept(rows.rows(0, rows.height))
         affine = group_norm_affine(decoder.conv_norm_out, _pieces(rows))
@@ -228,11 +236,6 @@ def _stock_middle(decoder: Decoder) -> Callable[[Tensor], Tensor]:
         return output
 
     return middle
-
-
-def _enlarging(upsampler: Upsampler) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the transposed convolution; made anew, so that nothing more is kept."""
-    return upsampling_weight(upsampler.conv.weight), upsampler.conv.bias
 
 
 def _spans(source: _Rows) -> Iterator[tuple[int, int]]:
