@@ -1,7 +1,7 @@
-"""What an exhaustive profile costs; by default 86 layers x 4 prompts x 20 steps, embedded model.
+r"""What an exhaustive profile costs; by default 86 layers x 4 prompts x 20 steps, embedded model.
 
     python -m benchmarks.profile_cost [--device cpu] [--output benchmarks/results/FILE.json]
-    python -m benchmarks.profile_cost --device cuda --model synthetic:alpha --execution real \\
+    python -m benchmarks.profile_cost --device cuda --model synthetic:alpha --execution real \
         --baseline-dtype bfloat16 --prompts 1 --steps 4 --output FILE.json
 
 The machine should be idle. ``total_s`` is from the start of the worker to its end: importing,
