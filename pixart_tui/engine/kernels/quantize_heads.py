@@ -111,7 +111,8 @@ def _quads(
     tl.store(words_ptr + to, tl.trans(words), mask=inside)
 
 
-@triton.jit
+# A single token as a constant was seen miscompiled: loads that its mask rules out were done.
+@triton.jit(do_not_specialize=["tokens", "groups", "count"])
 def _quantize(
     q_ptr,
     k_ptr,
