@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar
 
 import torch
@@ -16,9 +16,11 @@ from pixart_tui.engine.sensitivity.rendering import (
     Disturbance,
     Rendered,
     Renderer,
+    Sample,
     compare,
     undisturbed,
 )
+from pixart_tui.engine.sensitivity.trajectories import Trajectories
 
 _Result = TypeVar("_Result")
 
@@ -36,18 +38,20 @@ class Comparer:
     Attributes:
         reference: Makes the undisturbed images.
         batch_size: Images at once, by now.
+        trajectories: What each step of the undisturbed images got and gave.
     """
 
     def __init__(self, reference: Renderer, batch_size: int) -> None:
         self.reference = reference
         self.batch_size = batch_size
+        self.trajectories = Trajectories()
         self._baseline: tuple[Rendered, ...] = ()
         self._changes: list[BatchChosen] = []
 
     def twin(self) -> Comparer:
         """Another one that starts from the same undisturbed images, with its own transformer."""
         twin = Comparer(self.reference.twin(), self.batch_size)
-        twin._baseline = self._baseline
+        twin._baseline, twin.trajectories = self._baseline, self.trajectories
         return twin
 
     def baseline(self) -> tuple[Rendered, ...]:
@@ -59,33 +63,44 @@ class Comparer:
         return self._within_memory(self._known_baseline)
 
     def compare(
-        self, renderer: Renderer, disturb: Disturbance = undisturbed
+        self,
+        renderer: Renderer,
+        disturb: Disturbance = undisturbed,
+        wanted: Collection[Sample] | None = None,
     ) -> tuple[Comparison, ...]:
         """Every image of a renderer against its undisturbed twin, in the samples' order.
+
+        Args:
+            renderer: Makes the images.
+            disturb: What is changed in its model meanwhile.
+            wanted: Only images of batches that hold one of these are made; None for all.
 
         Raises:
             WorkError: Not even one image fits into the memory.
         """
-        return self._within_memory(lambda: self._compare(renderer, disturb))
+        return self._within_memory(lambda: self._compare(renderer, disturb, wanted))
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
         """How the batch size changed since the last call."""
         changes, self._changes = self._changes, []
         return tuple(changes)
 
-    def _compare(self, renderer: Renderer, disturb: Disturbance) -> tuple[Comparison, ...]:
-        twins = self._known_baseline()
-        batches = zip(renderer.render(self.batch_size, disturb), twins, strict=True)
+    def _compare(
+        self, renderer: Renderer, disturb: Disturbance, wanted: Collection[Sample] | None
+    ) -> tuple[Comparison, ...]:
+        twins = {twin.samples: twin for twin in self._known_baseline()}
         return tuple(
             comparison
-            for rendered, twin in batches
-            for comparison in compare(rendered, twin.to(rendered.images.device))
+            for rendered in renderer.render(self.batch_size, disturb, wanted)
+            for comparison in compare(rendered, twins[rendered.samples].to(rendered.images.device))
         )
 
     def _known_baseline(self) -> tuple[Rendered, ...]:
         if not self._baseline:
             cpu = torch.device("cpu")
-            self._baseline = tuple(x.to(cpu) for x in self.reference.render(self.batch_size))
+            self.trajectories = Trajectories()
+            images = self.reference.render(self.batch_size, observe=self.trajectories.of)
+            self._baseline = tuple(x.to(cpu) for x in images)
         return self._baseline
 
     def _within_memory(self, work: Callable[[], _Result]) -> _Result:
