@@ -73,7 +73,10 @@ class Calibration:
         log_mean = self._log_losses(self.mean)
         variance = own[0] + own[2 : 2 + count][None, :] + own[2 + count :][:, None]
         # Mean of a log-normal; what the gain shares with the others is small beside it.
-        return np.exp(log_mean + 0.5 * np.minimum(variance, 1.0) + 0.5 * self.deviations[2] ** 2)
+        found: Floats = np.exp(
+            log_mean + 0.5 * np.minimum(variance, 1.0) + 0.5 * self.deviations[2] ** 2
+        )
+        return found
 
     def draws(self, count: int, rng: np.random.Generator) -> Iterator[Floats]:
         """Losses that may be, each (layers, samples)."""
@@ -85,7 +88,8 @@ class Calibration:
     def _log_losses(self, theta: Floats) -> Floats:
         count = self.scores.shape[1]
         line = theta[0] + (1 + theta[1]) * (self.scores - self.centre) + self.centre
-        return line + theta[2 : 2 + count][None, :] + theta[2 + count :][:, None]
+        found: Floats = line + theta[2 : 2 + count][None, :] + theta[2 + count :][:, None]
+        return found
 
 
 def calibrate(scores: Floats, images: Images, spreads: Floats) -> Calibration:
@@ -107,7 +111,7 @@ def calibrate(scores: Floats, images: Images, spreads: Floats) -> Calibration:
     precision = np.diag(1 / prior) + design.T @ design / best[2] ** 2
     covariance = np.linalg.inv(precision)
     mean = covariance @ (design.T @ target) / best[2] ** 2
-    factor = np.linalg.cholesky((covariance + covariance.T) / 2)
+    factor: Floats = np.linalg.cholesky((covariance + covariance.T) / 2).astype(np.float64)
     return Calibration(scores, mean, factor, (best[0], best[1], best[2]), centre)
 
 

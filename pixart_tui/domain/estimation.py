@@ -78,7 +78,8 @@ def score_by_sample(probing: Probing, fqn: str) -> Floats:
     at_anchor = np.array([r.step == probing.anchor for r in probing.rows])
     gain = probing.gains[probing.anchor] ** 2
     share = step_profile(probing, fqn)[probing.anchor]
-    return np.maximum(_errors(probing, fqn)[at_anchor] * gain / share, _SMALLEST)
+    scores: Floats = np.maximum(_errors(probing, fqn)[at_anchor] * gain / share, _SMALLEST)
+    return scores
 
 
 def step_profile(probing: Probing, fqn: str) -> Floats:
@@ -108,7 +109,8 @@ def _errors(probing: Probing, fqn: str) -> Floats:
     """A layer's mean squared errors without what the null explains."""
     errors = np.array(probing.errors[fqn], dtype=np.float64)
     null = np.array(probing.null, dtype=np.float64)
-    return np.maximum(np.maximum(errors - null, _NULL_LEFT * null), _SMALLEST)
+    left: Floats = np.maximum(np.maximum(errors - null, _NULL_LEFT * null), _SMALLEST)
+    return left
 
 
 def _in_block(fqn: str) -> bool:

@@ -12,6 +12,7 @@ from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
+DEFAULT_COST_SHARE = 0.1
 
 
 class SamplingRequest(Value):
@@ -63,7 +64,7 @@ class ProfileRequest(SamplingRequest):
     execution: Literal["simulated", "real"] = "simulated"
     baseline_dtype: Literal["float32", "bfloat16"] = "float32"
     method: Method = "fast"
-    cost_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    cost_share: Annotated[float, Field(gt=0, le=1)] = DEFAULT_COST_SHARE
     cut: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
     seeds: tuple[int, ...] = (0,)
     output: str

@@ -52,11 +52,11 @@ class Amplification:
 
     def stability(self, guidance_scale: float) -> Stability:
         """Trajectories fork where the model adds to an error instead of correcting it."""
-        median = float(np.median(self.expansions))
+        worst = float(self.expansions.max())
         return Stability(
-            forks=median > _FORKING,
-            expansion=median,
-            worst_expansion=float(self.expansions.max()),
+            forks=worst > _FORKING,
+            expansion=float(np.median(self.expansions)),
+            worst_expansion=worst,
             guidance_scale=guidance_scale,
         )
 
@@ -92,7 +92,9 @@ def amplification(
         sizes.append(_rms(error))
         gains.append(gain)
         alone.append(scheduler)
-    expansions = np.max(np.array(gains) / np.maximum(np.array(alone), _TINY), axis=0)
+    # At the last step there is no later prediction that could answer.
+    ratios = np.array(gains) / np.maximum(np.array(alone), _TINY)
+    expansions = ratios[:-1].max(axis=0) if len(tried) > 1 else ratios[0]
     return _interpolated(np.array(gains), np.array(sizes), expansions, tried, steps)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import torch
@@ -67,6 +67,7 @@ class Comparer:
         renderer: Renderer,
         disturb: Disturbance = undisturbed,
         wanted: Collection[Sample] | None = None,
+        batches_at_once: int = 1,
     ) -> tuple[Comparison, ...]:
         """Every image of a renderer against its undisturbed twin, in the samples' order.
 
@@ -74,11 +75,15 @@ class Comparer:
             renderer: Makes the images.
             disturb: What is changed in its model meanwhile.
             wanted: Only images of batches that hold one of these are made; None for all.
+            batches_at_once: More than one where the renderer's dtype is another anyway, so that
+                the order of the additions is nothing beside what is compared.
 
         Raises:
             WorkError: Not even one image fits into the memory.
         """
-        return self._within_memory(lambda: self._compare(renderer, disturb, wanted))
+        return self._within_memory(
+            lambda: self._compare(renderer, disturb, wanted, batches_at_once)
+        )
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
         """How the batch size changed since the last call."""
@@ -86,13 +91,18 @@ class Comparer:
         return tuple(changes)
 
     def _compare(
-        self, renderer: Renderer, disturb: Disturbance, wanted: Collection[Sample] | None
+        self,
+        renderer: Renderer,
+        disturb: Disturbance,
+        wanted: Collection[Sample] | None,
+        batches_at_once: int,
     ) -> tuple[Comparison, ...]:
-        twins = {twin.samples: twin for twin in self._known_baseline()}
+        twins = self._known_baseline()
+        size = batches_at_once * self.batch_size
         return tuple(
             comparison
-            for rendered in renderer.render(self.batch_size, disturb, wanted)
-            for comparison in compare(rendered, twins[rendered.samples].to(rendered.images.device))
+            for rendered in renderer.render(size, disturb, wanted)
+            for comparison in compare(rendered, _twins(rendered, twins))
         )
 
     def _known_baseline(self) -> tuple[Rendered, ...]:
@@ -125,3 +135,15 @@ class Comparer:
         self.batch_size //= 2
         self._baseline = ()
         self._changes.append(BatchChosen(images=self.batch_size, reason=reason))
+
+
+def _twins(rendered: Rendered, baseline: Sequence[Rendered]) -> Rendered:
+    """The undisturbed images of the same samples, on the same device."""
+    latents = {s: x for b in baseline for s, x in zip(b.samples, b.latents, strict=True)}
+    images = {s: x for b in baseline for s, x in zip(b.samples, b.images, strict=True)}
+    same = Rendered(
+        rendered.samples,
+        torch.stack([latents[sample] for sample in rendered.samples]),
+        torch.stack([images[sample] for sample in rendered.samples]),
+    )
+    return same.to(rendered.images.device)

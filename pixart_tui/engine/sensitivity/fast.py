@@ -40,7 +40,7 @@ from pixart_tui.engine.sensitivity.fast_plan import (
 )
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes, torch_threads
 from pixart_tui.engine.sensitivity.memory import free_unused
-from pixart_tui.engine.sensitivity.rendering import Renderer
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample
 from pixart_tui.engine.sensitivity.stable import stable_guidance, with_stable
 from pixart_tui.engine.sensitivity.staged import (
     BLOCKS,
@@ -121,23 +121,25 @@ class Fast:
     # Preparing
 
     def _prepare(self) -> Iterator[Event]:
-        count = len(self._samples)
-        followed = _FOLLOWED_OF_MANY if count >= _MANY_SAMPLES else min(_FOLLOWED_SAMPLES, count)
-        samples = self._settings.samples[:: max(count // followed, 1)][:followed]
-        yield StageChanged(stage="preparing", detail=f"following {followed} trajectories")
+        many = len(self._samples) >= _MANY_SAMPLES
+        followed = self._spread(_FOLLOWED_OF_MANY if many else _FOLLOWED_SAMPLES)
+        yield StageChanged(stage="preparing", detail=f"following {len(followed)} trajectories")
         start_s = time.perf_counter()
 
-        def amplify(renderer: Renderer, known: Trajectories) -> Amplification:
+        def amplify(
+            renderer: Renderer, known: Trajectories, samples: Sequence[Sample]
+        ) -> Amplification:
             def quantized(rows: Sequence[ProbeRow]) -> Tensor:
                 return self._quantized(renderer, known, rows)
 
             return amplification(renderer, known, samples, quantized)
 
         with torch_threads(1):
-            found = amplify(self._renderer, self._trajectories)
+            found = amplify(self._renderer, self._trajectories, followed)
             stability, forwards = found.stability(self._settings.guidance_scale), found.forwards
             if stability.forks:
-                guidance, searched = stable_guidance(self._renderer, samples, amplify)
+                more = self._spread(_FOLLOWED_OF_MANY)
+                guidance, searched = stable_guidance(self._renderer, more, amplify)
                 stability, forwards = with_stable(stability, guidance), forwards + searched
             rows = self._choose_rows(found)
             null, taken = self._null(rows)
@@ -150,6 +152,10 @@ class Fast:
             forwards=forwards + taken,
             elapsed_s=time.perf_counter() - start_s,
         )
+
+    def _spread(self, count: int) -> tuple[Sample, ...]:
+        """So many of the samples, or all."""
+        return self._settings.samples[:: max(len(self._samples) // count, 1)][:count]
 
     def _choose_rows(self, found: Amplification) -> tuple[ProbeRow, ...]:
         counts = fast_budget(self._request, self._plan).rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -42,6 +43,8 @@ from pixart_tui.engine.sensitivity.planning import (
     resolve_settings,
 )
 from pixart_tui.engine.sensitivity.rendering import Rendered, Renderer, Sample, Settings
+
+_FLOOR_SAMPLES: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +164,13 @@ def _measure_floor(
     check: Callable[[], None],
 ) -> FloorMeasured:
     deployed = load_pipeline(request.model, dtype=FLOOR_DTYPE, device=device)
-    comparisons = comparer.compare(Renderer(deployed.pipeline, settings, check))
+    # A reference line: the fast method draws it with a few images.
+    wanted = settings.samples[:_FLOOR_SAMPLES] if request.method == "fast" else None
+    comparisons = comparer.compare(
+        Renderer(deployed.pipeline, settings, check),
+        wanted=wanted,
+        batches_at_once=max(
+            min(settings.batch_size(device), _FLOOR_SAMPLES) // comparer.batch_size, 1
+        ),
+    )
     return FloorMeasured(dtype=dtype_name(FLOOR_DTYPE), comparisons=comparisons)

@@ -18,9 +18,9 @@ _TRIED: Final = (0.8, 0.65, 0.5, 0.4)
 def stable_guidance(
     renderer: Renderer,
     samples: Sequence[Sample],
-    amplify: Callable[[Renderer, Trajectories], Amplification],
+    amplify: Callable[[Renderer, Trajectories, Sequence[Sample]], Amplification],
 ) -> tuple[float | None, float]:
-    """The largest guidance tried that does not fork, None if there is none; and what it took.
+    """The largest guidance tried that adds to no error, None if there is none; and what it took.
 
     Args:
         renderer: Of the setting that forks.
@@ -38,9 +38,9 @@ def stable_guidance(
         calmer = renderer.with_settings(replace(renderer.settings, guidance_scale=guidance))
         known = Trajectories()
         calmer.trajectory(calmer.prepare(tuple(samples)), known.of(tuple(samples)))
-        found = amplify(calmer, known)
+        found = amplify(calmer, known, samples)
         forwards += found.forwards + len(samples) * renderer.settings.num_inference_steps
-        if not found.stability(guidance).forks:
+        if found.stability(guidance).worst_expansion <= 1:
             return guidance, forwards
     return None, forwards
 
