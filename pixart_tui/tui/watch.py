@@ -124,6 +124,7 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
         machine=run.snapshot.planned.machine,
         images_per_s=run.snapshot.images_per_s,
         batch=run.snapshot.batch,
+        cost=run.snapshot.cost,
     )
 
 
