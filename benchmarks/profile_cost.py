@@ -35,7 +35,9 @@ def measure(device: str) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PIXART_TUI_RUNS"] = folder
         output = str(Path(folder) / "fp8_e4m3.json")
-        request = ProfileRequest(device=device, threads=default_threads(), output=output)
+        request = ProfileRequest(
+            device=device, threads=default_threads(), method="exhaustive", output=output
+        )
         run = create_run(request)
         started_s = time.perf_counter()
         start_worker(run)

@@ -2,19 +2,18 @@
 
 For layer l and sample s, with x the logarithm of the score, centred::
 
-    log(1 - SSIM) = x + a + g x + b_s + u_l + e
+    log(1 - SSIM) = x + a + g x + b_s + k_c + u_l + e
 
-a is the gain of the VAE and of SSIM, g how much it saturates, b_s what a sample adds, u_l what the
-score misses in a layer, e the rest. All are normal with mean 0; the variances of b, u and e are
-those under which the imaged layers are most likely, pulled towards what was measured on the
-embedded model (``benchmarks/fast_method.py``).
+a is the gain of the VAE and of SSIM, g how much it saturates, b_s what a sample adds, k_c what the
+score misses in layers of one kind (the same place in every block), u_l what it misses in a layer
+besides, e the rest. All are normal with mean 0; the deviations of b, k, u and e are those under
+which the imaged layers are most likely, pulled towards those of the embedded model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -25,10 +24,12 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 _GAIN_VARIANCE: Final = 25.0
 _SLOPE_VARIANCE: Final = 0.1**2
-_USUAL_DEVIATIONS: Final = (0.1, 0.2, 0.25)
-_FACTORS: Final = (0.4, 0.7, 1.0, 1.5, 2.3, 3.5, 5.0)
-_PULL: Final = 0.7
+_USUAL: Final = (0.15, 0.2, 0.12, 0.28)
+"""Deviations of b, k, u and e."""
+_FACTORS: Final = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
+_PULL: Final = 0.4
 """Standard deviation of the logarithm of each deviation around its usual value."""
+_SWEEPS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,103 +48,131 @@ class Images:
 
 
 @dataclass(frozen=True, slots=True)
+class Design:
+    """What is known before anything was imaged.
+
+    Attributes:
+        scores: Logarithm of the scores, (layers, samples).
+        kinds: Of each layer, the number of its kind, from 0.
+        spreads: Of each layer, how much larger its u may be than others'.
+    """
+
+    scores: Floats
+    kinds: Ints
+    spreads: Floats
+
+    @property
+    def centre(self) -> float:
+        """What x is counted from."""
+        return float(self.scores.mean())
+
+    @property
+    def ends(self) -> tuple[int, int]:
+        """Where the parts of the samples and of the kinds end, in (a, g, b, k, u)."""
+        samples = 2 + self.scores.shape[1]
+        return samples, samples + int(self.kinds.max()) + 1
+
+    def variances(self, deviations: tuple[float, ...]) -> Floats:
+        """Of every part."""
+        samples, kinds = self.ends
+        found = np.empty(kinds + len(self.kinds))
+        found[:2] = _GAIN_VARIANCE, _SLOPE_VARIANCE
+        found[2:samples] = deviations[0] ** 2
+        found[samples:kinds] = deviations[1] ** 2
+        found[kinds:] = (deviations[2] * self.spreads) ** 2
+        return found
+
+    def matrix(self, images: Images) -> Floats:
+        """(pairs, parts): what each part adds to each pair."""
+        samples, kinds = self.ends
+        rows = np.arange(len(images.layers))
+        found = np.zeros((len(rows), kinds + len(self.kinds)))
+        found[:, 0] = 1.0
+        found[:, 1] = self.scores[images.layers, images.samples] - self.centre
+        found[rows, 2 + images.samples] = 1.0
+        found[rows, samples + self.kinds[images.layers]] = 1.0
+        found[rows, kinds + images.layers] = 1.0
+        return found
+
+    def spread_out(self, parts: Floats) -> Floats:
+        """The sum of all parts but g of each layer and sample, (layers, samples)."""
+        samples, kinds = self.ends
+        layers = parts[samples:kinds][self.kinds] + parts[kinds:]
+        total: Floats = parts[0] + parts[2:samples][None, :] + layers[:, None]
+        return total
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """The fitted model.
 
     Attributes:
-        scores: Logarithm of the scores, (layers, samples).
-        mean: Of (a, g, b of each sample, u of each layer).
+        design: What it was fitted on.
+        mean: Of (a, g, b, k, u).
         factor: Lower Cholesky factor of their covariance.
-        deviations: Of b, u and e.
-        centre: What x is counted from.
+        deviations: Of b, k, u and e.
     """
 
-    scores: Floats
+    design: Design
     mean: Floats
     factor: Floats
-    deviations: tuple[float, float, float]
-    centre: float
+    deviations: tuple[float, ...]
 
     @property
     def expected(self) -> Floats:
         """The expected 1 - SSIM, (layers, samples)."""
-        spread = self.factor @ self.factor.T
-        count = self.scores.shape[1]
-        own = np.diag(spread)
-        log_mean = self._log_losses(self.mean)
-        variance = own[0] + own[2 : 2 + count][None, :] + own[2 + count :][:, None]
-        # Mean of a log-normal; what the gain shares with the others is small beside it.
-        found: Floats = np.exp(
-            log_mean + 0.5 * np.minimum(variance, 1.0) + 0.5 * self.deviations[2] ** 2
-        )
+        # Mean of a log-normal; what the parts share is small beside their own variances.
+        own = np.minimum(np.square(self.factor).sum(axis=1), 1.0)
+        variance = self.design.spread_out(own) + self.deviations[-1] ** 2
+        found: Floats = np.exp(self._log_losses(self.mean) + 0.5 * variance)
         return found
 
     def draws(self, count: int, rng: np.random.Generator) -> Iterator[Floats]:
         """Losses that may be, each (layers, samples)."""
         for _ in range(count):
             theta = self.mean + self.factor @ rng.standard_normal(len(self.mean))
-            noise = self.deviations[2] * rng.standard_normal(self.scores.shape)
+            noise = self.deviations[-1] * rng.standard_normal(self.design.scores.shape)
             yield np.exp(self._log_losses(theta) + noise)
 
     def _log_losses(self, theta: Floats) -> Floats:
-        count = self.scores.shape[1]
-        line = theta[0] + (1 + theta[1]) * (self.scores - self.centre) + self.centre
-        found: Floats = line + theta[2 : 2 + count][None, :] + theta[2 + count :][:, None]
+        x = self.design.scores - self.design.centre
+        found: Floats = self.design.scores + theta[1] * x + self.design.spread_out(theta)
         return found
 
 
-def calibrate(scores: Floats, images: Images, spreads: Floats) -> Calibration:
-    """Fits the model.
-
-    Args:
-        scores: Logarithm of the teacher-forced scores, (layers, samples).
-        images: What was imaged; at least one pair.
-        spreads: Of each layer, how much larger its u may be than others'.
-    """
-    centre = float(scores.mean())
-    design = _design(scores, images, centre)
-    target = images.log_losses - scores[images.layers, images.samples]
-    best = max(
-        (tuple(f * u for f, u in zip(fs, _USUAL_DEVIATIONS, strict=True)) for fs in _grid()),
-        key=lambda found: _log_likelihood(design, target, _prior(scores, spreads, found), found),
-    )
-    prior = _prior(scores, spreads, best)
-    precision = np.diag(1 / prior) + design.T @ design / best[2] ** 2
+def calibrate(design: Design, images: Images) -> Calibration:
+    """Fits the model to at least one imaged pair."""
+    matrix = design.matrix(images)
+    target = images.log_losses - design.scores[images.layers, images.samples]
+    deviations = _likeliest(design, matrix, target)
+    precision = np.diag(1 / design.variances(deviations)) + matrix.T @ matrix / deviations[-1] ** 2
     covariance = np.linalg.inv(precision)
-    mean = covariance @ (design.T @ target) / best[2] ** 2
-    factor: Floats = np.linalg.cholesky((covariance + covariance.T) / 2).astype(np.float64)
-    return Calibration(scores, mean, factor, (best[0], best[1], best[2]), centre)
+    mean = covariance @ (matrix.T @ target) / deviations[-1] ** 2
+    factor = np.linalg.cholesky((covariance + covariance.T) / 2).astype(np.float64)
+    return Calibration(design, mean, factor, deviations)
 
 
-def _grid() -> Iterator[tuple[float, ...]]:
-    return product(_FACTORS, repeat=len(_USUAL_DEVIATIONS))
+def _likeliest(design: Design, matrix: Floats, target: Floats) -> tuple[float, ...]:
+    """The deviations, found one after the other, a few times."""
 
+    def likelihood(found: tuple[float, ...]) -> float:
+        return _log_likelihood(design, matrix, target, found)
 
-def _design(scores: Floats, images: Images, centre: float) -> Floats:
-    """(pairs, 2 + samples + layers): what each of the model's parts adds to each pair."""
-    layers, samples = scores.shape
-    rows = np.arange(len(images.layers))
-    design = np.zeros((len(rows), 2 + samples + layers))
-    design[:, 0] = 1.0
-    design[:, 1] = scores[images.layers, images.samples] - centre
-    design[rows, 2 + images.samples] = 1.0
-    design[rows, 2 + samples + images.layers] = 1.0
-    return design
-
-
-def _prior(scores: Floats, spreads: Floats, deviations: tuple[float, ...]) -> Floats:
-    """The variance of every part before anything was imaged."""
-    shared = np.array([_GAIN_VARIANCE, _SLOPE_VARIANCE])
-    samples = np.full(scores.shape[1], deviations[0] ** 2)
-    return np.concatenate([shared, samples, (deviations[1] * spreads) ** 2])
+    best: tuple[float, ...] = _USUAL
+    for _ in range(_SWEEPS):
+        for i, usual in enumerate(_USUAL):
+            tried = [(*best[:i], usual * factor, *best[i + 1 :]) for factor in _FACTORS]
+            best = max(tried, key=likelihood)
+    return best
 
 
 def _log_likelihood(
-    design: Floats, target: Floats, prior: Floats, deviations: tuple[float, ...]
+    design: Design, matrix: Floats, target: Floats, deviations: tuple[float, ...]
 ) -> float:
-    covariance = (design * prior) @ design.T + deviations[2] ** 2 * np.eye(len(target))
+    covariance = (matrix * design.variances(deviations)) @ matrix.T
+    covariance += deviations[-1] ** 2 * np.eye(len(target))
     factor = np.linalg.cholesky(covariance)
     whitened = np.linalg.solve(factor, target)
     fit = -0.5 * whitened @ whitened - np.log(np.diag(factor)).sum()
-    pulls = (np.log(d / u) / _PULL for d, u in zip(deviations, _USUAL_DEVIATIONS, strict=True))
+    pulls = (np.log(d / u) / _PULL for d, u in zip(deviations, _USUAL, strict=True))
     return float(fit - 0.5 * sum(pull**2 for pull in pulls))

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from pixart_tui.domain.calibration import Calibration, Floats, Images, calibrate
+from pixart_tui.domain.calibration import Calibration, Design, Floats, Images, Ints, calibrate
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.probing import Probing
 
@@ -58,14 +58,14 @@ def estimate(probing: Probing, measurements: Iterable[Measurement]) -> Estimates
     spreads = np.array([1.0 if _in_block(fqn) else _OUTSIDE_SPREAD for fqn in fqns])
     layers, samples = np.nonzero(known)
     images = Images(layers, samples, np.log(np.maximum(losses[known], _SMALLEST)))
-    fitted = calibrate(scores, images, spreads)
+    fitted = calibrate(Design(scores, _kinds(fqns), spreads), images)
     return Estimates(
         layers=fqns,
         losses=np.where(known, losses, fitted.expected).mean(axis=1),
         draws=_draws(fitted, losses),
         imaged=tuple(int(count) for count in known.sum(axis=1)),
         samples=losses.shape[1],
-        residual=fitted.deviations[1],
+        residual=fitted.deviations[2],
     )
 
 
@@ -111,6 +111,16 @@ def _errors(probing: Probing, fqn: str) -> Floats:
     null = np.array(probing.null, dtype=np.float64)
     left: Floats = np.maximum(np.maximum(errors - null, _NULL_LEFT * null), _SMALLEST)
     return left
+
+
+def kind_of(fqn: str) -> str:
+    """What a layer has in common with those at the same place of the other blocks."""
+    return fqn.split(".", 2)[2] if _in_block(fqn) else fqn
+
+
+def _kinds(fqns: Sequence[str]) -> Ints:
+    names = sorted({kind_of(fqn) for fqn in fqns})
+    return np.array([names.index(kind_of(fqn)) for fqn in fqns])
 
 
 def _in_block(fqn: str) -> bool:

@@ -28,6 +28,7 @@ def _start(output: Path, **changes: object) -> Run:
     fields: dict[str, object] = {
         "prompts": ("robot",),
         "num_inference_steps": 1,
+        "method": "exhaustive",
         "output": str(output),
         "threads": 1,
     }

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixart_tui.domain.cost import exhaustive_forwards
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.estimation import estimate, score_by_sample
+from pixart_tui.domain.estimation import estimate, kind_of, score_by_sample
 from pixart_tui.domain.events import (
     BatchChosen,
     Event,
@@ -32,7 +32,6 @@ from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.amplification import Amplification, amplification
 from pixart_tui.engine.sensitivity.exhaustive import LayerImager
 from pixart_tui.engine.sensitivity.fast_plan import (
-    CALIBRATED_IN_BLOCKS,
     Budget,
     calibrating,
     choose_rows,
@@ -61,7 +60,6 @@ def fast_budget(request: ProfileRequest, plan: ProfilePlanned) -> Budget:
     """What a profile may cost, and how that is spent."""
     conditions, depth = plan.conditions, _depth(plan)
     able = _able(plan)
-    inside = sum(layer.fqn.startswith(BLOCKS) for layer in able)
     samples = len(conditions.prompts) * len(conditions.seeds)
     steps = conditions.num_inference_steps
     return Budget(
@@ -69,7 +67,7 @@ def fast_budget(request: ProfileRequest, plan: ProfilePlanned) -> Budget:
         samples=samples,
         steps=steps,
         row=1 + sum(run_share(layer.fqn, depth) for layer in able),
-        calibrated=len(able) - inside + min(CALIBRATED_IN_BLOCKS, inside),
+        calibrated=len({kind_of(layer.fqn) for layer in able}),
     )
 
 

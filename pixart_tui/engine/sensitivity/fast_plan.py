@@ -8,15 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from pixart_tui.domain.estimation import Estimates
+from pixart_tui.domain.estimation import Estimates, kind_of
 from pixart_tui.domain.probing import ProbeRow
 from pixart_tui.engine.sensitivity.rendering import Sample
-from pixart_tui.engine.sensitivity.staged import BLOCKS
 
-CALIBRATED_IN_BLOCKS: Final = 6
 _CALIBRATION_PART: Final = 0.35
 _FEWEST_ROWS: Final = 4
-_FEWEST_OTHER_STEPS: Final = 3
+_FEWEST_OTHER_STEPS: Final = 2
 _MOST_OTHER_STEPS: Final = 8
 _GOLDEN: Final = (5**0.5 - 1) / 2
 _BATCHES: Final = 8
@@ -87,20 +85,23 @@ def choose_rows(
 def calibrating(
     scores: dict[str, float], probed: Sequence[int], images: int
 ) -> dict[str, tuple[int, ...]]:
-    """Which layers are imaged on which samples to calibrate.
+    """Which layers are imaged on which samples to calibrate: one of each kind.
 
-    Layers outside the blocks reach the image by other ways than the rest, so all of them are
-    imaged; of the others, some that are spread over the scores.
+    Layers outside the blocks are a kind each; of the others one is taken from a place in the order
+    of the scores that differs from kind to kind.
 
     Args:
         scores: Layer to score.
         probed: Indices of the samples that were probed.
         images: Samples for each layer.
     """
-    inside = sorted((f for f in scores if f.startswith(BLOCKS)), key=scores.__getitem__)
-    count = min(CALIBRATED_IN_BLOCKS, len(inside))
-    spread = [inside[round(i * (len(inside) - 1) / max(count - 1, 1))] for i in range(count)]
-    chosen = [f for f in scores if f not in set(inside)] + list(dict.fromkeys(spread))
+    kinds: dict[str, list[str]] = {}
+    for fqn in sorted(scores, key=scores.__getitem__):
+        kinds.setdefault(kind_of(fqn), []).append(fqn)
+    chosen = [
+        kinds[kind][round((n * _GOLDEN % 1) * (len(kinds[kind]) - 1))]
+        for n, kind in enumerate(sorted(kinds))
+    ]
     return {
         fqn: tuple(sorted({probed[(n * images + i) % len(probed)] for i in range(images)}))
         for n, fqn in enumerate(chosen)

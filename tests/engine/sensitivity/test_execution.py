@@ -23,6 +23,7 @@ _REQUEST = ProfileRequest(
     prompts=("red apple", "robot"),
     num_inference_steps=1,
     guidance_scale=2.0,
+    method="exhaustive",
     output="unused.json",
     threads=1,
 )
