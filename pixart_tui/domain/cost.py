@@ -16,8 +16,9 @@ class Cost(Value):
         forwards: What the profile took, with the undisturbed images.
         exhaustive_forwards: What the exhaustive method takes for the same samples.
         elapsed_s: Seconds of measuring: the lanes' seconds of the layers, and the preparation.
-        exhaustive_s: Seconds the exhaustive method's layers would take, from the time that the
-            whole images of this profile took; None where none was made.
+        exhaustive_s: Seconds the exhaustive method's layers would take at the pace of this
+            profile's whole images; None where none was made. Too much where the exhaustive method
+            makes more images at once than the fast one.
     """
 
     forwards: float
