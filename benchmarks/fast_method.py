@@ -135,7 +135,8 @@ def _cost(fast: ProfileSidecar) -> dict[str, float | None]:
 def _fewer_samples(fast: ProfileSidecar, losses: Floats) -> dict[str, float]:
     """The exhaustive method on as many samples as the same transformer calls pay for."""
     assert fast.cost is not None
-    count = max(1, round(fast.cost.share * losses.shape[1]))
+    samples = len(fast.conditions.prompts) * len(fast.conditions.seeds)
+    count = max(1, round(fast.cost.share * samples))
     rng, mean = np.random.default_rng(0), losses.mean(axis=1)
     picks = [rng.choice(losses.shape[1], count, replace=False) for _ in range(_SPLITS)]
     found = [_spearman(losses[:, pick].mean(axis=1), mean) for pick in picks]

@@ -145,8 +145,13 @@ def _draws(fitted: Calibration, losses: Floats) -> Floats:
     """(draws, layers): the model's doubt and the choice of prompts and seeds, together."""
     rng = np.random.default_rng(0)
     count = losses.shape[1]
+    # The bootstrap of a mean is too narrow by this (Efron 1979); it counts for few samples.
+    widening = np.sqrt(count / (count - 1)) if count > 1 else 1.0
     found = np.empty((_DRAWS, losses.shape[0]))
     for index, drawn in enumerate(fitted.draws(_DRAWS, rng)):
         picks = rng.integers(0, count, count)
-        found[index] = np.where(np.isnan(losses), drawn, losses)[:, picks].mean(axis=1)
+        filled = np.where(np.isnan(losses), drawn, losses)
+        mean = np.maximum(filled.mean(axis=1), _SMALLEST)
+        resampled = np.maximum(filled[:, picks].mean(axis=1), _SMALLEST)
+        found[index] = mean * (resampled / mean) ** widening
     return found
