@@ -16,7 +16,12 @@ from pixart_tui.cli.options import (
     sampling_options,
 )
 from pixart_tui.domain.quant_types import default_profile_filename
-from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, ProfileRequest
+from pixart_tui.domain.requests import (
+    DEFAULT_COST_SHARE,
+    DEFAULT_QUANT_TYPE,
+    DEFAULT_TOP_PERCENTAGE,
+    ProfileRequest,
+)
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 
@@ -28,6 +33,7 @@ Examples:
   pixart-tui profile --prompt "red apple" --prompt "robot" --seeds 2 --output out/fp8_e4m3.json
   pixart-tui profile --model /models/PixArt-XL-2-1024-MS --device cuda --detach
   pixart-tui profile --device cuda --execution real --model synthetic:alpha
+  pixart-tui profile --method exhaustive
   pixart-tui profile --display json | head"""
 )
 @sampling_options
@@ -49,10 +55,27 @@ Examples:
 )
 @click.option(
     "--method",
-    type=click.Choice(["exhaustive"]),
-    default="exhaustive",
+    type=click.Choice(["fast", "exhaustive"]),
+    default="fast",
     show_default=True,
-    help="exhaustive: each layer alone, whole images.",
+    help="fast: the error of single noise predictions, whole images where they decide. "
+    "exhaustive: each layer alone, whole images.",
+)
+@click.option(
+    "--cost-share",
+    type=click.FloatRange(0, 1, min_open=True),
+    default=DEFAULT_COST_SHARE,
+    show_default=True,
+    metavar="X",
+    help="What fast may cost, as a part of exhaustive.",
+)
+@click.option(
+    "--cut",
+    type=click.FloatRange(0, 100),
+    default=DEFAULT_TOP_PERCENTAGE,
+    show_default=True,
+    metavar="P",
+    help="fast confirms which layers are among the best P percent.",
 )
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option(
@@ -68,6 +91,8 @@ def profile(
     execution: str,
     baseline_dtype: str,
     method: str,
+    cost_share: float,
+    cut: float,
     seeds: int,
     output: Path | None,
     detach: bool,
@@ -80,13 +105,15 @@ def profile(
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
     name = check_quant_type(quant_type)
-    default = default_output(sampling["model"], name, execution, baseline_dtype)
+    default = default_output(sampling["model"], name, execution, baseline_dtype, method)
     request = ProfileRequest(
         **sampling_fields(sampling),
         quant_type=name,
         execution=execution,
         baseline_dtype=baseline_dtype,
         method=method,
+        cost_share=cost_share,
+        cut=cut,
         seeds=tuple(range(seeds)),
         output=str(check_output(output or default)),
     )
@@ -98,12 +125,14 @@ def profile(
     return follow(run, display)
 
 
-def default_output(model: str, quant_type: str, execution: str, baseline_dtype: str) -> Path:
-    """``profiles/<model>/[<what differs from simulated float32>/]<name>.json``.
+def default_output(
+    model: str, quant_type: str, execution: str, baseline_dtype: str, method: str = "fast"
+) -> Path:
+    """``profiles/<model>/[<what differs from simulated float32, fast>/]<name>.json``.
 
     Profiles that were measured in different ways must not overwrite each other.
     """
     folder = Path("profiles") / Path(model.rstrip("/")).name.replace(":", "-")
-    parts = (execution, "simulated"), (baseline_dtype, "float32")
+    parts = (execution, "simulated"), (baseline_dtype, "float32"), (method, "fast")
     differing = "-".join(chosen for chosen, usual in parts if chosen != usual)
     return folder / differing / default_profile_filename(quant_type)

@@ -14,6 +14,7 @@ from pixart_tui.domain.benchmark import BenchResult, BenchRow
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.probing import ProbeRow, Stability
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
@@ -107,11 +108,12 @@ class FloorMeasured(Value):
 
 
 class LayerMeasured(Value):
-    """One layer's measurements over all prompts and seeds: the unit of resuming.
+    """One layer's measurements: the unit of resuming.
 
     Attributes:
         layer: The layer.
-        measurements: One for each prompt and seed.
+        measurements: One for each prompt and seed, with the fast method for each that was needed;
+            there may then be several such events for a layer.
         elapsed_s: Seconds that its lane spent on it.
     """
 
@@ -119,6 +121,68 @@ class LayerMeasured(Value):
     layer: str
     measurements: tuple[Measurement, ...]
     elapsed_s: float
+
+
+class ProbesPrepared(Value):
+    """What every layer will be probed on, and what an error there is worth; once per run.
+
+    Attributes:
+        rows: The calls.
+        anchor: The step that has the largest part in the final latents' change.
+        gains: Of each denoising step; see ``Probing``.
+        null: Of each row; see ``Probing``.
+        forwards: Transformer calls that finding this out took, in calls for one image.
+        elapsed_s: Seconds that it took.
+    """
+
+    type: Literal["probes_prepared"] = "probes_prepared"
+    rows: tuple[ProbeRow, ...]
+    anchor: int
+    gains: tuple[float, ...]
+    null: tuple[float, ...]
+    forwards: float
+    elapsed_s: float
+
+
+class LayerProbed(Value):
+    """One layer's teacher-forced errors: the fast method's unit of resuming.
+
+    Attributes:
+        layer: The layer.
+        errors: Of each row, the mean squared error of the guided noise prediction; None where it
+            is not finite.
+        forwards: Transformer calls that this took, in calls for one image.
+        elapsed_s: Seconds that its lane spent on it.
+    """
+
+    type: Literal["layer_probed"] = "layer_probed"
+    layer: str
+    errors: tuple[float | None, ...]
+    forwards: float
+    elapsed_s: float
+
+
+class ImagesPlanned(Value):
+    """Which whole images the fast method makes next; kept, so that a resumed run makes the same.
+
+    Attributes:
+        purpose: ``calibrating`` turns scores into image loss; ``confirming`` settles layers whose
+            interval crosses the cut.
+        round: From 0.
+        tasks: Layer to the indices of its samples, seed by seed and prompt by prompt.
+    """
+
+    type: Literal["images_planned"] = "images_planned"
+    purpose: Literal["calibrating", "confirming"]
+    round: int
+    tasks: Mapping[str, tuple[int, ...]]
+
+
+class StabilityChecked(Value):
+    """Whether trajectories fork under the run's guidance; once per run."""
+
+    type: Literal["stability_checked"] = "stability_checked"
+    stability: Stability
 
 
 class BenchPlanned(Value):
@@ -201,6 +265,10 @@ Event = Annotated[
     | BatchChosen
     | FloorMeasured
     | LayerMeasured
+    | ProbesPrepared
+    | LayerProbed
+    | ImagesPlanned
+    | StabilityChecked
     | BenchPlanned
     | BenchRowUpdated
     | WarmupProgressed

@@ -9,13 +9,17 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pixart_tui.domain.estimation import Estimates, estimate, score_by_sample
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.probing import Probing, Stability
+from pixart_tui.domain.ranking import Rank, paired_bootstrap, rank_layers
 from pixart_tui.domain.values import Value
 
 _BOOTSTRAP_SAMPLES: Final = 1000
-_CONFIDENCE: Final = 0.95
+_TAIL: Final = 2.5
+"""Percent beyond each end of a 95% interval."""
 
 
 class Conditions(Value):
@@ -73,20 +77,28 @@ class LayerScore(Value):
         layer: The layer.
         status: Whether it was measured, and if not, why there are no figures.
         reason: Why it is excluded; empty otherwise.
-        samples: Images it was measured on.
+        samples: Prompts and seeds it was measured on.
+        imaged: Of these, those whose whole image was made; fewer where it is estimated.
+        estimated: Whether ``ssim`` is an estimate from teacher-forced errors.
         ssim: Mean SSIM to the undisturbed images.
-        ssim_low: Lower end of the 95% bootstrap interval of that mean, over prompts and seeds.
+        ssim_low: Lower end of its 95% interval: bootstrap over prompts and seeds, and for an
+            estimate also the doubt in it.
         ssim_high: Its upper end.
-        ssim_std: Standard deviation over prompts and seeds.
+        ssim_std: Standard deviation over prompts and seeds; None for an estimate.
         psnr_db: Mean PSNR in dB of the images that differ.
         latent_mse: Mean squared error of the final latents.
         latency_s: Its measured time, None where the quant type was not timed on a real kernel.
+        rank: 1 for the most sensitive; None where there is no figure.
+        tied_from: The first rank of the layers that cannot be told apart from it.
+        tied: Whether there are such layers.
     """
 
     layer: Layer
     status: LayerStatus
     reason: str = ""
     samples: int = 0
+    imaged: int = 0
+    estimated: bool = False
     ssim: float | None = None
     ssim_low: float | None = None
     ssim_high: float | None = None
@@ -94,6 +106,9 @@ class LayerScore(Value):
     psnr_db: float | None = None
     latent_mse: float | None = None
     latency_s: Latency | None = None
+    rank: int | None = None
+    tied_from: int | None = None
+    tied: bool = False
 
     @property
     def loss(self) -> float | None:
@@ -117,6 +132,8 @@ class Profile(Value):
         measurements: The measurements, one per key.
         floor: The deployment dtype with nothing quantized, against the same baseline.
         latencies: Layer to measured time; empty where the quant type was not timed.
+        probing: The teacher-forced errors; None with the exhaustive method.
+        stability: Whether trajectories fork; None where it was not looked into.
     """
 
     conditions: Conditions
@@ -125,10 +142,15 @@ class Profile(Value):
     measurements: tuple[Measurement, ...]
     floor: tuple[Comparison, ...] = ()
     latencies: Mapping[str, Latency] = {}
+    probing: Probing | None = None
+    stability: Stability | None = None
 
     def scores(self) -> tuple[LayerScore, ...]:
         """Every layer's score, in the model's order."""
-        scores = score_layers(self.layers, self.excluded, self.measurements)
+        if self.probing is None:
+            scores = score_layers(self.layers, self.excluded, self.measurements)
+        else:
+            scores = _estimated_scores(self, self.probing)
         timed = ((score, self.latencies.get(score.layer.fqn)) for score in scores)
         return tuple(x.model_copy(update={"latency_s": latency}) for x, latency in timed)
 
@@ -161,7 +183,86 @@ def score_layers(
     by_layer: dict[str, list[Measurement]] = {}
     for measurement in measurements:
         by_layer.setdefault(measurement.layer, []).append(measurement)
-    return tuple(score_layer(x, excluded.get(x.fqn), by_layer.get(x.fqn, [])) for x in layers)
+    scores = [score_layer(x, excluded.get(x.fqn), by_layer.get(x.fqn, [])) for x in layers]
+    return _ranked_by_images(scores, by_layer)
+
+
+def _ranked_by_images(
+    scores: Sequence[LayerScore], by_layer: Mapping[str, Sequence[Measurement]]
+) -> tuple[LayerScore, ...]:
+    known = [s.layer.fqn for s in scores if s.loss is not None]
+    common = max((len(by_layer[fqn]) for fqn in known), default=0)
+    losses = [
+        np.array([m.loss for m in sorted(by_layer[fqn], key=lambda m: m.key)], dtype=np.float64)
+        for fqn in known
+        if len(by_layer[fqn]) == common
+    ]
+    if not losses or len(losses) < len(known):
+        return tuple(scores)
+    means = np.array([x.mean() for x in losses])
+    ranks = rank_layers(means, paired_bootstrap(losses, _BOOTSTRAP_SAMPLES))
+    return _with_ranks(scores, dict(zip(known, ranks, strict=True)))
+
+
+def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tuple[LayerScore, ...]:
+    def placed(score: LayerScore) -> LayerScore:
+        rank = ranks.get(score.layer.fqn)
+        if rank is None:
+            return score
+        found = {"rank": rank.place, "tied_from": rank.first, "tied": rank.tied}
+        return score.model_copy(update=found)
+
+    return tuple(placed(score) for score in scores)
+
+
+def _estimated_scores(profile: Profile, probing: Probing) -> tuple[LayerScore, ...]:
+    """Imaged layers by their images, the others by estimates, all of them ranked together."""
+    by_layer: dict[str, list[Measurement]] = {}
+    for measurement in profile.measurements:
+        by_layer.setdefault(measurement.layer, []).append(measurement)
+    found = estimate(probing, profile.measurements)
+    places = {fqn: i for i, fqn in enumerate(found.layers)} if found else {}
+    scores = [
+        _estimated_score(x, profile.excluded.get(x.fqn), by_layer.get(x.fqn, []), probing, found)
+        for x in profile.layers
+    ]
+    if found is None:
+        return tuple(scores)
+    ranks = rank_layers(found.losses, found.draws)
+    return _with_ranks(scores, {fqn: ranks[i] for fqn, i in places.items()})
+
+
+def _estimated_score(
+    layer: Layer,
+    exclusion: str | None,
+    measurements: Sequence[Measurement],
+    probing: Probing,
+    found: Estimates | None,
+) -> LayerScore:
+    errors = probing.errors.get(layer.fqn)
+    broken = errors is not None and None in errors
+    if exclusion is not None or not all(m.finite for m in measurements):
+        return score_layer(layer, exclusion, measurements)
+    if broken:
+        return LayerScore(layer=layer, status=LayerStatus.NOT_FINITE, samples=len(errors or ()))
+    if found is None or layer.fqn not in found.layers:
+        return LayerScore(layer=layer, status=LayerStatus.PENDING)
+    place = found.layers.index(layer.fqn)
+    if found.imaged[place] == found.samples:
+        return score_layer(layer, None, measurements)
+    low, high = np.percentile(found.draws[:, place], [_TAIL, 100 - _TAIL])
+    return LayerScore(
+        layer=layer,
+        status=LayerStatus.MEASURED,
+        samples=found.samples,
+        imaged=found.imaged[place],
+        estimated=True,
+        ssim=1 - float(found.losses[place]),
+        ssim_low=1 - float(high),
+        ssim_high=1 - float(low),
+        psnr_db=_mean([m.psnr_db for m in measurements]),
+        latent_mse=float(score_by_sample(probing, layer.fqn).mean()),
+    )
 
 
 def score_layer(
@@ -180,6 +281,7 @@ def score_layer(
         layer=layer,
         status=LayerStatus.MEASURED,
         samples=len(measurements),
+        imaged=len(measurements),
         ssim=float(ssim.mean()),
         ssim_low=low,
         ssim_high=high,
@@ -192,8 +294,7 @@ def score_layer(
 def bootstrap_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
     """The 95% percentile bootstrap interval of the mean (Efron 1979), with a fixed seed."""
     picks = np.random.default_rng(0).integers(0, len(samples), (_BOOTSTRAP_SAMPLES, len(samples)))
-    tail = 100 * (1 - _CONFIDENCE) / 2
-    low, high = np.percentile(samples[picks].mean(axis=1), [tail, 100 - tail])
+    low, high = np.percentile(samples[picks].mean(axis=1), [_TAIL, 100 - _TAIL])
     return float(low), float(high)
 
 

@@ -7,10 +7,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
+from pixart_tui.domain.probing import Method
 from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
+DEFAULT_COST_SHARE = 0.1
 
 
 class SamplingRequest(Value):
@@ -47,7 +49,12 @@ class ProfileRequest(SamplingRequest):
         execution: ``simulated``: the disturbed layer computes the reference numerics; ``real``: it
             runs the kernel that deployment runs.
         baseline_dtype: Dtype of the model around the disturbed layer and of the baseline.
-        method: ``exhaustive``: every layer alone, whole images.
+        method: ``fast``: teacher-forced errors, and whole images where they decide;
+            ``exhaustive``: every layer alone, whole images.
+        cost_share: What the fast method may cost, as a part of the exhaustive method's
+            transformer calls; it takes more where it cannot do with less.
+        cut: The percentage of the layers, by count, whose choice the fast method confirms with
+            whole images.
         seeds: One image per prompt and seed.
         output: Absolute path of the onediffx JSON; its sidecar stands beside it.
     """
@@ -56,7 +63,9 @@ class ProfileRequest(SamplingRequest):
     quant_type: str = DEFAULT_QUANT_TYPE
     execution: Literal["simulated", "real"] = "simulated"
     baseline_dtype: Literal["float32", "bfloat16"] = "float32"
-    method: Literal["exhaustive"] = "exhaustive"
+    method: Method = "fast"
+    cost_share: Annotated[float, Field(gt=0, le=1)] = DEFAULT_COST_SHARE
+    cut: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
     seeds: tuple[int, ...] = (0,)
     output: str
 

@@ -7,8 +7,10 @@ from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
+from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selection import Selection
@@ -38,6 +40,10 @@ class ProfileSidecar(Value):
         layers: Every layer's score, in the model's order, the excluded ones with their reason.
         measurements: Every measurement.
         floor: The deployment floor, per prompt and seed.
+        probing: The fast method's teacher-forced errors, per layer, sample and step.
+        stability: Whether trajectories fork; None where it was not looked into.
+        cost: What the profile took beside what the exhaustive method takes; None in profiles from
+            before this was counted.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -54,6 +60,9 @@ class ProfileSidecar(Value):
     layers: tuple[LayerScore, ...]
     measurements: tuple[Measurement, ...]
     floor: tuple[Comparison, ...]
+    probing: Probing | None = None
+    stability: Stability | None = None
+    cost: Cost | None = None
 
     @property
     def profile(self) -> Profile:
@@ -67,6 +76,8 @@ class ProfileSidecar(Value):
             measurements=self.measurements,
             floor=self.floor,
             latencies={s.layer.fqn: s.latency_s for s in self.layers if s.latency_s is not None},
+            probing=self.probing,
+            stability=self.stability,
         )
 
 

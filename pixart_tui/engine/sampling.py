@@ -15,17 +15,24 @@ from pixart_tui.engine.memoizing import memoized_conditioning
 
 __all__ = [
     "Conditioning",
+    "Observer",
     "decode",
     "denoise",
     "encode_prompts",
+    "guide",
     "initial_latents",
     "memoized_conditioning",
+    "micro_conditions",
 ]
 
 # diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
 Transformer: TypeAlias = Any
 Vae: TypeAlias = Any
+
+Observer: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], None]
+"""Takes a step's index, its timestep, the transformer's input (n, channels, h, w) and the guided
+noise prediction (n, out channels, h, w)."""
 
 _DECODE_PIXELS_PER_CALL: Final = 1024 * 1024
 _NOISE_SEED: Final = 0
@@ -138,6 +145,8 @@ def denoise(
     height: int,
     width: int,
     on_step: Callable[[int], None] | None = None,
+    observe: Observer | None = None,
+    known: Sequence[Tensor] = (),
 ) -> Tensor:
     """Run the stock pipeline's denoising loop on a batch, with a scheduler of its own.
 
@@ -153,6 +162,9 @@ def denoise(
         height: Image height in pixels (a micro-condition of the 1024 models of PixArt-alpha).
         width: Image width in pixels.
         on_step: Called with the step's index after each step; it may raise to cancel.
+        observe: Called with what each step gets and gives.
+        known: The guided noise predictions of the first steps, as ``observe`` got them; the
+            transformer is called for the steps after them.
 
     Returns:
         The final latents, shaped like ``latents``, in the embeddings' dtype.
@@ -160,19 +172,24 @@ def denoise(
     guided = guidance_scale > 1.0
     embeds, mask = conditioning.batch(guided)
     loop = _Loop(pipeline, num_inference_steps, embeds.device)
-    micro = _micro_conditions(pipeline.transformer, embeds, height, width)
+    micro = micro_conditions(pipeline.transformer, embeds, height, width)
     samples: Tensor = latents.to(embeds.device, embeds.dtype) * loop.scheduler.init_noise_sigma
     for index, (timestep, rows) in enumerate(loop.timesteps(embeds.shape[0])):
-        model_input = torch.cat([samples] * 2) if guided else samples
-        prediction = pipeline.transformer(
-            loop.scheduler.scale_model_input(model_input, timestep),
-            encoder_hidden_states=embeds,
-            encoder_attention_mask=mask,
-            timestep=rows,
-            added_cond_kwargs=micro,
-            return_dict=False,
-        )[0]
-        noise = _guide(prediction, guidance_scale) if guided else prediction
+        inputs = loop.scheduler.scale_model_input(samples, timestep)
+        if index < len(known):
+            noise = known[index]
+        else:
+            prediction = pipeline.transformer(
+                torch.cat([inputs] * 2) if guided else inputs,
+                encoder_hidden_states=embeds,
+                encoder_attention_mask=mask,
+                timestep=rows,
+                added_cond_kwargs=micro,
+                return_dict=False,
+            )[0]
+            noise = guide(prediction, guidance_scale) if guided else prediction
+        if observe is not None:
+            observe(index, timestep, inputs, noise)
         samples = loop.step(noise, timestep, samples)
         if on_step is not None:
             on_step(index)
@@ -240,14 +257,16 @@ def _is_alpha(pipeline: Pipeline) -> bool:
     return type(pipeline).__name__ == "PixArtAlphaPipeline"
 
 
-def _guide(prediction: Tensor, guidance_scale: float) -> Tensor:
+def guide(prediction: Tensor, guidance_scale: float) -> Tensor:
+    """The guided noise prediction, (n, ...), from the transformer's, negative rows first."""
     unconditional, conditional = prediction.chunk(2)
     return unconditional + guidance_scale * (conditional - unconditional)
 
 
-def _micro_conditions(
+def micro_conditions(
     transformer: Transformer, embeds: Tensor, height: int, width: int
 ) -> dict[str, Tensor | None]:
+    """What the 1024 models of PixArt-alpha are told of the image's size, one row for each text."""
     if not transformer.use_additional_conditions:
         return {"resolution": None, "aspect_ratio": None}
     rows = embeds.shape[0]

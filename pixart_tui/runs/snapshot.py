@@ -8,6 +8,7 @@ from statistics import median
 from typing import Final
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
+from pixart_tui.domain.cost import Cost, exhaustive_forwards, forwards_so_far
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -18,12 +19,17 @@ from pixart_tui.domain.events import (
     BenchRowUpdated,
     Event,
     FloorMeasured,
+    ImagesPlanned,
     LatencyMeasured,
     LayerMeasured,
+    LayerProbed,
+    ProbesPrepared,
     ProfilePlanned,
+    StabilityChecked,
     StageChanged,
     WarmupProgressed,
 )
+from pixart_tui.domain.fast_progress import FastProgress
 from pixart_tui.domain.profile import Profile, merge_measurements
 from pixart_tui.runs.journal import JournalEntry
 
@@ -44,7 +50,8 @@ class RunSnapshot:
         latency: How long each layer takes, None until it is measured.
         batch: How many images are made at once, None until it is known.
         batch_sizes: Every such number, in the order of use.
-        measured: Layer to its measurements, in the order of measuring.
+        measured: Layer to its measurements of whole images, in the order of measuring.
+        fast: What the fast method knows by now.
         floor: The deployment floor.
         bench_plan: What a benchmark will measure.
         bench_rows: Label to row, in the planned order.
@@ -63,6 +70,7 @@ class RunSnapshot:
     batch: BatchChosen | None = None
     batch_sizes: dict[int, None] = field(default_factory=dict)
     measured: dict[str, LayerMeasured] = field(default_factory=dict)
+    fast: FastProgress = field(default_factory=FastProgress)
     floor: FloorMeasured | None = None
     bench_plan: BenchPlanned | None = None
     bench_rows: dict[str, BenchRow] = field(default_factory=dict)
@@ -74,6 +82,8 @@ class RunSnapshot:
     _in_attempt: int = 0
     _first_layers_s: list[float] = field(default_factory=list)
     _layers_s: list[float] = field(default_factory=list)
+    _images_s: float = 0.0
+    _prepared_s: float = 0.0
 
     def apply(self, entry: JournalEntry) -> None:
         """Takes in the next event."""
@@ -82,7 +92,7 @@ class RunSnapshot:
         self.last_event_s = entry.t
         self._take(entry.event)
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one line per event
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line per event
         match event:
             case StageChanged():
                 self.stage = event
@@ -96,6 +106,8 @@ class RunSnapshot:
                 self.floor = event
             case LayerMeasured():
                 self._take_layer(event)
+            case ProbesPrepared() | LayerProbed() | ImagesPlanned() | StabilityChecked():
+                self._take_probes(event)
             case BenchPlanned():
                 self.bench_plan = event
                 self.bench_rows = {row.label: row for row in event.rows} | self.bench_rows
@@ -130,11 +142,35 @@ class RunSnapshot:
         self.batch_sizes[event.images] = None
 
     def _take_layer(self, event: LayerMeasured) -> None:
-        self.measured.setdefault(event.layer, event)
+        known = self.measured.get(event.layer)
+        both = (known.measurements if known else (), event.measurements)
+        merged = event.model_copy(update={"measurements": merge_measurements(both)})
+        self.measured[event.layer] = merged
+        self._images_s += event.elapsed_s
+        if self._is_fast:
+            self.fast.take(event)
+        else:
+            self._time_layer(event.elapsed_s)
+
+    def _take_probes(
+        self, event: ProbesPrepared | LayerProbed | ImagesPlanned | StabilityChecked
+    ) -> None:
+        self.fast.take(event)
+        if isinstance(event, ProbesPrepared):
+            self._prepared_s += event.elapsed_s
+        elif isinstance(event, LayerProbed):
+            self._prepared_s += event.elapsed_s / self._lanes
+            self._time_layer(event.elapsed_s)
+
+    def _time_layer(self, elapsed_s: float) -> None:
         self._in_attempt += 1
         # The first layer of each lane also warms up libraries and caches.
         warming_up = self._in_attempt <= self._lanes
-        (self._first_layers_s if warming_up else self._layers_s).append(event.elapsed_s)
+        (self._first_layers_s if warming_up else self._layers_s).append(elapsed_s)
+
+    @property
+    def _is_fast(self) -> bool:
+        return self.planned is not None and self.planned.conditions.method == "fast"
 
     @property
     def total(self) -> int:
@@ -157,14 +193,22 @@ class RunSnapshot:
     def done(self) -> int:
         """How many of ``total`` are done."""
         if self.planned is not None:
-            return len(self.measured)
+            probing = self.fast.probing
+            known = (probing.errors if probing else {}) if self._is_fast else self.measured
+            return len(known)
         ended = (RowStatus.DONE, RowStatus.FAILED)
         return sum(row.status in ended for row in self.bench_rows.values())
 
     @property
+    def known_figures(self) -> tuple[int, int, bool]:
+        """Changes when a layer's score may: probed layers, images, and whether there is a floor."""
+        images = sum(len(m.measurements) for m in self.measured.values())
+        return (self.done, images, self.floor is not None)
+
+    @property
     def eta_s(self) -> float | None:
         """Seconds until every layer is measured; None if unknown, or while nothing is measured."""
-        measuring = self.stage is not None and self.stage.stage == "measuring"
+        measuring = self.stage is not None and self.stage.stage in ("measuring", "probing")
         pace_s = self._pace_s
         if not measuring or self.finished is not None or pace_s is None:
             return None
@@ -172,8 +216,11 @@ class RunSnapshot:
 
     @property
     def images_per_s(self) -> float | None:
-        """Disturbed images that all lanes make in a second; None before the first layer."""
-        if self.planned is None or not self._pace_s:
+        """Disturbed images that all lanes make in a second; None while that is not known.
+
+        With the fast method most layers make none.
+        """
+        if self.planned is None or not self._pace_s or self._is_fast:
             return None
         conditions = self.planned.conditions
         images = len(conditions.prompts) * len(conditions.seeds)
@@ -204,4 +251,23 @@ class RunSnapshot:
             measurements=merge_measurements(m.measurements for m in self.measured.values()),
             floor=self.floor.comparisons if self.floor else (),
             latencies=self.latency.latencies if self.latency else {},
+            probing=self.fast.probing,
+            stability=self.fast.stability,
+        )
+
+    @property
+    def cost(self) -> Cost | None:
+        """What the profile took by now; None before it is planned."""
+        if self.planned is None:
+            return None
+        conditions = self.planned.conditions
+        samples = len(conditions.prompts) * len(conditions.seeds)
+        steps = conditions.num_inference_steps
+        images = sum(len(m.measurements) for m in self.measured.values())
+        one_s = self._images_s / images / self._lanes if images else None
+        return Cost(
+            forwards=forwards_so_far(self.fast.probing, images, samples, steps),
+            exhaustive_forwards=exhaustive_forwards(self.total, samples, steps),
+            elapsed_s=round(self._prepared_s + self._images_s / self._lanes, 3),
+            exhaustive_s=None if one_s is None else round(one_s * self.total * samples, 3),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
@@ -79,6 +80,7 @@ class ProfileView:
     machine: Machine | None = None
     images_per_s: float | None = None
     batch: BatchChosen | None = None
+    cost: Cost | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class _Watched:
     signature: _Signature = ()
     state: RunState = RunState.QUEUED
     log_tail: tuple[str, ...] = ()
-    profile_version: tuple[int, bool] = (-1, False)
+    profile_version: tuple[int, int, bool] = (-1, 0, False)
     profile_view: ProfileView | None = None
 
 
@@ -90,7 +90,7 @@ class RunWatch:
             return None
         watched = self._watched[view.id]
         snapshot = watched.run.snapshot
-        version = (len(snapshot.measured), snapshot.floor is not None)
+        version = snapshot.known_figures
         previous = watched.profile_view
         if previous is not None and version == watched.profile_version and previous.profile:
             return replace(previous, run=view, batch=snapshot.batch)
@@ -124,6 +124,7 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
         machine=run.snapshot.planned.machine,
         images_per_s=run.snapshot.images_per_s,
         batch=run.snapshot.batch,
+        cost=run.snapshot.cost,
     )
 
 
@@ -156,7 +157,7 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
 
 def _stage_detail(stage: StageChanged) -> str:
     """What it does there; how far, unless that is what the whole run's progress says."""
-    if stage.stage == "measuring" or not stage.total:
+    if stage.stage in ("measuring", "probing") or not stage.total:
         return stage.detail
     return f"{stage.done} of {stage.total}  {stage.detail}"
 

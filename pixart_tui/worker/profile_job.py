@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         measured=frozenset(run.snapshot.measured),
         floor_known=run.snapshot.floor is not None,
         batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
+        progress=replace(run.snapshot.fast),
         check=check,
     )
     for index, event in enumerate(events):
@@ -130,4 +132,7 @@ def _sidecar(
         layers=scores,
         measurements=profile.measurements,
         floor=profile.floor,
+        probing=profile.probing,
+        stability=profile.stability,
+        cost=run.snapshot.cost,
     )

@@ -29,3 +29,8 @@ def test_each_way_of_measuring_has_a_file_of_its_own(
     model: str, execution: str, dtype: str, expected: str
 ) -> None:
     assert default_output(model, FP8, execution, dtype) == Path(expected)
+
+
+def test_the_exhaustive_method_does_not_overwrite_the_fast_one() -> None:
+    found = default_output("pixart-emoji", FP8, "simulated", "float32", "exhaustive")
+    assert found == Path("profiles/pixart-emoji/exhaustive/fp8_e4m3.json")

@@ -100,6 +100,7 @@ def _start(output: Path, quant_type: str = "int8_dynamic") -> Run:
             prompts=("robot",),
             num_inference_steps=1,
             quant_type=quant_type,
+            method="exhaustive",
             output=str(output),
         )
     )

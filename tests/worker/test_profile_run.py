@@ -28,6 +28,7 @@ def _start(output: Path, **changes: object) -> Run:
     fields: dict[str, object] = {
         "prompts": ("robot",),
         "num_inference_steps": 1,
+        "method": "exhaustive",
         "output": str(output),
         "threads": 1,
     }
@@ -110,6 +111,32 @@ def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path
     events = [entry.event for entry in read_journal(run.paths.events)]
     layers = [event.layer for event in events if isinstance(event, LayerMeasured)]
     assert len(layers) == len(set(layers)) == 86
+
+
+def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    calm = _start(tmp_path / "a" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
+    _wait(calm, _ended)
+    assert calm.state() is RunState.DONE, calm.log_tail()
+    run = _start(tmp_path / "b" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
+    _wait(run, _half)
+    worker = run.worker()
+    assert worker is not None
+    os.kill(worker.pid, signal.SIGKILL)
+    _wait(run, _ended)
+    assert run.state() is RunState.STALE
+    start_worker(run)
+    _wait(run, _ended)
+    assert run.state() is RunState.DONE, run.log_tail()
+    files = [tmp_path / folder / "fp8_e4m3.json" for folder in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    known = [
+        sidecar.parse(Path(onediff_file.sidecar_path(f)).read_text(), "f", sidecar.ProfileSidecar)
+        for f in files
+    ]
+    assert known[0].layers == known[1].layers
+    assert any(score.estimated for score in known[0].layers)
+    assert known[0].cost is not None
+    assert known[0].cost.forwards == known[1].cost.forwards  # type: ignore[union-attr]
 
 
 def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:

@@ -80,11 +80,13 @@ def _line(run: Run) -> str:
     """A line that changes a few times a stage, so that logs stay short."""
     snapshot = run.snapshot
     stage = snapshot.stage
-    if stage is None or stage.stage != "measuring":
+    if stage is not None and stage.stage in ("calibrating", "confirming"):
+        return stage.stage
+    if stage is None or stage.stage not in ("measuring", "probing"):
         return describe_stage(run)
     tenth = snapshot.done * _LINES_PER_STAGE // max(snapshot.total, 1)
     done = snapshot.total * tenth // _LINES_PER_STAGE
-    return f"measuring: {done} of {snapshot.total} layers or more are done"
+    return f"{stage.stage}: {done} of {snapshot.total} layers or more are done"
 
 
 def _counts(run: Run) -> str:
@@ -96,9 +98,10 @@ def _counts(run: Run) -> str:
 def _pace(run: Run) -> str:
     """How fast it is and how long it will take, where a layer's time is known."""
     eta_s, images_per_s = run.snapshot.eta_s, run.snapshot.images_per_s
-    if eta_s is None or images_per_s is None:
+    if eta_s is None:
         return ""
-    return f", {images_per_s:.2f} images/s, about {eta_s:.0f} s left"
+    pace = f", {images_per_s:.2f} images/s" if images_per_s is not None else ""
+    return f"{pace}, about {eta_s:.0f} s left"
 
 
 def describe_batch(run: Run) -> str:

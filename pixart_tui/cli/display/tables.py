@@ -12,11 +12,14 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from pixart_tui.cli.display.fast_notes import fast_notes
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
+from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
 from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.run import Run
 
@@ -34,7 +37,7 @@ def print_outcome(run: Run) -> None:
     """What a run has found so far, and the files that it wrote."""
     snapshot = run.snapshot
     if snapshot.profile is not None and snapshot.measured:
-        print_profile(snapshot.profile)
+        print_profile(snapshot.profile, snapshot.cost)
     if snapshot.bench_rows and snapshot.bench_plan:
         plan = snapshot.bench_plan
         print_bench(
@@ -50,7 +53,7 @@ def print_outcome(run: Run) -> None:
 _KEPT: Final = ("profile", "sidecar", "bench")
 
 
-def print_profile(profile: Profile) -> None:
+def print_profile(profile: Profile, cost: Cost | None = None) -> None:
     """The most sensitive layers, and what their figures are to be compared with."""
     scores = profile.scores()
     order = ranked(scores)
@@ -65,9 +68,10 @@ def print_profile(profile: Profile) -> None:
         table.add_column("time", justify="right", no_wrap=True)
     total = sum(score.layer.flops for score in scores)
     for rank, score in enumerate(order[:_SHOWN_LAYERS], 1):
-        table.add_row(str(rank), *_score_cells(score, total), *_time_cells(score))
+        table.add_row(rank_text(rank, score), *_score_cells(score, total), *_time_cells(score))
     console().print(table)
-    for line in _footnotes(profile, scores, order):
+    notes = [*_footnotes(profile, scores, order), *fast_notes(profile, scores, cost)]
+    for line in notes:
         console().print(line, highlight=False)
 
 
@@ -75,12 +79,11 @@ def _score_cells(score: LayerScore, total_flops: int) -> tuple[str, ...]:
     assert score.ssim is not None
     assert score.ssim_low is not None
     assert score.ssim_high is not None
-    psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
     return (
         score.layer.fqn,
-        f"{1 - score.ssim:.1e}",
+        f"{estimate_mark(score)}{1 - score.ssim:.1e}",
         f"{1 - score.ssim_high:.1e} - {1 - score.ssim_low:.1e}",
-        psnr,
+        psnr_text(score),
         f"{score.latent_mse or 0:.1e}",
         f"{score.layer.flops / total_flops:.1%}",
     )

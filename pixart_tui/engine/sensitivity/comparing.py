@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,9 +16,11 @@ from pixart_tui.engine.sensitivity.rendering import (
     Disturbance,
     Rendered,
     Renderer,
+    Sample,
     compare,
     undisturbed,
 )
+from pixart_tui.engine.sensitivity.trajectories import Trajectories
 
 _Result = TypeVar("_Result")
 
@@ -36,18 +38,20 @@ class Comparer:
     Attributes:
         reference: Makes the undisturbed images.
         batch_size: Images at once, by now.
+        trajectories: What each step of the undisturbed images got and gave.
     """
 
     def __init__(self, reference: Renderer, batch_size: int) -> None:
         self.reference = reference
         self.batch_size = batch_size
+        self.trajectories = Trajectories()
         self._baseline: tuple[Rendered, ...] = ()
         self._changes: list[BatchChosen] = []
 
     def twin(self) -> Comparer:
         """Another one that starts from the same undisturbed images, with its own transformer."""
         twin = Comparer(self.reference.twin(), self.batch_size)
-        twin._baseline = self._baseline
+        twin._baseline, twin.trajectories = self._baseline, self.trajectories
         return twin
 
     def baseline(self) -> tuple[Rendered, ...]:
@@ -59,33 +63,54 @@ class Comparer:
         return self._within_memory(self._known_baseline)
 
     def compare(
-        self, renderer: Renderer, disturb: Disturbance = undisturbed
+        self,
+        renderer: Renderer,
+        disturb: Disturbance = undisturbed,
+        wanted: Collection[Sample] | None = None,
+        batches_at_once: int = 1,
     ) -> tuple[Comparison, ...]:
         """Every image of a renderer against its undisturbed twin, in the samples' order.
+
+        Args:
+            renderer: Makes the images.
+            disturb: What is changed in its model meanwhile.
+            wanted: Only images of batches that hold one of these are made; None for all.
+            batches_at_once: More than one where the renderer's dtype is another anyway, so that
+                the order of the additions is nothing beside what is compared.
 
         Raises:
             WorkError: Not even one image fits into the memory.
         """
-        return self._within_memory(lambda: self._compare(renderer, disturb))
+        return self._within_memory(
+            lambda: self._compare(renderer, disturb, wanted, batches_at_once)
+        )
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
         """How the batch size changed since the last call."""
         changes, self._changes = self._changes, []
         return tuple(changes)
 
-    def _compare(self, renderer: Renderer, disturb: Disturbance) -> tuple[Comparison, ...]:
+    def _compare(
+        self,
+        renderer: Renderer,
+        disturb: Disturbance,
+        wanted: Collection[Sample] | None,
+        batches_at_once: int,
+    ) -> tuple[Comparison, ...]:
         twins = self._known_baseline()
-        batches = zip(renderer.render(self.batch_size, disturb), twins, strict=True)
+        size = batches_at_once * self.batch_size
         return tuple(
             comparison
-            for rendered, twin in batches
-            for comparison in compare(rendered, twin.to(rendered.images.device))
+            for rendered in renderer.render(size, disturb, wanted)
+            for comparison in compare(rendered, _twins(rendered, twins))
         )
 
     def _known_baseline(self) -> tuple[Rendered, ...]:
         if not self._baseline:
             cpu = torch.device("cpu")
-            self._baseline = tuple(x.to(cpu) for x in self.reference.render(self.batch_size))
+            self.trajectories = Trajectories()
+            images = self.reference.render(self.batch_size, observe=self.trajectories.of)
+            self._baseline = tuple(x.to(cpu) for x in images)
         return self._baseline
 
     def _within_memory(self, work: Callable[[], _Result]) -> _Result:
@@ -110,3 +135,15 @@ class Comparer:
         self.batch_size //= 2
         self._baseline = ()
         self._changes.append(BatchChosen(images=self.batch_size, reason=reason))
+
+
+def _twins(rendered: Rendered, baseline: Sequence[Rendered]) -> Rendered:
+    """The undisturbed images of the same samples, on the same device."""
+    latents = {s: x for b in baseline for s, x in zip(b.samples, b.latents, strict=True)}
+    images = {s: x for b in baseline for s, x in zip(b.samples, b.images, strict=True)}
+    same = Rendered(
+        rendered.samples,
+        torch.stack([latents[sample] for sample in rendered.samples]),
+        torch.stack([images[sample] for sample in rendered.samples]),
+    )
+    return same.to(rendered.images.device)

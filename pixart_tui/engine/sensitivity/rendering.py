@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
@@ -21,6 +21,7 @@ from pixart_tui.engine.image_metrics import (
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import (
     Conditioning,
+    Observer,
     decode,
     denoise,
     encode_prompts,
@@ -77,9 +78,12 @@ class Settings:
 
         Four images of 1024 x 1024, or as many smaller ones as have the pixels of four.
         """
+        return min(self.rows_at_once(device), len(self.samples))
+
+    def rows_at_once(self, device: torch.device) -> int:
+        """The same, however few samples there are: calls that may share a batch."""
         fitting = _BATCH_LATENT_PIXELS // ((self.height // 8) * (self.width // 8))
-        limit = min(fitting, _CPU_BATCH_LIMIT) if device.type == "cpu" else fitting
-        return max(1, min(limit, len(self.samples)))
+        return max(1, min(fitting, _CPU_BATCH_LIMIT) if device.type == "cpu" else fitting)
 
     def batches(self, size: int) -> list[tuple[Sample, ...]]:
         """The samples, ``size`` at a time."""
@@ -144,19 +148,46 @@ class Renderer:
         twin._pipeline = twin_of(self._pipeline)
         return twin
 
-    def render(self, batch_size: int, disturb: Disturbance = undisturbed) -> Iterator[Rendered]:
-        """All images, batch by batch, on the pipeline's device.
+    @property
+    def settings(self) -> Settings:
+        """How the images are made."""
+        return self._settings
+
+    def with_settings(self, settings: Settings) -> Renderer:
+        """Another renderer with the same model, of the same samples under other settings."""
+        other = copy(self)
+        other._settings = settings
+        return other
+
+    def render(
+        self,
+        batch_size: int,
+        disturb: Disturbance = undisturbed,
+        wanted: Collection[Sample] | None = None,
+        observe: Callable[[tuple[Sample, ...]], Observer] | None = None,
+    ) -> Iterator[Rendered]:
+        """The images, batch by batch, on the pipeline's device.
 
         Args:
             batch_size: Images at once.
             disturb: Opened around each batch: what is changed in the model meanwhile.
+            wanted: Only the batches that hold one of these are made; None for all.
+            observe: Gives what observes a batch's steps.
         """
         for samples in self._settings.batches(batch_size):
-            yield self._render_batch(self.prepare(samples), disturb)
+            if wanted is None or not set(samples).isdisjoint(wanted):
+                observer = observe(samples) if observe is not None else None
+                yield self._render_batch(self.prepare(samples), disturb, observer)
+
+    def trajectory(
+        self, batch: Batch, observe: Observer | None = None, known: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """The final latents of one batch, undisturbed, in float32; see ``denoise``."""
+        with memoized_conditioning(self._pipeline.transformer):
+            return self._denoise(batch, observe, known).float()
 
     def prepare(self, samples: tuple[Sample, ...]) -> Batch:
         """The inputs of one batch."""
-        rows = [self._prompts.index(sample.prompt) for sample in samples]
         noise = initial_latents(
             self._pipeline,
             [sample.seed for sample in samples],
@@ -164,17 +195,25 @@ class Renderer:
             self._settings.width,
             torch.float32,  # whatever the model's dtype, so that only the model differs
         )
-        return Batch(samples, _rows_of(self._encoded, rows), noise)
+        return Batch(samples, self.condition(samples), noise)
 
-    def _render_batch(self, batch: Batch, disturb: Disturbance) -> Rendered:
+    def condition(self, samples: Sequence[Sample]) -> Conditioning:
+        """The encoded prompts of some samples."""
+        return _rows_of(self._encoded, [self._prompts.index(x.prompt) for x in samples])
+
+    def _render_batch(
+        self, batch: Batch, disturb: Disturbance, observe: Observer | None
+    ) -> Rendered:
         guidance = 2 if self._settings.guidance_scale > 1 else 1
         layout = BatchLayout(guidance, len(batch.samples))
         with disturb(layout), memoized_conditioning(self._pipeline.transformer):
-            latents = self._denoise(batch)
+            latents = self._denoise(batch, observe)
         return Rendered(batch.samples, latents.float(), decode(self._pipeline, latents).float())
 
-    def _denoise(self, batch: Batch) -> Tensor:
-        """The only place where a profile runs the transformer."""
+    def _denoise(
+        self, batch: Batch, observe: Observer | None, known: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """The only place where a profile runs the whole transformer."""
         return denoise(
             self._pipeline,
             batch.conditioning,
@@ -184,6 +223,8 @@ class Renderer:
             height=self._settings.height,
             width=self._settings.width,
             on_step=lambda _step: self._check(),
+            observe=observe,
+            known=known,
         )
 
 

@@ -8,6 +8,13 @@ from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus, ranked
+from pixart_tui.domain.score_text import (
+    ESTIMATE_MARK,
+    TIE_MARK,
+    estimate_mark,
+    psnr_text,
+    rank_text,
+)
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.layer_names import name_width, shown_name
@@ -52,9 +59,11 @@ def head_lines(view: ProfileView, width: int) -> list[Line]:
         conditions = view.profile.conditions
         facts = [conditions.quant_type, conditions.execution]
     lines = [state_line(view.run, facts, width), progress_line(view.run, "layers", width)]
-    lines += [*_batch_lines(view, width), *outcome_lines(view.run, width)]
+    lines += [*_batch_lines(view, width), *_fork_lines(view, width)]
+    lines += outcome_lines(view.run, width)
     if view.profile is not None:
-        lines += [_reference_line(view, width), *_time_lines(view, width)]
+        lines += [_reference_line(view, width), *_fast_line(view, width)]
+        lines += _time_lines(view, width)
         lines += [_columns_line(Columns.of(view, width - 1))]
     return lines
 
@@ -114,6 +123,28 @@ def _batch_lines(view: ProfileView, width: int) -> Iterator[Line]:
         yield line(" ", Span(fit(text, width - 2), "warn"))
 
 
+def _fork_lines(view: ProfileView, width: int) -> Iterator[Line]:
+    """That the ranks are partly luck, and what would be stable."""
+    stability = view.profile.stability if view.profile is not None else None
+    if stability is not None and stability.forks:
+        stable = stability.stable_guidance_scale
+        advice = f"; stable: guidance {stable:g}" if stable is not None else ""
+        text = (
+            f"! trajectories fork at guidance {stability.guidance_scale:g}: ranks are partly luck"
+        )
+        yield line(" ", Span(fit(text + advice, width - 2), "warn"))
+
+
+def _fast_line(view: ProfileView, width: int) -> Iterator[Line]:
+    """What the marks mean, and what the fast method cost."""
+    estimated = sum(score.estimated for score in view.scores)
+    if estimated and view.cost is not None:
+        known = sum(score.ssim is not None for score in view.scores)
+        marks = f" {ESTIMATE_MARK} estimated: {estimated} of {known}   {TIE_MARK} not told apart"
+        text = f"{marks}   cost 1/{1 / view.cost.share:.1f} of exhaustive"
+        yield line(Span(fit(text, width), "muted"))
+
+
 def _columns_line(columns: Columns) -> Line:
     text = (
         fit_right("#", _RANK)
@@ -131,21 +162,20 @@ def _columns_line(columns: Columns) -> Line:
 def _measured_line(
     rank: int, score: LayerScore, axis: Axis, total_flops: int, columns: Columns
 ) -> Line:
-    psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
     share = score.layer.flops / total_flops if total_flops else 0.0
     return (
         *_rank_spans(rank, score),
         Span(f"{_name(score, columns)} "),
         *whisker(score, axis, columns.chart - 1),
-        Span(fit_right(wording.loss(score.loss), _LOSS)),
+        Span(fit_right(estimate_mark(score) + wording.loss(score.loss), _LOSS)),
         Span(fit_right(_interval(score), _INTERVAL), "muted"),
-        Span(fit_right(psnr, _PSNR), "muted"),
+        Span(fit_right(psnr_text(score), _PSNR), "muted"),
         Span(fit_right(wording.share(share), _SHARE), "muted"),
     )
 
 
 def _rank_spans(rank: int, score: LayerScore) -> tuple[Span, ...]:
-    text = fit_right(str(rank), _RANK)
+    text = fit_right(rank_text(rank, score), _RANK)
     return (Span(text), Span(NO_GAIN_MARK, "warn")) if score.does_not_pay else (Span(f"{text} "),)
 
 

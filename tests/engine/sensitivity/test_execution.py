@@ -13,7 +13,7 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.quant import apply
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
-from pixart_tui.engine.sensitivity import BaselineImage, exhaustive, profile_model
+from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profiling
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Renderer
 
@@ -23,6 +23,7 @@ _REQUEST = ProfileRequest(
     prompts=("red apple", "robot"),
     num_inference_steps=1,
     guidance_scale=2.0,
+    method="exhaustive",
     output="unused.json",
     threads=1,
 )
@@ -103,7 +104,7 @@ def test_a_bfloat16_baseline_loads_no_float32_model_and_measures_no_floor(
         loaded.append(dtype)
         return load_pipeline(model, dtype=dtype, device=device)
 
-    monkeypatch.setattr(exhaustive, "load_pipeline", load)
+    monkeypatch.setattr(profiling, "load_pipeline", load)
     request = _REQUEST.model_copy(update={"baseline_dtype": "bfloat16"})
     events = list(profile_model(request))
     assert loaded == [torch.bfloat16]

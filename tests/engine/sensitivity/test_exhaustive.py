@@ -24,6 +24,7 @@ _REQUEST = ProfileRequest(
     seeds=(3,),
     num_inference_steps=2,
     guidance_scale=2.0,
+    method="exhaustive",
     output="unused.json",
     threads=1,
 )

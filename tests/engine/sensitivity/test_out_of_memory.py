@@ -13,7 +13,7 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import BatchChosen, Event, FloorMeasured, LayerMeasured
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
-from pixart_tui.engine.sensitivity import BaselineImage, exhaustive, profile_model
+from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profiling
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Renderer
@@ -24,6 +24,7 @@ _REQUEST = ProfileRequest(
     num_inference_steps=1,
     guidance_scale=2.0,
     baseline_dtype="bfloat16",
+    method="exhaustive",
     output="unused.json",
     threads=1,
 )
@@ -57,7 +58,7 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> FullGpu:
         full.watch(loaded.pipeline.transformer)
         return loaded
 
-    monkeypatch.setattr(exhaustive, "load_pipeline", load)
+    monkeypatch.setattr(profiling, "load_pipeline", load)
     return full
 
 

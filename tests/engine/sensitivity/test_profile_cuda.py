@@ -28,7 +28,9 @@ pytestmark = pytest.mark.gpu
 CUDA = torch.device("cuda")
 QUANT_TYPES = ["fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic"]
 LAYERS = ["transformer_blocks.0.attn1.to_q", "transformer_blocks.4.ff.net.2"]
-_EMOJI = ProfileRequest(device="cuda", prompts=("red apple", "robot"), output="unused.json")
+_EMOJI = ProfileRequest(
+    device="cuda", prompts=("red apple", "robot"), method="exhaustive", output="unused.json"
+)
 _TINY = _EMOJI.model_copy(update={"model": "synthetic:alpha-tiny", "num_inference_steps": 2})
 
 

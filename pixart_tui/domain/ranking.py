@@ -1,0 +1,66 @@
+"""Ranks that say where they are luck: layers that cannot be told apart are ties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+_TAIL: Final = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Rank:
+    """A layer's place.
+
+    Attributes:
+        place: 1 for the most sensitive.
+        first: The place of the most sensitive layer that it cannot be told apart from, counted
+            down in groups: all layers of a group have the same.
+        tied: Whether its group has another layer.
+    """
+
+    place: int
+    first: int
+    tied: bool
+
+
+def rank_layers(losses: Floats, draws: Floats) -> list[Rank]:
+    """The places of layers, in the order given.
+
+    A group begins with the most sensitive layer that has no place yet, and takes in those below
+    it until one can be told apart from the first: until the 95% interval of their difference, over
+    paired draws, leaves out 0.
+
+    Args:
+        losses: 1 - SSIM of each layer.
+        draws: Values that these may be, (draws, layers), paired over the layers.
+    """
+    order = np.argsort(-losses, kind="stable")
+    firsts: list[int] = []
+    for place, layer in enumerate(order, 1):
+        leader = order[firsts[-1] - 1] if firsts else layer
+        same = _same(draws[:, leader], draws[:, layer]) if leader != layer else True
+        firsts.append(firsts[-1] if firsts and same else place)
+    counts = {first: firsts.count(first) for first in set(firsts)}
+    ranks: list[Rank | None] = [None] * len(losses)
+    for place, (layer, first) in enumerate(zip(order, firsts, strict=True), 1):
+        ranks[layer] = Rank(place, first, counts[first] > 1)
+    return [rank for rank in ranks if rank is not None]
+
+
+def paired_bootstrap(losses: Sequence[Floats], count: int) -> Floats:
+    """(draws, layers): means over resampled prompts and seeds, the same ones for every layer."""
+    stacked = np.stack(losses)
+    picks = np.random.default_rng(0).integers(0, stacked.shape[1], (count, stacked.shape[1]))
+    return np.stack([row[picks].mean(axis=1) for row in stacked], axis=1)
+
+
+def _same(one: Floats, other: Floats) -> bool:
+    low, high = np.percentile(one - other, [_TAIL, 100 - _TAIL])
+    return bool(low <= 0 <= high)

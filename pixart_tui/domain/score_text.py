@@ -1,0 +1,29 @@
+"""What every screen writes of a layer's score."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pixart_tui.domain.profile import LayerScore
+
+ESTIMATE_MARK: Final = "~"
+TIE_MARK: Final = "="
+
+
+def rank_text(place: int, score: LayerScore) -> str:
+    """``3``, or ``2=`` for all layers that cannot be told apart from the second."""
+    if score.tied and score.tied_from is not None:
+        return f"{score.tied_from}{TIE_MARK}"
+    return str(place)
+
+
+def estimate_mark(score: LayerScore) -> str:
+    """A mark before a figure that was not measured on images."""
+    return ESTIMATE_MARK if score.estimated else ""
+
+
+def psnr_text(score: LayerScore) -> str:
+    """PSNR in dB; ``equal`` where no image differs, ``-`` where none was made."""
+    if score.psnr_db is not None:
+        return f"{score.psnr_db:.1f}"
+    return "equal" if score.imaged else "-"
