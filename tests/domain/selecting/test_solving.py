@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixart_tui.domain.selecting.decisions import mixed_groups
+from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.prediction import Interactions, predicted_loss
+from pixart_tui.domain.selection import Knowledge, Selection, choose
+from tests.domain.selecting.menus import TYPES, every_choice, menus
+
+_SHARES = st.integers(0, 100).map(lambda p: p / 100)
+_BUDGETS = st.floats(0, 0.2)
+
+
+def _saved(options: tuple[Option, ...]) -> float:
+    return sum(option.saved_s or 0.0 for option in options)
+
+
+def _flops(menu: Menu, options: tuple[Option, ...]) -> int:
+    return sum(menu.target(option.target).flops for option in options)
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(), _BUDGETS, st.booleans())
+def test_max_loss_saves_as_much_time_as_any_choice(menu: Menu, budget: float, fused: bool) -> None:
+    selection = choose(menu, "max-loss", budget, fused=fused)
+    allowed = [c for c in every_choice(menu, fused=fused) if predicted_loss(c) <= budget]
+    assert selection.objective == "time"
+    assert selection.predicted_loss <= budget + 1e-9
+    assert selection.predicted_time_saved_s == pytest.approx(
+        max(_saved(choice) for choice in allowed), abs=1e-9
+    )
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(), _SHARES, st.booleans())
+def test_flops_share_costs_as_little_as_any_choice(menu: Menu, share: float, fused: bool) -> None:
+    choices = list(every_choice(menu, fused=fused))
+    reaching = [c for c in choices if _flops(menu, c) >= share * menu.flops]
+    if not reaching:
+        return
+    selection = choose(menu, "flops-share", share, fused=fused)
+    assert selection.flops_share >= share - 1e-9
+    best = min(predicted_loss(choice) for choice in reaching)
+    assert selection.predicted_loss == pytest.approx(best, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(most_types=3), _BUDGETS, _BUDGETS, st.booleans())
+def test_more_budget_never_saves_less(menu: Menu, one: float, other: float, fused: bool) -> None:
+    less, more = (_within(menu, budget, fused) for budget in sorted((one, other)))
+    assert (more.predicted_time_saved_s or 0) >= (less.predicted_time_saved_s or 0) - 1e-12
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(most_types=3), _BUDGETS)
+def test_fused_layers_never_meet_in_two_quant_types(menu: Menu, budget: float) -> None:
+    assert mixed_groups(_within(menu, budget, True).assignments) == []
+
+
+def _within(menu: Menu, budget: float, fused: bool) -> Selection:
+    return choose(menu, "max-loss", budget, fused=fused)
+
+
+@settings(deadline=None, max_examples=40)
+@given(menus(most_targets=5), _SHARES, st.integers(0, 2**32 - 1))
+def test_with_interactions_the_share_holds_and_nothing_alone_is_better(
+    menu: Menu, share: float, seed: int
+) -> None:
+    reaching = [c for c in every_choice(menu, fused=False) if _flops(menu, c) >= share * menu.flops]
+    if not reaching:
+        return
+    known = Knowledge(interactions=_interactions(menu, seed))
+    selection = choose(menu, "flops-share", share, knowledge=known)
+    plain = choose(menu, "flops-share", share)
+    assert selection.flops_share >= share - 1e-9
+    assert selection.predicted_loss <= _loss(menu, plain, known) + 1e-12
+
+
+def _interactions(menu: Menu, seed: int) -> Interactions:
+    """Errors as random vectors, some of which cancel; their lengths are the options' losses."""
+    vectors = np.random.default_rng(seed).normal(size=(len(menu.options), 3))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors *= np.sqrt([[max(option.loss, 0.0)] for option in menu.options])
+    matrix = vectors @ vectors.T
+    return Interactions(
+        options=tuple(option.key for option in menu.options),
+        matrix=tuple(tuple(float(x) for x in row) for row in matrix),
+    )
+
+
+def _loss(menu: Menu, selection: Selection, known: Knowledge) -> float:
+    options = [o for o in menu.options if selection.assignments.get(o.target) == o.quant_type]
+    return predicted_loss(options, known.interactions)
+
+
+def test_a_whole_model_is_solved_while_a_key_is_held_down() -> None:
+    menu = _whole_model()
+    choose(menu, "max-loss", 1e-4)  # the first call also imports the solver
+    seconds = []
+    for budget in (1e-4, 3e-4, 1e-3, 2e-3, 5e-3):
+        start = time.perf_counter()
+        choose(menu, "max-loss", budget)
+        seconds.append(time.perf_counter() - start)
+    # Idle: 50 ms; ten times that, because a test may run beside others.
+    assert np.median(seconds) < 0.5
+
+
+def _whole_model() -> Menu:
+    """The layers of PixArt-alpha, 290 of a few shapes, in three quant types; losses are random."""
+    generator = np.random.default_rng(0)
+    targets = [
+        Target(name=f"l{i}", flops=int(f), unquantized_s=1e-5 * float(f))
+        for i, f in enumerate(generator.choice([1, 4, 50], 290))
+    ]
+    options = [
+        Option(
+            target=target.name,
+            quant_type=quant_type,
+            ssim=1 - factor * float(10 ** generator.uniform(-6.5, -3.7)),
+            saved_s=share * (target.unquantized_s or 0),
+            pays=True,
+        )
+        for target in targets
+        for quant_type, factor, share in zip(TYPES, (1, 1.2, 0.2), (0.4, 0.33, 0.22), strict=True)
+    ]
+    return Menu(targets=tuple(targets), options=tuple(options), quant_types=TYPES)
