@@ -16,6 +16,8 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.warmup import Warmup
 
@@ -157,11 +159,71 @@ class BenchFinished(Value):
     result: BenchResult
 
 
+class VerifyPlanned(Value):
+    """What a selection is verified on; written once per attempt, equal in all of them.
+
+    Attributes:
+        machine: Where it is measured.
+        versions: With what.
+        conditions: Those of each profile.
+        fitting: What the profiles were measured on.
+        repairing: What the selection is repaired on.
+        reporting: What the verified figure is measured on.
+        options: Options whose interactions are measured first, 0 for none.
+        rounds: The most selections that are measured on the repair set.
+        reports: Joint measurements on the reporting set.
+    """
+
+    type: Literal["verify_planned"] = "verify_planned"
+    machine: Machine
+    versions: Versions
+    conditions: tuple[Conditions, ...]
+    fitting: ImageSet
+    repairing: ImageSet
+    reporting: ImageSet
+    options: int
+    rounds: int
+    reports: int
+
+
+class OptionDisturbed(Value):
+    """What one option does to the images stands in a file of the run.
+
+    Attributes:
+        target: The target.
+        quant_type: What it was quantized to.
+        file: The file, relative to the run's directory.
+        elapsed_s: Seconds of measuring.
+    """
+
+    type: Literal["option_disturbed"] = "option_disturbed"
+    target: str
+    quant_type: str
+    file: str
+    elapsed_s: float
+
+
+class JointMeasured(Value):
+    """A selection was measured as a whole."""
+
+    type: Literal["joint_measured"] = "joint_measured"
+    trial: Trial
+
+
+class VerifyFinished(Value):
+    """The selection is settled and verified."""
+
+    type: Literal["verify_finished"] = "verify_finished"
+    selection: Selection
+    verification: Verification
+
+
 class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``baseline_image``, ``bench_image``.
+        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``baseline_image``,
+            ``bench_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.
@@ -205,6 +267,10 @@ Event = Annotated[
     | BenchRowUpdated
     | WarmupProgressed
     | BenchFinished
+    | VerifyPlanned
+    | OptionDisturbed
+    | JointMeasured
+    | VerifyFinished
     | ArtifactWritten
     | AttemptFinished,
     Field(discriminator="type"),

@@ -236,10 +236,11 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
         needed, unit, scale = share * whole, "ms", 1e3
     if needed > solver.reachable * (1 + 1e-12):
         by_flops = rule == "flops-share"
+        reachable = f"{scale * solver.reachable:.4g}"
         subject = "layers that can be quantized" if by_flops else "layers that pay"
         raise RequestError(
             f"the {subject} do not reach that share of {'FLOPs' if by_flops else 'time'}",
-            f"they {'have' if by_flops else 'take'} {scale * solver.reachable:.4g} {unit} a step of the "
+            f"they {'have' if by_flops else 'take'} {reachable} {unit} a step of the "
             f"{scale * needed:.4g} asked for",
             f"ask for a smaller --{rule}",
         )

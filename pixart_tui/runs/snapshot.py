@@ -18,13 +18,19 @@ from pixart_tui.domain.events import (
     BenchRowUpdated,
     Event,
     FloorMeasured,
+    JointMeasured,
     LatencyMeasured,
     LayerMeasured,
+    OptionDisturbed,
     ProfilePlanned,
     StageChanged,
+    VerifyFinished,
+    VerifyPlanned,
     WarmupProgressed,
 )
 from pixart_tui.domain.profile import Profile, merge_measurements
+from pixart_tui.domain.selecting.prediction import OptionKey
+from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 
 _RECENT_LAYERS: Final = 9
@@ -50,6 +56,10 @@ class RunSnapshot:
         bench_rows: Label to row, in the planned order.
         warmups: Label to what the row's latest process has compiled.
         bench_result: The finished benchmark.
+        verify_plan: What a verification will measure.
+        disturbed: Option to the file that holds what it does to the images.
+        trials: Joint measurements, in order.
+        verified: The verified selection.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
     """
@@ -68,6 +78,10 @@ class RunSnapshot:
     bench_rows: dict[str, BenchRow] = field(default_factory=dict)
     warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
     bench_result: BenchResult | None = None
+    verify_plan: VerifyPlanned | None = None
+    disturbed: dict[OptionKey, str] = field(default_factory=dict)
+    trials: list[Trial] = field(default_factory=list)
+    verified: VerifyFinished | None = None
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
@@ -82,7 +96,7 @@ class RunSnapshot:
         self.last_event_s = entry.t
         self._take(entry.event)
 
-    def _take(self, event: Event) -> None:  # noqa: C901 - one line per event
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line per event
         match event:
             case StageChanged():
                 self.stage = event
@@ -105,6 +119,14 @@ class RunSnapshot:
                 self.warmups[event.label] = event
             case BenchFinished():
                 self.bench_result = event.result
+            case VerifyPlanned():
+                self.verify_plan = event
+            case OptionDisturbed():
+                self.disturbed[event.target, event.quant_type] = event.file
+            case JointMeasured():
+                self.trials.append(event.trial)
+            case VerifyFinished():
+                self.verified = event
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -138,10 +160,20 @@ class RunSnapshot:
 
     @property
     def total(self) -> int:
-        """Layers to measure, or benchmark rows; 0 while it is not known."""
+        """Layers to measure, benchmark rows, or parts of a verification; 0 while unknown."""
+        if self.verify_plan is not None:
+            return self._verify_total(self.verify_plan)
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
+
+    def _verify_total(self, plan: VerifyPlanned) -> int:
+        """Fewer rounds than planned may do: what is known to be done is never above it."""
+        if self.verified is not None:
+            return len(self.disturbed) + len(self.trials)
+        reports = sum(trial.purpose != "repair" for trial in self.trials)
+        repairs = len(self.trials) - reports if reports else plan.rounds
+        return plan.options + repairs + plan.reports
 
     @property
     def warming_up(self) -> WarmupProgressed | None:
@@ -156,6 +188,8 @@ class RunSnapshot:
     @property
     def done(self) -> int:
         """How many of ``total`` are done."""
+        if self.verify_plan is not None:
+            return len(self.disturbed) + len(self.trials)
         if self.planned is not None:
             return len(self.measured)
         ended = (RowStatus.DONE, RowStatus.FAILED)

@@ -8,7 +8,7 @@ from pixart_tui.domain.benchmark import BenchRow
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
 from pixart_tui.runs.run import RunState
 
 
@@ -35,7 +35,7 @@ class RunView:
 
     id: str
     state: RunState
-    request: ProfileRequest | BenchRequest | None
+    request: ProfileRequest | BenchRequest | VerifyRequest | None
     problem: str
     done: int
     total: int
@@ -50,7 +50,7 @@ class RunView:
 
     @property
     def kind(self) -> str:
-        """``profile``, ``bench``, or ``?`` where the request cannot be read."""
+        """``profile``, ``bench``, ``verify``, or ``?`` where the request cannot be read."""
         return self.request.kind if self.request else "?"
 
     @property

@@ -49,7 +49,7 @@ class Work:
         if view.profile is None or not selection.chosen:
             raise RequestError("no layer is chosen", "", "move the parameter with the arrow keys")
         profile_name = Path(request.output).name
-        text, sidecar_text = selection_files(view.profile, selection, profile_name)
+        text, sidecar_text = selection_files([view.profile], selection, [profile_name])
         path = selection_path(request)
         write_atomically(Path(sidecar_path(path)), sidecar_text)
         write_atomically(path, text)

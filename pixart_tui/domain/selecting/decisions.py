@@ -64,6 +64,11 @@ def reads_text(fqn: str) -> bool:
     return fqn.endswith(_SHARED_TEXT)
 
 
+def depends_on_text_alone(fqn: str) -> bool:
+    """Whether a layer is computed once an image, and not at every step."""
+    return reads_text(fqn) or fqn.startswith("caption_projection.")
+
+
 def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
     """The groups that read the same rows and in which several quant types meet."""
     found: dict[str, set[str]] = {}

@@ -104,7 +104,7 @@ def _lightest(problem: Knapsack) -> Indices:
     """The cheapest of the lightest options of each decision."""
     weight = np.where(np.isfinite(problem.cost), problem.weight, np.inf)
     ties = weight <= weight.min(axis=1, keepdims=True)
-    return np.where(ties, problem.cost, np.inf).argmin(axis=1)
+    return np.asarray(np.where(ties, problem.cost, np.inf).argmin(axis=1))
 
 
 def _priced(problem: Knapsack, multiplier: float) -> Floats:
@@ -195,9 +195,7 @@ def _solve_core(problem: Knapsack, open_: Flags, best: Indices) -> Indices | Non
     return None
 
 
-def _milp(
-    cost: Floats, weight: Floats, owner: Indices, limit: float, slack: float
-) -> Flags | None:
+def _milp(cost: Floats, weight: Floats, owner: Indices, limit: float, slack: float) -> Flags | None:
     """Exactly one option of each owner; both axes scaled, as the tolerance is absolute."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_matrix

@@ -9,6 +9,7 @@ cancel. Without the products the prediction is the sum: errors that have nothing
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -57,6 +58,9 @@ class Calibration(Value):
     measured: int = 0
 
 
+UNCALIBRATED: Final = Calibration()
+
+
 def loss_matrix(options: Sequence[Option], interactions: Interactions | None) -> Floats:
     """The quadratic form whose value is a selection's predicted loss, before any scale.
 
@@ -85,5 +89,5 @@ def fitted(pairs: Sequence[tuple[float, float]]) -> Calibration:
     """The scale that (predicted, measured) losses agree on: the geometric mean of their ratios."""
     ratios = [measured / predicted for predicted, measured in pairs if predicted > 0 < measured]
     if not ratios:
-        return Calibration()
+        return UNCALIBRATED
     return Calibration(scale=float(np.exp(np.mean(np.log(ratios)))), measured=len(ratios))

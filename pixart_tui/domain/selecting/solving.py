@@ -13,7 +13,12 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.selecting.decisions import Decision, decisions_of, reads_text
 from pixart_tui.domain.selecting.knapsack import Floats, Indices, Knapsack, solve
 from pixart_tui.domain.selecting.menu import Menu, Option
-from pixart_tui.domain.selecting.prediction import Calibration, Interactions, loss_matrix
+from pixart_tui.domain.selecting.prediction import (
+    UNCALIBRATED,
+    Calibration,
+    Interactions,
+    loss_matrix,
+)
 from pixart_tui.domain.selecting.search import Quadratic, best_of
 
 Gain: TypeAlias = Callable[[Option], float]
@@ -40,7 +45,7 @@ class Solver:
     fused: bool = False
     only_paying: bool = False
     interactions: Interactions | None = None
-    calibration: Calibration = Calibration()
+    calibration: Calibration = UNCALIBRATED
 
     def least_loss(self, needed: float) -> Chosen:
         """The options with the least predicted loss whose gains reach ``needed``.
@@ -152,7 +157,9 @@ class _Table:
 
     @cached_property
     def _first(self) -> Indices:
-        return np.flatnonzero(np.r_[True, np.diff(self.owner) > 0]) if len(self.owner) else self.owner
+        return (
+            np.flatnonzero(np.r_[True, np.diff(self.owner) > 0]) if len(self.owner) else self.owner
+        )
 
     @property
     def own(self) -> Floats:
@@ -164,7 +171,10 @@ class _Table:
         """Costs that count each alternative by itself: alone, and among all the others."""
         if self.losses.ndim == 1:
             return [self.losses]
-        largest = [self._first[i] + int(self.gains[self.owner == i].argmax()) for i in range(self.decisions)]
+        largest = [
+            self._first[i] + int(self.gains[self.owner == i].argmax())
+            for i in range(self.decisions)
+        ]
         among = self.losses[:, largest].sum(axis=1)
         own = self.own
         halves = own + 0.5 * (among - own)

@@ -144,6 +144,12 @@ class Renderer:
         twin._pipeline = twin_of(self._pipeline)
         return twin
 
+    def of(self, samples: tuple[Sample, ...]) -> Renderer:
+        """A renderer of some of the images, with the same transformer."""
+        part = copy(self)
+        part._settings = replace(self._settings, samples=samples)
+        return part
+
     def render(self, batch_size: int, disturb: Disturbance = undisturbed) -> Iterator[Rendered]:
         """All images, batch by batch, on the pipeline's device.
 

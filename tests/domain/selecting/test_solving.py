@@ -29,12 +29,15 @@ def _flops(menu: Menu, options: tuple[Option, ...]) -> int:
 @given(menus(), _BUDGETS, st.booleans())
 def test_max_loss_saves_as_much_time_as_any_choice(menu: Menu, budget: float, fused: bool) -> None:
     selection = choose(menu, "max-loss", budget, fused=fused)
-    allowed = [c for c in every_choice(menu, fused=fused) if predicted_loss(c) <= budget]
+    choices = list(every_choice(menu, fused=fused))
     assert selection.objective == "time"
-    assert selection.predicted_loss <= budget + 1e-9
-    assert selection.predicted_time_saved_s == pytest.approx(
-        max(_saved(choice) for choice in allowed), abs=1e-9
+    assert selection.predicted_loss <= budget + 1e-12
+    # A sum may be off by the last bit, either way.
+    within, just_above = (
+        max(_saved(c) for c in choices if predicted_loss(c) <= limit)
+        for limit in (budget, budget + 1e-12)
     )
+    assert within - 1e-12 <= (selection.predicted_time_saved_s or 0) <= just_above + 1e-12
 
 
 @settings(deadline=None, max_examples=60)
