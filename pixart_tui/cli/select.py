@@ -77,10 +77,14 @@ Examples:
 )
 @click.option("--pareto", is_flag=True, help="Print the whole curve, and write nothing.")
 @click.option("--verify", is_flag=True, help="Measure all chosen layers at once, and repair.")
-@click.option("--interactions", is_flag=True, help="Verify: measure how layers interact first.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=6, show_default=True)
 @click.option("--keep-first-steps", type=click.IntRange(0), default=0, metavar="N")
 @click.option("--keep-last-steps", type=click.IntRange(0), default=0, metavar="N")
+@click.option(
+    "--choose-steps",
+    is_flag=True,
+    help="Verify: choose also how many of the last steps nothing is quantized at.",
+)
 @click.option("--seed-rule", is_flag=True, help="Verify: measure the seed's rule beside.")
 @click.option("--repair-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
 @click.option("--report-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
@@ -179,7 +183,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         repair_images=options["repair_images"],
         report_images=options["report_images"],
         kept_steps=KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"]),
-        interactions=options["interactions"],
+        choose_steps=options["choose_steps"],
         rounds=options["rounds"],
         seed_rule=options["seed_rule"],
         output=str(check_output(asked.output)),

@@ -169,7 +169,7 @@ class VerifyPlanned(Value):
         fitting: What the profiles were measured on.
         repairing: What the selection is repaired on.
         reporting: What the verified figure is measured on.
-        options: Options whose interactions are measured first, 0 for none.
+        step_choices: How many choices of steps are measured first, 0 for none.
         rounds: The most selections that are measured on the repair set.
         reports: Joint measurements on the reporting set.
     """
@@ -181,26 +181,9 @@ class VerifyPlanned(Value):
     fitting: ImageSet
     repairing: ImageSet
     reporting: ImageSet
-    options: int
+    step_choices: int
     rounds: int
     reports: int
-
-
-class OptionDisturbed(Value):
-    """What one option does to the images stands in a file of the run.
-
-    Attributes:
-        target: The target.
-        quant_type: What it was quantized to.
-        file: The file, relative to the run's directory.
-        elapsed_s: Seconds of measuring.
-    """
-
-    type: Literal["option_disturbed"] = "option_disturbed"
-    target: str
-    quant_type: str
-    file: str
-    elapsed_s: float
 
 
 class JointMeasured(Value):
@@ -268,7 +251,6 @@ Event = Annotated[
     | WarmupProgressed
     | BenchFinished
     | VerifyPlanned
-    | OptionDisturbed
     | JointMeasured
     | VerifyFinished
     | ArtifactWritten

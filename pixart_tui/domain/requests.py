@@ -125,9 +125,8 @@ class VerifyRequest(SamplingRequest):
         reporting: Images of the verified figure; None for some that ship with the package.
         repair_images: How many to repair on, where they are not given.
         report_images: How many to report on, where they are not given.
-        kept_steps: Steps to keep in the compute dtype, reported beside.
-        interactions: Whether to measure how layers disturb the image together, which takes as
-            long as the exhaustive profile.
+        kept_steps: Steps at which nothing is quantized.
+        choose_steps: Whether to choose how many of the last steps are kept besides.
         rounds: The most selections that are measured on the repair set.
         seed_rule: Whether the seed's rule is measured beside, at the same share of FLOPs.
         output: Absolute path of the selection.
@@ -143,7 +142,7 @@ class VerifyRequest(SamplingRequest):
     repair_images: Annotated[int, Field(ge=1)] = 8
     report_images: Annotated[int, Field(ge=2)] = 16
     kept_steps: KeptSteps = NO_STEPS
-    interactions: bool = False
+    choose_steps: bool = False
     rounds: Annotated[int, Field(ge=1)] = 6
     seed_rule: bool = False
     output: str

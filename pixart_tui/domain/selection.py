@@ -9,8 +9,9 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import chosen_layers
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
-from pixart_tui.domain.selecting.prediction import Calibration, Interactions, predicted_loss
+from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.solving import Solver
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
 Rule = Literal["top-percentage", "flops-share", "time-share", "saved-share", "max-loss"]
@@ -37,12 +38,15 @@ class Selection(Value):
         kept: Targets that stay in the compute dtype, for whatever reason, in the model's order.
         objective: What the rule counted as gain: layers, FLOPs or measured time.
         fused: Whether layers that read the same rows were decided together.
-        flops_share: The chosen targets' part of the FLOPs of all of them.
+        kept_steps: The steps at which nothing is quantized; what depends on the text alone is
+            computed once an image and quantized all the same.
+        flops_share: The part of all targets' FLOPs that is quantized, over all steps of an image.
         predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
         time_share: The chosen targets' part of the measured time of all of them, nothing
             quantized; None where not all were timed, as are the next two.
-        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, from the
-            times of single targets.
+        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
+            average over the steps, from the times of single targets.
+        saved_at_every_step_s: The same if no step were kept.
         does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
             model's order.
     """
@@ -55,31 +59,18 @@ class Selection(Value):
     kept: tuple[str, ...]
     objective: Objective = "flops"
     fused: bool = False
+    kept_steps: KeptSteps = NO_STEPS
     flops_share: float
     predicted_loss: float
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
+    saved_at_every_step_s: float | None = None
     does_not_pay: tuple[str, ...] | None = None
 
     @property
     def mixed(self) -> bool:
         """Whether it holds several quant types."""
         return len(set(self.assignments.values())) > 1
-
-
-class Knowledge(Value):
-    """What is known beside the single measurements.
-
-    Attributes:
-        interactions: How options disturb the image together.
-        calibration: How far predictions were off by.
-    """
-
-    interactions: Interactions | None = None
-    calibration: Calibration = Calibration()
-
-
-NOTHING_KNOWN: Final = Knowledge()
 
 
 def select(
@@ -102,7 +93,7 @@ def choose(
     parameter: float,
     *,
     fused: bool = False,
-    knowledge: Knowledge = NOTHING_KNOWN,
+    scale: float = 1.0,
 ) -> Selection:
     """Applies a rule to a menu.
 
@@ -116,7 +107,7 @@ def choose(
             everything was timed.
         parameter: The rule's parameter.
         fused: Whether layers that read the same rows are decided together.
-        knowledge: What is known beside the single measurements.
+        scale: Measured loss over predicted loss, where joint measurements told it.
 
     Raises:
         RequestError: The parameter is out of range, nothing was measured, the options do not
@@ -127,8 +118,8 @@ def choose(
             "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
         )
     _check_parameter(rule, parameter)
-    options = _apply(menu, rule, parameter, fused, knowledge)
-    return describe(menu, rule, parameter, options, fused=fused, knowledge=knowledge)
+    options = _apply(menu, rule, parameter, fused, scale)
+    return describe(menu, rule, parameter, options, fused=fused, scale=scale)
 
 
 def describe(
@@ -138,13 +129,13 @@ def describe(
     options: Sequence[Option],
     *,
     fused: bool = False,
-    knowledge: Knowledge = NOTHING_KNOWN,
+    scale: float = 1.0,
 ) -> Selection:
     """The selection that these options are."""
     chosen = sorted(options, key=lambda option: option.ssim, reverse=True)
     names = {option.target for option in chosen}
     used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
-    flops = sum(target.flops for target in menu.targets if target.name in names)
+    flops = {target.name: target.flops for target in menu.targets}
     return Selection(
         rule=rule,
         parameter=parameter,
@@ -154,8 +145,9 @@ def describe(
         kept=tuple(target.name for target in menu.targets if target.name not in names),
         objective=objective_of(menu, rule),
         fused=fused,
-        flops_share=flops / menu.flops,
-        predicted_loss=predicted_loss(chosen, knowledge.interactions, knowledge.calibration),
+        kept_steps=menu.kept_steps,
+        flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
+        predicted_loss=predicted_loss(chosen, scale),
         **(_times(menu, chosen) if menu.timed else {}),
     )
 
@@ -170,47 +162,43 @@ def objective_of(menu: Menu, rule: Rule) -> Objective:
 
 
 def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str, ...]]:
-    names = {option.target for option in chosen}
-    taken_s = sum(t.unquantized_s or 0.0 for t in menu.targets if t.name in names)
+    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+    taken_s = sum(times[option.target] * option.steps_share for option in chosen)
     pays = {option.target: False for option in menu.options}
     pays |= {option.target: True for option in menu.options if option.pays}
     return {
         "time_share": taken_s / menu.unquantized_s,
-        "predicted_time_saved_s": sum(option.saved_s or 0.0 for option in chosen),
+        "predicted_time_saved_s": sum((o.saved_s or 0.0) * o.steps_share for o in chosen),
+        "saved_at_every_step_s": sum(o.saved_s or 0.0 for o in chosen),
         "does_not_pay": tuple(t.name for t in menu.targets if not pays.get(t.name, True)),
     }
 
 
-def _apply(
-    menu: Menu, rule: Rule, parameter: float, fused: bool, knowledge: Knowledge
-) -> Sequence[Option]:
+def _apply(menu: Menu, rule: Rule, parameter: float, fused: bool, scale: float) -> Sequence[Option]:
     if rule == "top-percentage":
         return _by_count(menu, parameter)
-    solver = solver_of(menu, rule, fused=fused, knowledge=knowledge)
+    solver = solver_of(menu, rule, fused=fused)
     if rule == "max-loss":
-        return solver.most_gain(parameter)
+        return solver.most_gain(parameter / scale)
     return solver.least_loss(_needed(menu, rule, parameter, solver))
 
 
-def solver_of(
-    menu: Menu, rule: Rule, *, fused: bool = False, knowledge: Knowledge = NOTHING_KNOWN
-) -> Solver:
+def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
     """What answers the questions of a rule that weighs gain against loss."""
     flops = {target.name: float(target.flops) for target in menu.targets}
     times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
 
     def gain(option: Option) -> float:
         if objective_of(menu, rule) == "flops":
-            return flops[option.target]
-        return times[option.target] if rule == "time-share" else option.saved_s or 0.0
+            return flops[option.target] * option.steps_share
+        saved_s = times[option.target] if rule == "time-share" else option.saved_s or 0.0
+        return saved_s * option.steps_share
 
     return Solver(
         menu,
         gain,
         fused=fused,
         only_paying=objective_of(menu, rule) == "time",
-        interactions=knowledge.interactions,
-        calibration=knowledge.calibration,
     )
 
 
@@ -232,7 +220,7 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
         needed, unit, scale = share * menu.flops, "FLOPs", 1.0
     else:
         _check_timed(menu)
-        whole = menu.unquantized_s if rule == "time-share" else solver.reachable
+        whole = menu.unquantized_s if rule == "time-share" else _reachable_s(menu, solver)
         needed, unit, scale = share * whole, "ms", 1e3
     if needed > solver.reachable * (1 + 1e-12):
         by_flops = rule == "flops-share"
@@ -245,6 +233,13 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
             f"ask for a smaller --{rule}",
         )
     return needed
+
+
+def _reachable_s(menu: Menu, solver: Solver) -> float:
+    """The most seconds that could be saved if every step were quantized."""
+    options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in menu.options)
+    every_step = menu.model_copy(update={"options": options})
+    return solver_of(every_step, "saved-share", fused=solver.fused).reachable
 
 
 def _check_timed(menu: Menu) -> None:

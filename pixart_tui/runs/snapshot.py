@@ -21,7 +21,6 @@ from pixart_tui.domain.events import (
     JointMeasured,
     LatencyMeasured,
     LayerMeasured,
-    OptionDisturbed,
     ProfilePlanned,
     StageChanged,
     VerifyFinished,
@@ -29,7 +28,6 @@ from pixart_tui.domain.events import (
     WarmupProgressed,
 )
 from pixart_tui.domain.profile import Profile, merge_measurements
-from pixart_tui.domain.selecting.prediction import OptionKey
 from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 
@@ -57,7 +55,6 @@ class RunSnapshot:
         warmups: Label to what the row's latest process has compiled.
         bench_result: The finished benchmark.
         verify_plan: What a verification will measure.
-        disturbed: Option to the file that holds what it does to the images.
         trials: Joint measurements, in order.
         verified: The verified selection.
         artifacts: Files that stand complete.
@@ -79,7 +76,6 @@ class RunSnapshot:
     warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
     bench_result: BenchResult | None = None
     verify_plan: VerifyPlanned | None = None
-    disturbed: dict[OptionKey, str] = field(default_factory=dict)
     trials: list[Trial] = field(default_factory=list)
     verified: VerifyFinished | None = None
     artifacts: list[ArtifactWritten] = field(default_factory=list)
@@ -121,8 +117,6 @@ class RunSnapshot:
                 self.bench_result = event.result
             case VerifyPlanned():
                 self.verify_plan = event
-            case OptionDisturbed():
-                self.disturbed[event.target, event.quant_type] = event.file
             case JointMeasured():
                 self.trials.append(event.trial)
             case VerifyFinished():
@@ -168,12 +162,13 @@ class RunSnapshot:
         return len(self.bench_rows)
 
     def _verify_total(self, plan: VerifyPlanned) -> int:
-        """Fewer rounds than planned may do: what is known to be done is never above it."""
+        """Fewer rounds than planned may do; what was not needed no longer counts."""
         if self.verified is not None:
-            return len(self.disturbed) + len(self.trials)
-        reports = sum(trial.purpose != "repair" for trial in self.trials)
-        repairs = len(self.trials) - reports if reports else plan.rounds
-        return plan.options + repairs + plan.reports
+            return len(self.trials)
+        purposes = [trial.purpose for trial in self.trials]
+        reporting = any(purpose not in ("steps", "repair") for purpose in purposes)
+        repairs = purposes.count("repair") if reporting else plan.rounds
+        return plan.step_choices + repairs + plan.reports
 
     @property
     def warming_up(self) -> WarmupProgressed | None:
@@ -189,7 +184,7 @@ class RunSnapshot:
     def done(self) -> int:
         """How many of ``total`` are done."""
         if self.verify_plan is not None:
-            return len(self.disturbed) + len(self.trials)
+            return len(self.trials)
         if self.planned is not None:
             return len(self.measured)
         ended = (RowStatus.DONE, RowStatus.FAILED)

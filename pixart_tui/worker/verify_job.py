@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import (
     ArtifactWritten,
-    OptionDisturbed,
     StageChanged,
     VerifyFinished,
     VerifyPlanned,
@@ -20,8 +15,8 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selection_files import selection_files
-from pixart_tui.engine.joint.verifying import OptionSketch, verify_selection
-from pixart_tui.runs.files import replacing, write_atomically
+from pixart_tui.engine.joint.verifying import verify_selection
+from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
@@ -39,45 +34,16 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
     events = verify_selection(
         request,
         profiles,
-        sketches={key: _Stored(run, file) for key, file in run.snapshot.disturbed.items()},
         trials=tuple(run.snapshot.trials),
         check=check,
     )
     for event in events:
         check()
-        if isinstance(event, OptionSketch):
-            emit(_store(run, event, len(run.snapshot.disturbed)))
-            continue
         if isinstance(event, VerifyPlanned):
             _refuse_another(before, event)
         emit(event)
         if isinstance(event, VerifyFinished):
             _write(profiles, request, event, emit)
-
-
-class _Stored:
-    """A sketch that stands in the run's directory."""
-
-    def __init__(self, run: Run, file: str) -> None:
-        self._path = run.paths.directory / file
-
-    def __call__(self) -> Tensor:
-        """Reads it."""
-        return torch.from_numpy(np.load(self._path))
-
-
-def _store(run: Run, found: OptionSketch, index: int) -> OptionDisturbed:
-    run.paths.artifacts.mkdir(exist_ok=True)
-    path = run.paths.artifacts / f"sketch-{index:04d}.npy"
-    with replacing(path) as file:
-        np.save(file, found.sketch.numpy())
-    target, quant_type = found.key
-    return OptionDisturbed(
-        target=target,
-        quant_type=quant_type,
-        file=str(path.relative_to(run.paths.directory)),
-        elapsed_s=found.elapsed_s,
-    )
 
 
 def _refuse_another(before: VerifyPlanned | None, now: VerifyPlanned) -> None:

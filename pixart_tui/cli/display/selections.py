@@ -58,6 +58,8 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
         f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
         f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type or 'all'}"
     )
+    if selection.kept_steps:
+        yield f"nothing is quantized at {selection.kept_steps.words} steps{_given_up(selection)}"
     if selection.mixed:
         kinds = Counter(selection.assignments.values()).most_common()
         yield "layers by quant type: " + ", ".join(f"{count} {name}" for name, count in kinds)
@@ -66,6 +68,14 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
         yield f"chosen for the most {gain}"
     if not verified:
         yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}"
+
+
+def _given_up(selection: Selection) -> str:
+    """What keeping steps costs, where the layers were timed."""
+    saved_s, every_s = selection.predicted_time_saved_s, selection.saved_at_every_step_s
+    if saved_s is None or every_s is None:
+        return ""
+    return f", which gives up {1000 * (every_s - saved_s):.3f} ms a step on average"
 
 
 def _time_lines(selection: Selection) -> Iterator[str]:
@@ -91,17 +101,8 @@ def _loss_lines(selection: Selection, found: Verification) -> Iterator[str]:
         yield f"the budget of {found.budget:g} {holds}"
     if found.seed_rule and found.seed_rule.measured:
         yield f"the seed's rule at that share of FLOPs: {_loss(found.seed_rule.measured)}"
-    kept = found.kept_steps
-    if kept and kept.measured:
-        yield f"with {kept.kept_steps.words} steps kept: {_loss(kept.measured)}"
-        yield f"  gives up {found.given_up:.0%} of the time saved{_lost_ms(selection, found)}"
-
-
-def _lost_ms(selection: Selection, found: Verification) -> str:
-    saved_s = selection.predicted_time_saved_s
-    if saved_s is None:
-        return ""
-    return f", {1e3 * saved_s * found.given_up * found.steps:.2f} ms an image"
+    if found.every_step and found.every_step.measured:
+        yield f"the same layers at every step: {_loss(found.every_step.measured)}"
 
 
 def _loss(measured: JointLoss) -> str:

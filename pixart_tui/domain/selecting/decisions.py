@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from typing import Final
 
 from pixart_tui.domain.selecting.menu import Menu, Option
+from pixart_tui.domain.selecting.roles import fused_group, reads_text
 from pixart_tui.domain.values import Value
-
-_SHARED_INPUT: Final = (".attn1.to_q", ".attn1.to_k", ".attn1.to_v")
-_SHARED_TEXT: Final = (".attn2.to_k", ".attn2.to_v")
 
 
 class Decision(Value):
@@ -49,24 +46,6 @@ def decisions_of(
         name = fused_group(option.target) if fused and several else None
         grouped.setdefault(name or option.target, []).append(option)
     return tuple(Decision(alternatives=((), *_alternatives(group))) for group in grouped.values())
-
-
-def fused_group(fqn: str) -> str | None:
-    """The group whose rows a fused deployment quantizes once, None for a layer on its own."""
-    for ending in _SHARED_INPUT:
-        if fqn.endswith(ending):
-            return fqn.removesuffix(ending) + ".attn1"
-    return None
-
-
-def reads_text(fqn: str) -> bool:
-    """Whether a layer makes the keys or values of cross-attention from the text."""
-    return fqn.endswith(_SHARED_TEXT)
-
-
-def depends_on_text_alone(fqn: str) -> bool:
-    """Whether a layer is computed once an image, and not at every step."""
-    return reads_text(fqn) or fqn.startswith("caption_projection.")
 
 
 def mixed_groups(assignments: Mapping[str, str]) -> list[str]:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
 TargetKind = Literal["layer", "attention"]
@@ -38,6 +40,7 @@ class Option(Value):
         saved_s: Seconds that one step of one image gets shorter, negative where it gets longer;
             None where that was not timed.
         pays: Whether it saves more than the timing is uncertain by; None where it was not timed.
+        steps_share: The part of an image's steps at which it is quantized.
     """
 
     target: str
@@ -45,6 +48,7 @@ class Option(Value):
     ssim: float
     saved_s: float | None = None
     pays: bool | None = None
+    steps_share: float = 1.0
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,11 +68,13 @@ class Menu(Value):
         targets: All of them, those without an option too, in the model's order.
         options: In the order of the targets, then of the quant types.
         quant_types: The quant types, in the order of the profiles.
+        kept_steps: The steps at which nothing is quantized.
     """
 
     targets: tuple[Target, ...]
     options: tuple[Option, ...]
     quant_types: tuple[str, ...]
+    kept_steps: KeptSteps = NO_STEPS
 
     @property
     def flops(self) -> int:
@@ -156,3 +162,26 @@ def _check_comparable(conditions: Sequence[Conditions]) -> None:
 def _differences(first: Conditions, other: Conditions) -> list[str]:
     pairs = zip(first, other, strict=True)
     return [name for (name, mine), (_, its) in pairs if name != "quant_type" and mine != its]
+
+
+def with_steps_kept(menu: Menu, kept: KeptSteps, steps: int, factor: float) -> Menu:
+    """The menu of a deployment that quantizes nothing at some steps.
+
+    What depends on the text alone is computed once an image: it is quantized all the same.
+
+    Args:
+        menu: The menu of all steps.
+        kept: The steps.
+        steps: Denoising steps of an image.
+        factor: What is left of the loss: 1 where that was not measured, which is a bound.
+    """
+    share = kept.quantized_share(steps)
+
+    def stepped(option: Option) -> Option:
+        if depends_on_text_alone(option.target):
+            return option
+        ssim = 1.0 - factor * option.loss
+        return option.model_copy(update={"ssim": ssim, "steps_share": share})
+
+    options = tuple(stepped(option) for option in menu.options)
+    return menu.model_copy(update={"options": options, "kept_steps": kept})

@@ -9,8 +9,6 @@ from pixart_tui.domain.selecting.menu import Menu
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
 from pixart_tui.domain.selecting.verification import JointLoss
 from pixart_tui.domain.selection import (
-    NOTHING_KNOWN,
-    Knowledge,
     Objective,
     Rule,
     choose,
@@ -53,12 +51,12 @@ class Curve(Value):
     seed_rule: tuple[CurvePoint, ...] = ()
 
 
-def pareto_curve(menu: Menu, *, fused: bool = False, knowledge: Knowledge = NOTHING_KNOWN) -> Curve:
+def pareto_curve(menu: Menu, *, fused: bool = False) -> Curve:
     """The predicted curve; shares that the options do not reach are left out."""
     by_time = menu.timed and any(option.pays for option in menu.options)
     rule: Rule = "saved-share" if by_time else "flops-share"
-    ours = [_point(menu, rule, share, fused, knowledge) for share in SHARES]
-    seeds = _seed_points(menu, knowledge) if not by_time and len(menu.quant_types) == 1 else []
+    ours = [_point(menu, rule, share, fused) for share in SHARES]
+    seeds = _seed_points(menu) if not by_time and len(menu.quant_types) == 1 else []
     return Curve(
         axis="time" if by_time else "flops",
         quant_types=menu.quant_types,
@@ -67,22 +65,20 @@ def pareto_curve(menu: Menu, *, fused: bool = False, knowledge: Knowledge = NOTH
     )
 
 
-def _point(
-    menu: Menu, rule: Rule, share: float, fused: bool, knowledge: Knowledge
-) -> CurvePoint | None:
+def _point(menu: Menu, rule: Rule, share: float, fused: bool) -> CurvePoint | None:
     try:
-        found = choose(menu, rule, share, fused=fused, knowledge=knowledge)
+        found = choose(menu, rule, share, fused=fused)
     except PixartTuiError:
         return None
     reached = found.flops_share if rule == "flops-share" else share
     return CurvePoint(share=reached, layers=len(found.chosen), predicted=found.predicted_loss)
 
 
-def _seed_points(menu: Menu, knowledge: Knowledge) -> list[CurvePoint]:
+def _seed_points(menu: Menu) -> list[CurvePoint]:
     points = []
     for share in SHARES:
         options = seed_rule_at_share(menu, share)
-        found = describe(menu, "flops-share", share, options, knowledge=knowledge)
+        found = describe(menu, "flops-share", share, options)
         points.append(
             CurvePoint(
                 share=found.flops_share,

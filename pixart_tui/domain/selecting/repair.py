@@ -11,11 +11,11 @@ import math
 from collections.abc import Generator
 from typing import Final, TypeAlias
 
-from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.selecting.menu import Menu, Option
-from pixart_tui.domain.selecting.prediction import UNCALIBRATED, Calibration
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.selecting.menu import Menu, Option, with_steps_kept
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import Trial
-from pixart_tui.domain.selection import NOTHING_KNOWN, Knowledge, Rule, Selection, choose, describe
+from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.values import Value
 
 Outcome: TypeAlias = tuple[Selection, Trial]
@@ -26,6 +26,21 @@ _NEAR: Final = 0.93
 """A selection that uses this part of the budget is not worth another measurement."""
 
 
+class StepChoice(Value):
+    """Steps that may stay in the compute dtype, and what is left of the loss then.
+
+    Attributes:
+        kept: The steps.
+        factor: Loss with them kept over loss with every step quantized.
+    """
+
+    kept: KeptSteps = NO_STEPS
+    factor: float = 1.0
+
+
+EVERY_STEP: Final = StepChoice()
+
+
 class Case(Value):
     """What is to be verified.
 
@@ -34,7 +49,8 @@ class Case(Value):
         rule: The rule.
         parameter: Its parameter.
         fused: Whether layers that read the same rows are decided together.
-        knowledge: How layers interact, where that was measured.
+        steps: Denoising steps of an image.
+        step_choices: Among which steps the selection chooses, at least one.
         rounds: The most selections that are measured.
     """
 
@@ -42,25 +58,47 @@ class Case(Value):
     rule: Rule
     parameter: float
     fused: bool = False
-    knowledge: Knowledge = NOTHING_KNOWN
+    steps: int = 1
+    step_choices: tuple[StepChoice, ...] = (EVERY_STEP,)
     rounds: int = 6
 
-    def solved(self, knowledge: Knowledge) -> Selection:
-        """The rule's selection, given what is known."""
-        return choose(self.menu, self.rule, self.parameter, fused=self.fused, knowledge=knowledge)
+    def solved(self, scale: float = 1.0) -> Selection:
+        """The best of the rule's selections over the choices of steps.
 
-    def predicted(self, selection: Selection) -> Selection:
-        """The same selection with the loss that is predicted before any joint measurement."""
-        known = self.knowledge.model_copy(update={"calibration": UNCALIBRATED})
-        options = options_of(self.menu, selection)
-        return describe(
-            self.menu, self.rule, self.parameter, options, fused=self.fused, knowledge=known
-        )
+        Raises:
+            RequestError: None of them can be made.
+        """
+        found, refused = [], None
+        for choice in self.step_choices:
+            try:
+                found.append(self._solved(choice, scale))
+            except RequestError as error:  # fewer steps may not reach the share
+                refused = refused or error
+        if not found:
+            raise refused or RequestError("there are no steps to choose from")
+        return min(found, key=self._order)
+
+    def menu_of(self, choice: StepChoice) -> Menu:
+        """The menu with a choice's steps kept."""
+        if not choice.kept:
+            return self.menu
+        return with_steps_kept(self.menu, choice.kept, self.steps, choice.factor)
+
+    def _solved(self, choice: StepChoice, scale: float) -> Selection:
+        menu = self.menu_of(choice)
+        found = choose(menu, self.rule, self.parameter, fused=self.fused, scale=scale)
+        # Whatever it was solved with: the prediction is that of before any joint measurement.
+        return found.model_copy(update={"predicted_loss": found.predicted_loss / scale})
+
+    def _order(self, selection: Selection) -> tuple[float, float]:
+        if self.rule == "max-loss":
+            return (-_gain(selection), selection.predicted_loss)
+        return (selection.predicted_loss, -_gain(selection))
 
 
 def repair(case: Case) -> Repair:
-    """Proposes selections until the budget holds, or the best of a few where there is none."""
-    return _within_budget(case) if case.rule == "max-loss" else _best_of(case)
+    """Proposes selections until the budget holds; without a budget, one."""
+    return _within_budget(case) if case.rule == "max-loss" else _measured_once(case)
 
 
 def options_of(menu: Menu, selection: Selection) -> list[Option]:
@@ -81,20 +119,9 @@ def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
     return taken
 
 
-def _best_of(case: Case) -> Repair:
-    """Measures what each prediction would choose and settles for the least loss."""
-    known = case.solved(case.knowledge)
-    proposals = [known, case.solved(NOTHING_KNOWN)]
-    if case.rule == "flops-share" and len(case.menu.quant_types) == 1:
-        seed_rule = seed_rule_at_share(case.menu, case.parameter)
-        proposals.append(describe(case.menu, case.rule, case.parameter, seed_rule))
-    if case.rule == "top-percentage":
-        proposals = [known]
-    measured: list[Outcome] = []
-    for proposal in _distinct(proposals)[: case.rounds]:
-        selection = case.predicted(proposal)
-        measured.append((selection, (yield selection)))
-    return min(measured, key=lambda outcome: outcome[1].loss)
+def _measured_once(case: Case) -> Repair:
+    selection = case.solved()
+    return selection, (yield selection)
 
 
 def _within_budget(case: Case) -> Repair:
@@ -102,8 +129,7 @@ def _within_budget(case: Case) -> Repair:
     holding: list[Outcome] = []
     fails_at, holds_at, scale = 0.0, float("inf"), 1.0
     for _ in range(case.rounds):
-        known = case.knowledge.model_copy(update={"calibration": Calibration(scale=scale)})
-        selection = case.predicted(case.solved(known))
+        selection = case.solved(scale)
         if not selection.chosen or _seen(selection, holding):
             break
         trial = yield selection
@@ -132,20 +158,16 @@ def _next_scale(ratio: float, fails_at: float, holds_at: float) -> float:
 
 
 def _seen(selection: Selection, holding: list[Outcome]) -> bool:
-    return any(selection.assignments == known.assignments for known, _ in holding)
+    return any(_same(selection, known) for known, _ in holding)
+
+
+def _same(one: Selection, other: Selection) -> bool:
+    return (one.assignments, one.kept_steps) == (other.assignments, other.kept_steps)
 
 
 def _gain(selection: Selection) -> float:
     saved_s = selection.predicted_time_saved_s
     return selection.flops_share if saved_s is None else saved_s
-
-
-def _distinct(selections: list[Selection]) -> list[Selection]:
-    found: list[Selection] = []
-    for selection in selections:
-        if all(selection.assignments != other.assignments for other in found):
-            found.append(selection)
-    return found
 
 
 def _nothing_holds(case: Case) -> WorkError:

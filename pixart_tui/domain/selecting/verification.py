@@ -13,7 +13,7 @@ from pixart_tui.domain.profile import bootstrap_interval
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
-Purpose = Literal["repair", "report", "kept-steps", "seed-rule"]
+Purpose = Literal["steps", "repair", "report", "every-step", "seed-rule"]
 
 
 class ImageSet(Value):
@@ -55,7 +55,8 @@ class Trial(Value):
     """One joint measurement.
 
     Attributes:
-        purpose: Why: to repair, to report, to report with steps kept, or the seed's rule beside.
+        purpose: Why: to learn what keeping steps does, to repair, to report, to report the same
+            layers quantized at every step, or to report the seed's rule beside.
         label: What it is, in words.
         assignments: Target to quant type.
         kept_steps: The steps at which nothing was quantized.
@@ -86,12 +87,10 @@ class Verification(Value):
         repairing: What the selection was repaired on.
         reporting: What the verified figure was measured on; disjoint from both.
         budget: The largest loss allowed, None where a share was asked for.
-        steps: Denoising steps of an image.
-        predicted: 1 - SSIM from single layers and their interactions, before any joint measurement.
-        interactions: Whether pairs of layers were measured.
+        predicted: 1 - SSIM from single layers, before the repair measured anything.
         repair: The loss on the repair set.
         verified: The loss on the reporting set.
-        kept_steps: The loss there with steps kept, None where none were asked for.
+        every_step: The same layers there, quantized at every step; None where no step is kept.
         seed_rule: The seed's rule at the same share of FLOPs there; None where not measured.
         trials: Every joint measurement, in order.
     """
@@ -100,12 +99,10 @@ class Verification(Value):
     repairing: ImageSet
     reporting: ImageSet
     budget: float | None = None
-    steps: int
     predicted: float
-    interactions: bool
     repair: JointLoss
     verified: JointLoss
-    kept_steps: Trial | None = None
+    every_step: Trial | None = None
     seed_rule: Trial | None = None
     trials: tuple[Trial, ...] = ()
 
@@ -113,11 +110,6 @@ class Verification(Value):
     def holds(self) -> bool | None:
         """Whether the verified loss is within the budget; None where there is none."""
         return None if self.budget is None else self.verified.loss <= self.budget
-
-    @property
-    def given_up(self) -> float:
-        """The part of the time saved that keeping steps gives up, 0 to 1."""
-        return 1 - self.kept_steps.kept_steps.quantized_share(self.steps) if self.kept_steps else 0
 
 
 def joint_loss(comparisons: Sequence[Comparison]) -> JointLoss | None:

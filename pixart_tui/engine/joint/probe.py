@@ -7,14 +7,12 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
-from pixart_tui.domain.selecting.decisions import depends_on_text_alone
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
-from pixart_tui.engine.joint.ssim_form import SsimForm
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import layers_quantized
@@ -79,7 +77,6 @@ class JointProbe:
             first = Renderer(pipeline, settings, check)
         self._lanes = [first, *(first.twin() for _ in range(lanes - 1 if on_cpu else 0))]
         self._twins: dict[tuple[Sample, ...], Rendered] = {}
-        self._forms: dict[tuple[Sample, ...], SsimForm] = {}
 
     def measure(self, joint: Joint, samples: Samples) -> tuple[Comparison, ...]:
         """Each of the images with the selection quantized against its undisturbed twin.
@@ -89,16 +86,6 @@ class JointProbe:
         """
         parts = self._map(joint, samples, compare)
         return tuple(comparison for part in parts for comparison in part)
-
-    def sketch(self, joint: Joint, samples: Samples) -> Tensor:
-        """What the selection does to each of the images, (n, 3, buckets); see ``SsimForm``."""
-        return torch.cat(self._map(joint, samples, self._sketch_part))
-
-    def _sketch_part(self, disturbed: Rendered, twin: Rendered) -> Tensor:
-        if twin.samples not in self._forms:
-            place = self._settings.samples.index(twin.samples[0])
-            self._forms[twin.samples] = SsimForm(twin.images, place)
-        return self._forms[twin.samples].sketch(disturbed.images - twin.images)
 
     def _map(
         self, joint: Joint, samples: Samples, use: Callable[[Rendered, Rendered], _Result]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import torch
-from torch import Tensor
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
@@ -20,12 +20,17 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.profile import Conditions, Profile
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of
-from pixart_tui.domain.selecting.prediction import Interactions, OptionKey
-from pixart_tui.domain.selecting.repair import Case, Outcome, repair, seed_rule_at_share
+from pixart_tui.domain.selecting.repair import (
+    Case,
+    Outcome,
+    StepChoice,
+    repair,
+    seed_rule_at_share,
+)
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
-    JointLoss,
     Purpose,
     Trial,
     Verification,
@@ -33,9 +38,8 @@ from pixart_tui.domain.selecting.verification import (
     joint_loss,
     three_sets,
 )
-from pixart_tui.domain.selection import Knowledge, Selection, describe
+from pixart_tui.domain.selection import Selection, describe
 from pixart_tui.engine.joint.probe import Joint, JointProbe, Samples
-from pixart_tui.engine.joint.ssim_form import products
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
@@ -45,45 +49,27 @@ from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
 Told = Generator[Event, None, Trial]
 
-
-@dataclass(frozen=True, slots=True)
-class OptionSketch:
-    """What one option does to the fitting images.
-
-    Attributes:
-        key: The target and the quant type.
-        sketch: (n, 3, buckets), float32; see ``SsimForm``.
-        elapsed_s: Seconds of measuring.
-    """
-
-    key: OptionKey
-    sketch: Tensor
-    elapsed_s: float
-
-
-Sketches = Mapping[OptionKey, Callable[[], Tensor]]
+_MORE_LAST_STEPS: Final = (0, 1, 2, 3, 5)
 
 
 def verify_selection(
     request: VerifyRequest,
     profiles: Sequence[Profile],
     *,
-    sketches: Sketches | None = None,
     trials: Sequence[Trial] = (),
     check: Callable[[], None] = lambda: None,
-) -> Iterator[Event | OptionSketch]:
+) -> Iterator[Event]:
     """Measures what is not measured yet, and yields what becomes known.
 
     Args:
         request: What to verify.
         profiles: One for each quant type, finished.
-        sketches: Options whose sketch is there already.
         trials: Joint measurements that are there already.
         check: Called after each denoising step; may raise to give up.
 
     Yields:
-        Stages, one ``VerifyPlanned``, the sketches, a ``JointMeasured`` for each selection that
-        was measured, and ``VerifyFinished``.
+        Stages, one ``VerifyPlanned``, a ``JointMeasured`` for each selection that was measured,
+        and ``VerifyFinished``.
 
     Raises:
         RequestError: The model is another one, or the sets of images overlap.
@@ -95,7 +81,7 @@ def verify_selection(
     loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
     _check_same_model(loaded, conditions)
     menu = menu_of(profiles)
-    plan = _plan(request, profiles, menu)
+    plan = _plan(request, profiles)
     yield plan
     yield StageChanged(stage="encoding")
     probe = JointProbe(
@@ -105,16 +91,13 @@ def verify_selection(
         lanes=lane_count(torch.device(request.device), request.threads),
         check=check,
     )
-    knowledge = Knowledge()
-    if request.interactions:
-        found = yield from _interactions(probe, menu, plan.fitting, sketches or {})
-        knowledge = Knowledge(interactions=found)
     case = Case(
         menu=menu,
         rule=request.rule,
         parameter=request.parameter,
         fused=request.fused,
-        knowledge=knowledge,
+        steps=conditions.num_inference_steps,
+        step_choices=(StepChoice(kept=request.kept_steps),),
         rounds=request.rounds,
     )
     yield from _Verifier(request, plan, probe, case, list(trials)).run()
@@ -131,20 +114,48 @@ class _Verifier:
     known: list[Trial]
 
     def run(self) -> Iterator[Event]:
-        """The repair, then the report."""
+        """What keeping steps does, the repair, then the report."""
+        yield from self._choose_steps()
         selection, repaired = yield from self._repair()
-        measured = repaired.measured
         verified = yield from self._trial("report", "the selection", selection)
-        kept = yield from self._kept_steps(selection)
+        every_step = yield from self._every_step(selection)
         seed_rule = yield from self._seed_rule(selection)
-        if measured is None or verified.measured is None:
+        if repaired.measured is None or verified.measured is None:
             raise WorkError("an image of the selection holds NaN or infinity", "", "ask for less")
         yield VerifyFinished(
             selection=selection,
-            verification=self._verification(
-                selection, measured, verified.measured, kept, seed_rule
+            verification=Verification(
+                fitting=self.plan.fitting,
+                repairing=self.plan.repairing,
+                reporting=self.plan.reporting,
+                budget=self.request.parameter if self.request.rule == "max-loss" else None,
+                predicted=selection.predicted_loss,
+                repair=repaired.measured,
+                verified=verified.measured,
+                every_step=every_step,
+                seed_rule=seed_rule,
+                trials=tuple(self.known),
             ),
         )
+
+    def _choose_steps(self) -> Generator[Event, None, None]:
+        """Measures what is left of the loss of everything when the last steps are kept."""
+        choices = step_choices(self.request, self.case.steps)
+        if not choices:
+            return
+        whole = everything(self.case.menu)
+        losses = {}
+        for kept in (NO_STEPS, *choices):
+            label = f"{kept.words} kept"
+            losses[kept] = (yield from self._trial("steps", label, whole, kept)).loss
+        measured = [
+            StepChoice(kept=kept, factor=min(losses[kept] / losses[NO_STEPS], 1.0))
+            for kept in choices
+        ]
+        asked = self.request.kept_steps
+        every_step = [] if asked else [StepChoice()]
+        update = {"step_choices": (*every_step, *measured)}
+        self.case = self.case.model_copy(update=update)
 
     def _repair(self) -> Generator[Event, None, Outcome]:
         proposals = repair(self.case)
@@ -158,11 +169,10 @@ class _Verifier:
             outcome: Outcome = end.value
             return outcome
 
-    def _kept_steps(self, selection: Selection) -> Generator[Event, None, Trial | None]:
-        kept = self.request.kept_steps
-        if not kept:
+    def _every_step(self, selection: Selection) -> Generator[Event, None, Trial | None]:
+        if not selection.kept_steps:
             return None
-        return (yield from self._trial("kept-steps", f"{kept.words} kept", selection, kept))
+        return (yield from self._trial("every-step", "no step kept", selection, NO_STEPS))
 
     def _seed_rule(self, selection: Selection) -> Generator[Event, None, Trial | None]:
         if not self.request.seed_rule or len(self.case.menu.quant_types) > 1:
@@ -173,50 +183,50 @@ class _Verifier:
         return (yield from self._trial("seed-rule", "the seed's rule", beside))
 
     def _trial(
-        self, purpose: Purpose, label: str, selection: Selection, kept: KeptSteps = NO_STEPS
+        self, purpose: Purpose, label: str, selection: Selection, kept: KeptSteps | None = None
     ) -> Told:
+        kept = selection.kept_steps if kept is None else kept
         for trial in self.known:
-            if trial.purpose == purpose and trial.assignments == selection.assignments:
+            key = (trial.purpose, trial.assignments, trial.kept_steps)
+            if key == (purpose, selection.assignments, kept):
                 return trial
         yield StageChanged(stage=purpose, detail=label)
         start_s = time.perf_counter()
-        of = self.plan.repairing if purpose == "repair" else self.plan.reporting
-        joint = Joint(selection.assignments, kept)
+        of = self.plan.repairing if purpose in ("steps", "repair") else self.plan.reporting
+        measured = self.probe.measure(Joint(selection.assignments, kept), samples_of(of))
         trial = Trial(
             purpose=purpose,
             label=label,
             assignments=selection.assignments,
             kept_steps=kept,
             predicted=selection.predicted_loss,
-            measured=joint_loss(self.probe.measure(joint, samples_of(of))),
+            measured=joint_loss(measured),
             elapsed_s=time.perf_counter() - start_s,
         )
         self.known.append(trial)
         yield JointMeasured(trial=trial)
         return trial
 
-    def _verification(
-        self,
-        selection: Selection,
-        repaired: JointLoss,
-        verified: JointLoss,
-        kept: Trial | None,
-        seed_rule: Trial | None,
-    ) -> Verification:
-        return Verification(
-            fitting=self.plan.fitting,
-            repairing=self.plan.repairing,
-            reporting=self.plan.reporting,
-            budget=self.request.parameter if self.request.rule == "max-loss" else None,
-            steps=self.plan.conditions[0].num_inference_steps,
-            predicted=selection.predicted_loss,
-            interactions=self.request.interactions,
-            repair=repaired,
-            verified=verified,
-            kept_steps=kept,
-            seed_rule=seed_rule,
-            trials=tuple(self.known),
-        )
+
+def step_choices(request: VerifyRequest, steps: int) -> tuple[KeptSteps, ...]:
+    """The steps among which is chosen: those asked for, and more and more of the last ones."""
+    asked = request.kept_steps
+    if not request.choose_steps:
+        return (asked,) if asked else ()
+    last = [asked.last + more for more in _MORE_LAST_STEPS]
+    choices = [KeptSteps(first=asked.first, last=count) for count in last]
+    return tuple(kept for kept in choices if kept and kept.first + kept.last < steps)
+
+
+def everything(menu: Menu) -> Selection:
+    """Every target that is computed at each step, in the quant type that costs it the least."""
+    best: dict[str, Option] = {}
+    for option in menu.options:
+        if depends_on_text_alone(option.target):
+            continue
+        if option.target not in best or option.loss < best[option.target].loss:
+            best[option.target] = option
+    return describe(menu, "flops-share", 1.0, list(best.values()))
 
 
 def samples_of(images: ImageSet) -> Samples:
@@ -224,30 +234,7 @@ def samples_of(images: ImageSet) -> Samples:
     return tuple(Sample(prompt, seed) for seed in images.seeds for prompt in images.prompts)
 
 
-def _interactions(
-    probe: JointProbe, menu: Menu, fitting: ImageSet, known: Sketches
-) -> Generator[Event | OptionSketch, None, Interactions]:
-    found: dict[OptionKey, Tensor] = {}
-    total = len(menu.options)
-    for done, option in enumerate(menu.options):
-        key = option.key
-        if key in known:
-            found[key] = known[key]()
-            continue
-        yield StageChanged(stage="interactions", detail=option.target, done=done, total=total)
-        start_s = time.perf_counter()
-        found[key] = probe.sketch(Joint({option.target: option.quant_type}), samples_of(fitting))
-        yield OptionSketch(key, found[key], time.perf_counter() - start_s)
-    matrix = products(torch.stack(list(found.values())))
-    return Interactions(
-        options=tuple(found),
-        matrix=tuple(tuple(row) for row in matrix.tolist()),
-        prompts=fitting.prompts,
-        seeds=fitting.seeds,
-    )
-
-
-def _plan(request: VerifyRequest, profiles: Sequence[Profile], menu: Menu) -> VerifyPlanned:
+def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
     conditions = profiles[0].conditions
     fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
     repairing, reporting = request.repairing, request.reporting
@@ -260,6 +247,7 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile], menu: Menu) -> Ve
         )
         repairing, reporting = repairing or made[0], reporting or made[1]
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})
+    choices = step_choices(request, conditions.num_inference_steps)
     return VerifyPlanned(
         machine=describe_machine(torch.device(request.device)),
         versions=describe_versions(),
@@ -267,9 +255,9 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile], menu: Menu) -> Ve
         fitting=fitting,
         repairing=repairing,
         reporting=reporting,
-        options=len(menu.options) if request.interactions else 0,
+        step_choices=1 + len(choices) if choices else 0,
         rounds=request.rounds,
-        reports=1 + bool(request.kept_steps) + request.seed_rule,
+        reports=1 + bool(choices) + request.seed_rule,
     )
 
 

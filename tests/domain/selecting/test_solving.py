@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from pixart_tui.domain.selecting.decisions import mixed_groups
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
-from pixart_tui.domain.selecting.prediction import Interactions, predicted_loss
-from pixart_tui.domain.selection import Knowledge, Selection, choose
+from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selection import Selection, choose
 from tests.domain.selecting.menus import TYPES, every_choice, menus
 
 _SHARES = st.integers(0, 100).map(lambda p: p / 100)
@@ -68,38 +68,6 @@ def test_fused_layers_never_meet_in_two_quant_types(menu: Menu, budget: float) -
 
 def _within(menu: Menu, budget: float, fused: bool) -> Selection:
     return choose(menu, "max-loss", budget, fused=fused)
-
-
-@settings(deadline=None, max_examples=40)
-@given(menus(most_targets=5), _SHARES, st.integers(0, 2**32 - 1))
-def test_with_interactions_the_share_holds_and_nothing_alone_is_better(
-    menu: Menu, share: float, seed: int
-) -> None:
-    reaching = [c for c in every_choice(menu, fused=False) if _flops(menu, c) >= share * menu.flops]
-    if not reaching:
-        return
-    known = Knowledge(interactions=_interactions(menu, seed))
-    selection = choose(menu, "flops-share", share, knowledge=known)
-    plain = choose(menu, "flops-share", share)
-    assert selection.flops_share >= share - 1e-9
-    assert selection.predicted_loss <= _loss(menu, plain, known) + 1e-12
-
-
-def _interactions(menu: Menu, seed: int) -> Interactions:
-    """Errors as random vectors, some of which cancel; their lengths are the options' losses."""
-    vectors = np.random.default_rng(seed).normal(size=(len(menu.options), 3))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors *= np.sqrt([[max(option.loss, 0.0)] for option in menu.options])
-    matrix = vectors @ vectors.T
-    return Interactions(
-        options=tuple(option.key for option in menu.options),
-        matrix=tuple(tuple(float(x) for x in row) for row in matrix),
-    )
-
-
-def _loss(menu: Menu, selection: Selection, known: Knowledge) -> float:
-    options = [o for o in menu.options if selection.assignments.get(o.target) == o.quant_type]
-    return predicted_loss(options, known.interactions)
 
 
 def test_a_whole_model_is_solved_while_a_key_is_held_down() -> None:
