@@ -88,16 +88,23 @@ class Bench:
         }
 
 
-def step_choices(probe: JointProbe, menu: Menu, repairing: ImageSet) -> tuple[StepChoice, ...]:
-    """What is left of the loss when the last steps are kept, on the repair set."""
-    whole = everything(menu).assignments
+def step_choices(
+    probe: JointProbe, menu: Menu, repairing: ImageSet
+) -> tuple[tuple[StepChoice, ...], float]:
+    """What is left of the loss when the last steps are kept, and how far the sum is off.
+
+    Both on the repair set.
+    """
+    predicted, whole = everything(menu).predicted_loss, everything(menu).assignments
     losses = {}
     for kept in (NO_STEPS, *(KeptSteps(last=count) for count in KEPT)):
         found = joint_loss(probe.measure(Joint(whole, kept), samples_of(repairing)))
         assert found is not None
         losses[kept] = found.loss
         print(f"{kept.words} kept: {found.loss:.2e}", flush=True)
-    return tuple(StepChoice(kept=k, factor=min(x / losses[NO_STEPS], 1)) for k, x in losses.items())
+    every = losses[NO_STEPS]
+    choices = (StepChoice(kept=k, factor=min(x / every, 1)) for k, x in losses.items())
+    return tuple(choices), every / predicted
 
 
 def by_flops(
@@ -164,10 +171,10 @@ def mean_ratio(rows: Sequence[dict[str, Any]], name: str) -> float:
     return sum(ratios) / len(ratios)
 
 
-def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, float]:
-    """How far predictions were off, relative to what was verified: the median and the worst."""
+def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str], scale: float) -> dict[str, float]:
+    """How far scaled predictions were off, relative to what was verified: median and worst."""
     found = sorted(
-        abs(row[name]["predicted"] / row[name]["verified"]["loss"] - 1)
+        abs(scale * row[name]["predicted"] / row[name]["verified"]["loss"] - 1)
         for row in rows
         for name in names
     )
@@ -197,7 +204,7 @@ def measure(images: int, by_time_too: bool) -> dict[str, Any]:
     probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
     start_s = time.perf_counter()
     single, steps = menu_of([profile]), conditions.num_inference_steps
-    choices = step_choices(probe, single, repairing)
+    choices, scale = step_choices(probe, single, repairing)
     searching_s = time.perf_counter() - start_s
     bench = Bench(probe, held_out)
     rows = [by_flops(bench, single, choices, steps, s) for s in sorted((*SHARES, *CURVE))]
@@ -212,6 +219,7 @@ def measure(images: int, by_time_too: bool) -> dict[str, Any]:
         "search": {
             "seconds": searching_s,
             "images": (1 + len(KEPT)) * repairing.images,
+            "scale": scale,
             "step_choices": [choice.model_dump() for choice in choices],
         },
         "by_flops": rows,
@@ -219,8 +227,9 @@ def measure(images: int, by_time_too: bool) -> dict[str, Any]:
             name: mean_ratio(rows, name) for name in ("layers", "layers_and_steps")
         },
         "predicted_off_by": {
-            "layers": off_by(rows, ("seed_rule", "layers")),
-            "layers_and_steps": off_by(rows, ("layers_and_steps",)),
+            "layers": off_by(rows, ("seed_rule", "layers"), scale),
+            "layers_and_steps": off_by(rows, ("layers_and_steps",), scale),
+            "layers_unscaled": off_by(rows, ("seed_rule", "layers"), 1.0),
         },
     }
     if by_time_too:

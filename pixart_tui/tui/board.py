@@ -9,6 +9,7 @@ from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.runs.run import RunState
 
 
@@ -92,6 +93,21 @@ class BenchView:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyView:
+    """A verification with what it has found.
+
+    Attributes:
+        run: The run.
+        output: The selection that it writes.
+        verification: What came of it, None while it works.
+    """
+
+    run: RunView
+    output: str
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything that the tabs show.
 
@@ -100,6 +116,7 @@ class Board:
         runs: All runs, newest first.
         profile: The profile that is open.
         bench: The benchmark that is open.
+        verify: The newest verification.
         problem: Why the runs cannot be read; empty if all is well.
     """
 
@@ -107,6 +124,7 @@ class Board:
     runs: tuple[RunView, ...] = ()
     profile: ProfileView | None = None
     bench: BenchView | None = None
+    verify: VerifyView | None = None
     problem: str = ""
 
     def run(self, run_id: str | None) -> RunView | None:
