@@ -38,7 +38,7 @@ class SelectPane(Pane):
         Binding("s", "save", "Save"),
         Binding("b", "bench", "Bench it"),
         Binding("v", "verify", "Verify"),
-        Binding("p", "curve", "Curve"),
+        Binding("p", "curve", "Curve", show=False),
     ]
 
     class Solved(Message):
@@ -75,6 +75,7 @@ class SelectPane(Pane):
         self._solving = False
         self._curve: tuple[tuple[str, int], Curve] | None = None
         self._showing_curve = False
+        self._solving_curve = False
 
     def compose(self) -> ComposeResult:
         """The dial and the layers."""
@@ -112,14 +113,18 @@ class SelectPane(Pane):
 
     def _draw_curve(self, view: ProfileView, width: int) -> None:
         key = (view.run.id, view.run.done)
-        if self._curve is None or self._curve[0] != key:
-            self.body.show([line(Span(" solving", "muted"))])
-            self.run_worker(self._solve_curve(view, key), group="curve", exclusive=True)
-        else:
-            self.body.show(curve_lines(self._curve[1], width - 1))
+        known = self._curve
+        if known is not None and known[0] == key:
+            self.body.show(curve_lines(known[1], width - 1))
+            return
+        self.body.show([line(Span(" solving", "muted"))])
+        if not self._solving_curve:
+            self._solving_curve = True
+            self.run_worker(self._solve_curve(view, key), group="curve")
 
     async def _solve_curve(self, view: ProfileView, key: tuple[str, int]) -> None:
         self._curve = (key, await asyncio.to_thread(curve_of, view))
+        self._solving_curve = False
         self.redraw()
 
     def tell(self, note: str, ink: Ink = "good") -> None:
