@@ -75,7 +75,8 @@ def agreement(one: Profile, other: Profile) -> float:
     """Spearman's rank correlation of the layers' losses."""
     losses = [{s.layer.fqn: s.loss for s in p.scores() if s.loss is not None} for p in (one, other)]
     shared = [fqn for fqn in losses[0] if fqn in losses[1]]
-    return float(spearmanr(*([found[fqn] for fqn in shared] for found in losses)).statistic)
+    first, second = ([found[fqn] for fqn in shared] for found in losses)
+    return float(spearmanr(first, second).statistic)
 
 
 def verified(there: Profile, selections: dict[str, Selection], images: ImageSet) -> dict[str, Any]:

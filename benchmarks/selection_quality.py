@@ -168,7 +168,7 @@ def mean_ratio(rows: Sequence[dict[str, Any]], name: str) -> float:
         for row in rows
         if row["share"] in SHARES
     ]
-    return sum(ratios) / len(ratios)
+    return float(sum(ratios) / len(ratios))
 
 
 def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str], scale: float) -> dict[str, float]:
