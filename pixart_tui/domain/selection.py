@@ -185,21 +185,17 @@ def _apply(menu: Menu, rule: Rule, parameter: float, fused: bool, scale: float) 
 
 def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
     """What answers the questions of a rule that weighs gain against loss."""
+    objective = objective_of(menu, rule)
     flops = {target.name: float(target.flops) for target in menu.targets}
     times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
 
     def gain(option: Option) -> float:
-        if objective_of(menu, rule) == "flops":
+        if objective == "flops":
             return flops[option.target] * option.steps_share
         saved_s = times[option.target] if rule == "time-share" else option.saved_s or 0.0
         return saved_s * option.steps_share
 
-    return Solver(
-        menu,
-        gain,
-        fused=fused,
-        only_paying=objective_of(menu, rule) == "time",
-    )
+    return Solver(menu, gain, fused=fused, only_paying=objective == "time")
 
 
 def _by_count(menu: Menu, percentage: float) -> list[Option]:
