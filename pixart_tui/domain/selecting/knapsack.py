@@ -25,7 +25,8 @@ _ROUNDING: Final = 1e-12
 _BISECTIONS: Final = 100
 _GAP: Final = 5e-3
 _EXACT_OPTIONS: Final = 40
-_MOST_EXCHANGED: Final = 400
+_MOST_EXCHANGED: Final = 150
+_CORE_OPTIONS: Final = 60
 _SOLVER_LIMIT_S: Final = 5.0
 
 
@@ -72,8 +73,9 @@ class Knapsack:
 def solve(problem: Knapsack) -> Indices:
     """The option of each decision with the least summed cost within the limit.
 
-    The optimum where a few dozen options are open; where more are, as in a whole model with many
-    layers of one shape, a cost within half a percent of the bound is taken for it.
+    The optimum where a few dozen options are open. Where more are, as in a whole model with many
+    layers of one shape, a cost within half a percent of the bound is taken for it, and else only
+    the options that raise the bound the least are solved among.
 
     Raises:
         WorkError: Not even the lightest options fit.
@@ -84,12 +86,25 @@ def solve(problem: Knapsack) -> Indices:
     multiplier = _multiplier(problem)
     bound, reduced = _bound(problem, multiplier)
     best = _filled(problem, _cheapest(problem, multiplier, lightest))
-    best = _exchanged(problem, best, _open(problem, best, bound, reduced))
+    best = _exchanged(
+        problem, best, np.where(_open(problem, best, bound, reduced), reduced, np.inf)
+    )
     open_ = _open(problem, best, bound, reduced)
     gap = problem.totals(best)[0] - bound
-    if open_.sum() - len(best) > _EXACT_OPTIONS and gap <= _GAP * abs(bound):
-        return best
-    return _better(problem, best, _solve_core(problem, open_, best))
+    many = open_.sum() - len(best) > _EXACT_OPTIONS
+    if many:
+        if gap <= _GAP * abs(bound):
+            return best
+        open_ &= _promising(reduced, best)
+    return _better(problem, best, _solve_core(problem, open_, best, _GAP if many else 0.0))
+
+
+def _promising(reduced: Floats, best: Indices) -> Flags:
+    """The options that raise the bound the least, and those of ``best``: few enough to solve."""
+    most = np.partition(reduced, len(best) + _CORE_OPTIONS, axis=None)[len(best) + _CORE_OPTIONS]
+    chosen = np.asarray(reduced <= most)
+    chosen[np.arange(len(best)), best] = True
+    return chosen
 
 
 def _open(problem: Knapsack, best: Indices, bound: float, reduced: Floats) -> Flags:
@@ -153,14 +168,17 @@ def _filled(problem: Knapsack, picks: Indices) -> Indices:
     return picks
 
 
-def _exchanged(problem: Knapsack, picks: Indices, open_: Flags) -> Indices:
-    """Changes two decisions at once, among the open options, while that helps."""
-    rows, options = np.nonzero(open_)
-    if len(rows) > _MOST_EXCHANGED + len(picks):
-        return picks
+def _exchanged(problem: Knapsack, picks: Indices, reduced: Floats) -> Indices:
+    """Changes two decisions at once while that helps, among the most promising options.
+
+    Args:
+        problem: The knapsack.
+        picks: Where it starts.
+        reduced: How much each option raises the bound; infinite for those that are ruled out.
+    """
+    order = np.argsort(reduced, axis=None)[: _MOST_EXCHANGED + len(picks)]
+    rows, options = np.unravel_index(order[np.isfinite(reduced.flat[order])], reduced.shape)
     picks = picks.copy()
-    keep = np.isin(rows, np.flatnonzero(open_.sum(axis=1) > 1))
-    rows, options = rows[keep], options[keep]
     apart = rows[:, None] != rows[None, :]
     for _ in range(len(picks)):
         room = problem.limit - problem.totals(picks)[1]
@@ -175,7 +193,7 @@ def _exchanged(problem: Knapsack, picks: Indices, open_: Flags) -> Indices:
     return picks
 
 
-def _solve_core(problem: Knapsack, open_: Flags, best: Indices) -> Indices | None:
+def _solve_core(problem: Knapsack, open_: Flags, best: Indices, gap: float) -> Indices | None:
     """The best picks among the options that are still open, None if the solver has none."""
     rows = np.flatnonzero(open_.sum(axis=1) > 1)
     if not len(rows):
@@ -185,7 +203,13 @@ def _solve_core(problem: Knapsack, open_: Flags, best: Indices) -> Indices | Non
     owner, option = np.nonzero(open_[rows])
     places = rows[owner], option
     for slack in (0.0, _SOLVER_TOLERANCE):
-        taken = _milp(problem.cost[places], problem.weight[places], owner, limit, slack)
+        taken = _milp(
+            problem.cost[places],
+            problem.weight[places],
+            owner,
+            limit - slack * (_scale(problem.weight[places]) or 1.0),
+            gap,
+        )
         if taken is None:
             return None
         picks = best.copy()
@@ -195,7 +219,7 @@ def _solve_core(problem: Knapsack, open_: Flags, best: Indices) -> Indices | Non
     return None
 
 
-def _milp(cost: Floats, weight: Floats, owner: Indices, limit: float, slack: float) -> Flags | None:
+def _milp(cost: Floats, weight: Floats, owner: Indices, limit: float, gap: float) -> Flags | None:
     """Exactly one option of each owner; both axes scaled, as the tolerance is absolute."""
     from scipy.optimize import Bounds, LinearConstraint, milp
     from scipy.sparse import csr_matrix
@@ -203,13 +227,13 @@ def _milp(cost: Floats, weight: Floats, owner: Indices, limit: float, slack: flo
     places = (owner, np.arange(len(owner)))
     one_each = csr_matrix((np.ones(len(owner)), places))
     scale = _scale(weight) or 1.0
-    within = LinearConstraint(weight[np.newaxis, :] / scale, -np.inf, limit / scale - slack)
+    within = LinearConstraint(weight[np.newaxis, :] / scale, -np.inf, limit / scale)
     solution = milp(
         cost / (_scale(cost) or 1.0),
         constraints=[LinearConstraint(one_each, 1, 1), within],
         integrality=np.ones(len(cost), dtype=np.int64),
         bounds=Bounds(0, 1),
-        options={"mip_rel_gap": 0.0, "time_limit": _SOLVER_LIMIT_S},
+        options={"mip_rel_gap": gap, "time_limit": _SOLVER_LIMIT_S},
     )
     return None if solution.x is None else np.asarray(solution.x > 0.5)
 
