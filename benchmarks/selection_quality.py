@@ -4,9 +4,9 @@
 
 Three sets: the profiles were measured on the first one; what keeping the last steps does, and how
 far the sum is off, is learned on the second; every figure is measured on the third. At each share
-of FLOPs: the seed's rule (by SSIM until the share is reached), and at the share that it reached, which
-is a little more, the layers that cost the least together, and layers and steps. At each share of
-the modelled time: the seed's rule in the fastest quant type, and every quant type. The time is
+of FLOPs: the seed's rule (by SSIM until the share is reached), and at the share that it reached, a
+little more, the layers that cost the least together, and layers and steps. At each share of the
+modelled time: the seed's rule in the fastest quant type, and every quant type. The time is
 modelled: what each quant type saved of a step of ``synthetic:alpha`` at 1024 x 1024 on an H100
 (``h100-alpha-1024.json``, the transformer alone), divided among the layers by FLOPs.
 """

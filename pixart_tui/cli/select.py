@@ -141,7 +141,7 @@ class _Asked:
 def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
     selection = choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
     if options["file_format"] == "onediff":
-        mixed_file.refuse_for_onediff(selection.assignments)
+        mixed_file.refuse_for_onediff(selection)
     target = check_output(asked.output)
     write_selection(asked.profiles, selection, [path.name for path in asked.paths], target)
     if options["as_json"]:
@@ -162,6 +162,14 @@ def _print_curve(asked: _Asked, as_json: bool) -> int:
 
 def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     conditions = asked.profiles[0].conditions
+    if options["file_format"] == "onediff" and (
+        options["choose_steps"] or options["keep_first_steps"] or options["keep_last_steps"]
+    ):
+        raise RequestError(
+            "OneDiff's JSON quantizes a layer at every step",
+            "--keep-first-steps, --keep-last-steps and --choose-steps keep some",
+            "leave --format out to write pixart-tui's own JSON",
+        )
     # Before a worker starts: what can be refused at once is.
     choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
     seeds = max(conditions.seeds) + 1

@@ -72,6 +72,11 @@ class Selection(Value):
         """Whether it holds several quant types."""
         return len(set(self.assignments.values())) > 1
 
+    @property
+    def fits_onediff(self) -> bool:
+        """Whether OneDiff's JSON can say it: one quant type, at every step."""
+        return not self.mixed and not self.kept_steps
+
 
 def select(
     scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float

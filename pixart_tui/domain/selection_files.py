@@ -27,8 +27,8 @@ def selection_files(
         verification: How it was verified, None where it was not.
 
     Returns:
-        The JSON of only the chosen layers with their measured SSIM, onediffx's where they have
-        one quant type and our own where they have several; and the sidecar.
+        The JSON of only the chosen layers with their measured SSIM, onediffx's where it can say
+        the selection and our own where not; and the sidecar.
     """
     menu = menu_of(profiles)
     measured = {option.key: option.ssim for option in menu.options}
@@ -40,9 +40,9 @@ def selection_files(
         conditions=profiles[0].conditions,
         selection=selection,
         measured_ssim=ssim_by_fqn,
-        use_with_top_percentage=None if selection.mixed else 100,
+        use_with_top_percentage=100 if selection.fits_onediff else None,
         verification=verification,
     )
-    if selection.mixed:
-        return mixed_file.render(selection.assignments, ssim_by_fqn), sidecar.render(record)
-    return onediff_file.render(ssim_by_fqn), sidecar.render(record)
+    if selection.fits_onediff:
+        return onediff_file.render(ssim_by_fqn), sidecar.render(record)
+    return mixed_file.render(selection, ssim_by_fqn), sidecar.render(record)

@@ -112,6 +112,6 @@ def _loss(measured: JointLoss) -> str:
 
 def _use(selection: Selection, path: Path) -> str:
     written = f"wrote {relative(str(path))}"
-    if selection.mixed:
-        return f"{written}, our own JSON: OneDiff's holds one quant type"
+    if not selection.fits_onediff:
+        return f"{written}, our own JSON: OneDiff's holds one quant type, at every step"
     return f"{written}; use it with top_percentage 100"

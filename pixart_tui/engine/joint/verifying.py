@@ -149,8 +149,7 @@ class _Verifier:
             label = f"{kept.words} kept"
             losses[kept] = (yield from self._trial("steps", label, whole, kept)).loss
         measured = [
-            StepChoice(kept=kept, factor=min(losses[kept] / losses[NO_STEPS], 1.0))
-            for kept in choices
+            StepChoice(kept=kept, factor=_left(losses[kept], losses[NO_STEPS])) for kept in choices
         ]
         asked = self.request.kept_steps
         every_step = [] if asked else [StepChoice()]
@@ -206,6 +205,11 @@ class _Verifier:
         self.known.append(trial)
         yield JointMeasured(trial=trial)
         return trial
+
+
+def _left(loss: float, of: float) -> float:
+    """What is left of a loss, 1 where that cannot be told."""
+    return min(loss / of, 1.0) if 0 < of < float("inf") and loss < float("inf") else 1.0
 
 
 def step_choices(request: VerifyRequest, steps: int) -> tuple[KeptSteps, ...]:

@@ -9,7 +9,7 @@ from pixart_tui.domain.selecting.pareto import Curve, CurvePoint
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import VerifyView
-from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line
+from pixart_tui.tui.lines import Line, Span, fit, fit_right, line
 
 _NAME: Final = 13
 _SHARE: Final = 8
