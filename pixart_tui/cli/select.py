@@ -16,7 +16,7 @@ from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, VerifyRequest
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
@@ -139,7 +139,17 @@ class _Asked:
 
 
 def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
-    selection = choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
+    if options["choose_steps"]:
+        raise RequestError(
+            "--choose-steps needs measurements",
+            "what keeping steps leaves of the loss is not in a profile",
+            "add --verify, or say which: --keep-last-steps N",
+        )
+    kept, steps = _kept_steps(options), asked.profiles[0].conditions.num_inference_steps
+    menu = menu_of(asked.profiles)
+    if kept:
+        menu = with_steps_kept(menu, kept, steps, factor=1.0)
+    selection = choose(menu, asked.rule, asked.parameter, fused=asked.fused)
     if options["file_format"] == "onediff":
         mixed_file.refuse_for_onediff(selection)
     target = check_output(asked.output)
@@ -190,7 +200,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         reporting=_image_set(options["report_prompts"], seeds + 1),
         repair_images=options["repair_images"],
         report_images=options["report_images"],
-        kept_steps=KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"]),
+        kept_steps=_kept_steps(options),
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
         seed_rule=options["seed_rule"],
@@ -202,6 +212,10 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         click.echo(run.id)
         return 0
     return follow(run, options["display"])
+
+
+def _kept_steps(options: Mapping[str, Any]) -> KeptSteps:
+    return KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"])
 
 
 def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:

@@ -104,3 +104,24 @@ def test_the_curve_has_the_seeds_rule_beside(
     assert "seed's rule" in told
     assert "predicted" in told
     assert not Path(profiles[0]).with_name("fp8_e4m3.selected.json").exists()
+
+
+def test_steps_that_are_kept_count_against_the_share_and_onediff_cannot_say_them(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["select", profiles[0], "--flops-share", "0.6", "--keep-last-steps", "5"]
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "nothing is quantized at the last 5 steps" in told
+    assert "3 of 3 layers, 75.0% of the linear FLOPs" in told
+    written = json.loads(Path(profiles[0]).with_name("fp8_e4m3.selected.json").read_text())
+    assert written["kept_steps"] == {"first": 0, "last": 5}
+    assert main([*asked, "--format", "onediff"]) == 2
+    assert "quantizes a layer at every step" in capsys.readouterr().err
+
+
+def test_steps_are_chosen_only_by_measuring(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", profiles[0], "--flops-share", "0.6", "--choose-steps"]) == 2
+    assert "add --verify" in capsys.readouterr().err

@@ -67,7 +67,8 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
         yield f"chosen for the most {gain}"
     if not verified:
-        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}"
+        bound = ", as if no step were kept" if selection.kept_steps else ""
+        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{bound}"
 
 
 def _given_up(selection: Selection) -> str:
