@@ -56,7 +56,7 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
     count = len(selection.chosen) + len(selection.kept)
     yield (
         f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type or 'all'}"
+        f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type or 'several quant types'}"
     )
     if selection.kept_steps:
         yield f"nothing is quantized at {selection.kept_steps.words} steps{_given_up(selection)}"
