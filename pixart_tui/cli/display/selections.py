@@ -54,9 +54,10 @@ def print_pareto(curve: Curve) -> None:
 
 def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[str]:
     count = len(selection.chosen) + len(selection.kept)
+    into = selection.quant_type or "several quant types"
     yield (
         f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type or 'several quant types'}"
+        f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
     )
     if selection.kept_steps:
         yield f"nothing is quantized at {selection.kept_steps.words} steps{_given_up(selection)}"
