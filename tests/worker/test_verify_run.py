@@ -112,7 +112,7 @@ def test_the_command_verifies_and_says_what_was_verified(
     told = capsys.readouterr()
     assert "verified 1-SSIM:" in told.out
     assert "on the repair set:" in told.out
-    assert "report" in told.err
+    assert "pixart-tui attach" in told.err
     assert onediff_file.parse(output.read_text(), "f")
 
 
