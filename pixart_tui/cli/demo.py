@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pixart_tui.cli.display.follow import finish, follow
-from pixart_tui.cli.display.tables import print_selection
+from pixart_tui.cli.display.selections import print_selection
 from pixart_tui.cli.options import check_output, is_interactive
 from pixart_tui.cli.select import write_selection
 from pixart_tui.domain import onediff_file
@@ -107,5 +107,5 @@ def _select(profile_run: Run, output: Path) -> None:
     quant_type = profile.conditions.quant_type
     selection = select(profile.scores(), quant_type, "top-percentage", DEFAULT_TOP_PERCENTAGE)
     target = Path(onediff_file.selected_path(output))
-    write_selection(profile, selection, output.name, target)
-    print_selection(profile, selection, target)
+    write_selection([profile], selection, [output.name], target)
+    print_selection(selection, target)

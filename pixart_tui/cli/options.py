@@ -153,19 +153,24 @@ def _absolute_if_local(model: str) -> str:
 
 
 def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:
-    from_file = _read_prompts(file) if file else ()
+    from_file = read_lines(file) if file else ()
     prompts = tuple(dict.fromkeys(given + from_file))
     if any(not prompt.strip() for prompt in prompts):
         raise RequestError("a prompt is empty", "", "give --prompt some text")
     return prompts
 
 
-def _read_prompts(file: Path) -> tuple[str, ...]:
+def read_lines(file: Path) -> tuple[str, ...]:
+    """The prompts in a file.
+
+    Raises:
+        RequestError: It cannot be read or holds none.
+    """
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{file} cannot be read", cause, "check --prompts-file") from error
+        raise RequestError(f"{file} cannot be read", cause, "check the name") from error
     prompts = tuple(x.strip() for x in lines if x.strip() and not x.startswith("#"))
     if not prompts:
         raise RequestError(f"{file} holds no prompt", "", "write one prompt a line")

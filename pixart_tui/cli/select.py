@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pixart_tui.cli.display.tables import print_selection
-from pixart_tui.cli.options import check_output
-from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.selections import print_pareto, print_selection
+from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
+from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest
-from pixart_tui.domain.selection import Rule, Selection
-from pixart_tui.domain.selection import select as apply_rule
+from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, VerifyRequest
+from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
+from pixart_tui.domain.selecting.pareto import pareto_curve
+from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.selecting.verification import ImageSet
+from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.selection_files import selection_files
-from pixart_tui.runs.catalogue import find_run
+from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.devices import default_threads
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import RunState
 
 
@@ -27,9 +36,12 @@ Examples:
   pixart-tui select last
   pixart-tui select profiles/pixart-emoji/fp8_e4m3.json --flops-share 0.8
   pixart-tui select last --time-share 0.7
-  pixart-tui select fp8_e4m3.json --max-loss 0.001 --output fp8_e4m3.selected.json"""
+  pixart-tui select fp8_e4m3.json --max-loss 0.001 --output fp8_e4m3.selected.json
+  pixart-tui select fp8_e4m3.json int8_dynamic.json --max-loss 0.001 --fused
+  pixart-tui select last --max-loss 0.001 --verify
+  pixart-tui select last --pareto"""
 )
-@click.argument("profile")
+@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
 @click.option("--top-percentage", type=float, metavar="P", help="The seed's rule: 90 by default.")
 @click.option("--flops-share", type=float, metavar="S", help="Share of linear FLOPs, 0 to 1.")
 @click.option(
@@ -38,38 +50,176 @@ Examples:
     metavar="S",
     help="Share of measured linear time, 0 to 1, of layers that are faster quantized.",
 )
-@click.option("--max-loss", type=float, metavar="X", help="Largest summed 1 - SSIM.")
+@click.option(
+    "--saved-share",
+    type=float,
+    metavar="S",
+    help="Share, 0 to 1, of the time that quantizing can save at most.",
+)
+@click.option(
+    "--max-loss",
+    type=float,
+    metavar="X",
+    help="Largest 1 - SSIM; saves the most measured time, or moves the most FLOPs.",
+)
+@click.option(
+    "--fused/--not-fused",
+    help="Whether the deployment quantizes the input of to_q, to_k and to_v once, as --compiler "
+    "torch does; then they never have two quant types.",
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["auto", "onediff"]),
+    default="auto",
+    show_default=True,
+    help="auto: OneDiff's JSON for one quant type, our own for several.",
+)
+@click.option("--pareto", is_flag=True, help="Print the whole curve, and write nothing.")
+@click.option("--verify", is_flag=True, help="Measure all chosen layers at once, and repair.")
+@click.option("--rounds", type=click.IntRange(1, 50), default=6, show_default=True)
+@click.option("--keep-first-steps", type=click.IntRange(0), default=0, metavar="N")
+@click.option("--keep-last-steps", type=click.IntRange(0), default=0, metavar="N")
+@click.option(
+    "--choose-steps",
+    is_flag=True,
+    help="Verify: choose also how many of the last steps nothing is quantized at.",
+)
+@click.option("--seed-rule", is_flag=True, help="Verify: measure the seed's rule beside.")
+@click.option("--repair-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
+@click.option("--report-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
+@click.option("--repair-images", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--report-images", type=click.IntRange(2), default=16, show_default=True)
+@click.option("--device", help="Verify: cpu, cuda or cuda:N; a GPU if there is one.")
+@click.option("--detach", is_flag=True, help="Verify: print the run's id and return.")
+@display_option
 @click.option("--output", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the selection as JSON.")
-def select(
-    profile: str,
-    top_percentage: float | None,
-    flops_share: float | None,
-    time_share: float | None,
-    max_loss: float | None,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    """Choose the layers to quantize from PROFILE (a JSON that profile wrote, or a run).
+def select(profiles: tuple[str, ...], **options: Any) -> int:
+    """Choose the layers to quantize, and to what, from each PROFILE (a JSON, or a run).
 
-    Writes a JSON of the chosen layers alone, for OneDiff's quantize_pipe with top_percentage 100.
+    Several profiles, each of another quant type, let every layer have its own. Writes a JSON of
+    the chosen layers alone: for one quant type, OneDiff's, for top_percentage 100.
     """
-    rule, parameter = _rule(
-        {
-            "top-percentage": top_percentage,
-            "flops-share": flops_share,
-            "time-share": time_share,
-            "max-loss": max_loss,
-        }
-    )
-    known, source = read_profile(profile)
-    selection = apply_rule(known.scores(), known.conditions.quant_type, rule, parameter)
-    target = check_output(output or Path(onediff_file.selected_path(source)))
-    write_selection(known, selection, source.name, target)
-    if as_json:
+    asked = _Asked.of(profiles, options)
+    if options["pareto"]:
+        return _print_curve(asked, options["as_json"])
+    if options["verify"]:
+        return _verify(asked, options)
+    return _save(asked, options)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The profiles and the rule."""
+
+    profiles: tuple[Profile, ...]
+    paths: tuple[Path, ...]
+    rule: Rule
+    parameter: float
+    fused: bool
+    output: Path
+
+    @classmethod
+    def of(cls, references: Sequence[str], options: Mapping[str, Any]) -> _Asked:
+        rule, parameter = _rule(
+            {
+                "top-percentage": options["top_percentage"],
+                "flops-share": options["flops_share"],
+                "time-share": options["time_share"],
+                "saved-share": options["saved_share"],
+                "max-loss": options["max_loss"],
+            }
+        )
+        found = [read_profile(reference) for reference in references]
+        paths = tuple(path for _, path in found)
+        output = options["output"] or _default_output(paths)
+        known = tuple(profile for profile, _ in found)
+        return cls(known, paths, rule, parameter, options["fused"], output)
+
+
+def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
+    if options["choose_steps"]:
+        raise RequestError(
+            "--choose-steps needs measurements",
+            "what keeping steps leaves of the loss is not in a profile",
+            "add --verify, or say which: --keep-last-steps N",
+        )
+    kept, steps = _kept_steps(options), asked.profiles[0].conditions.num_inference_steps
+    menu = menu_of(asked.profiles)
+    if kept:
+        menu = with_steps_kept(menu, kept, steps, factor=1.0)
+    selection = choose(menu, asked.rule, asked.parameter, fused=asked.fused)
+    if options["file_format"] == "onediff":
+        mixed_file.refuse_for_onediff(selection)
+    target = check_output(asked.output)
+    write_selection(asked.profiles, selection, [path.name for path in asked.paths], target)
+    if options["as_json"]:
         click.echo(selection.model_dump_json(indent=1))
     else:
-        print_selection(known, selection, target)
+        print_selection(selection, target)
+    return 0
+
+
+def _print_curve(asked: _Asked, as_json: bool) -> int:
+    curve = pareto_curve(menu_of(asked.profiles), fused=asked.fused)
+    if as_json:
+        click.echo(curve.model_dump_json(indent=1))
+    else:
+        print_pareto(curve)
+    return 0
+
+
+def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
+    conditions = asked.profiles[0].conditions
+    if options["file_format"] == "onediff" and (
+        options["choose_steps"] or options["keep_first_steps"] or options["keep_last_steps"]
+    ):
+        raise RequestError(
+            "OneDiff's JSON quantizes a layer at every step",
+            "--keep-first-steps, --keep-last-steps and --choose-steps keep some",
+            "leave --format out to write pixart-tui's own JSON",
+        )
+    # Before a worker starts: what can be refused at once is.
+    choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
+    seeds = max(conditions.seeds) + 1
+    request = VerifyRequest(
+        model=conditions.model,
+        num_inference_steps=conditions.num_inference_steps,
+        guidance_scale=conditions.guidance_scale,
+        height=conditions.height,
+        width=conditions.width,
+        negative_prompt=conditions.negative_prompt,
+        device=resolve_device(options["device"]),
+        threads=default_threads(),
+        profiles=tuple(str(path.absolute()) for path in asked.paths),
+        rule=asked.rule,
+        parameter=asked.parameter,
+        fused=asked.fused,
+        repairing=_image_set(options["repair_prompts"], seeds),
+        reporting=_image_set(options["report_prompts"], seeds + 1),
+        repair_images=options["repair_images"],
+        report_images=options["report_images"],
+        kept_steps=_kept_steps(options),
+        choose_steps=options["choose_steps"],
+        rounds=options["rounds"],
+        seed_rule=options["seed_rule"],
+        output=str(check_output(asked.output)),
+    )
+    run = create_run(request)
+    start_worker(run)
+    if options["detach"]:
+        click.echo(run.id)
+        return 0
+    return follow(run, options["display"])
+
+
+def _kept_steps(options: Mapping[str, Any]) -> KeptSteps:
+    return KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"])
+
+
+def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:
+    return ImageSet(prompts=read_lines(prompts), seeds=(seed,)) if prompts else None
 
 
 def read_profile(reference: str) -> tuple[Profile, Path]:
@@ -80,7 +230,7 @@ def read_profile(reference: str) -> tuple[Profile, Path]:
     """
     path = Path(reference)
     if path.suffix == ".json" or path.is_file():
-        return _read_file(path), path
+        return read_profile_file(path), path
     run = find_run(reference)
     request = run.record.request if run.record else None
     if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
@@ -94,7 +244,9 @@ def read_profile(reference: str) -> tuple[Profile, Path]:
     return run.snapshot.profile, Path(request.output)
 
 
-def write_selection(profile: Profile, selection: Selection, name: str, target: Path) -> None:
+def write_selection(
+    profiles: Sequence[Profile], selection: Selection, names: Sequence[str], target: Path
+) -> None:
     """Writes a selection's JSON and its sidecar.
 
     Raises:
@@ -107,9 +259,15 @@ def write_selection(profile: Profile, selection: Selection, name: str, target: P
             "OneDiff cannot use a file without layers",
             "ask for more",
         )
-    layers, meta = selection_files(profile, selection, name)
+    layers, meta = selection_files(profiles, selection, names)
     write_atomically(Path(onediff_file.sidecar_path(target)), meta)
     write_atomically(target, layers)
+
+
+def _default_output(paths: Sequence[Path]) -> Path:
+    """``mixed.selected.json`` beside the first of several profiles."""
+    first = paths[0] if len(paths) == 1 else paths[0].with_name("mixed.json")
+    return Path(onediff_file.selected_path(first))
 
 
 def _rule(rules: Mapping[Rule, float | None]) -> tuple[Rule, float]:
@@ -118,18 +276,3 @@ def _rule(rules: Mapping[Rule, float | None]) -> tuple[Rule, float]:
         names = " and ".join(f"--{rule}" for rule, _ in given)
         raise RequestError(f"{names} exclude each other", "", "give one of them")
     return given[0] if given else ("top-percentage", DEFAULT_TOP_PERCENTAGE)
-
-
-def _read_file(path: Path) -> Profile:
-    onediff_file.parse(_text(path, "profile with: pixart-tui profile --output FILE"), str(path))
-    beside = Path(onediff_file.sidecar_path(path))
-    text = _text(beside, "keep the .meta.json beside the .json, or profile again")
-    return sidecar.parse(text, str(beside), sidecar.ProfileSidecar).profile
-
-
-def _text(path: Path, next_step: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, next_step) from error

@@ -17,6 +17,8 @@ from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.probing import ProbeRow, Stability
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.warmup import Warmup
 
@@ -221,11 +223,54 @@ class BenchFinished(Value):
     result: BenchResult
 
 
+class VerifyPlanned(Value):
+    """What a selection is verified on; written once per attempt, equal in all of them.
+
+    Attributes:
+        machine: Where it is measured.
+        versions: With what.
+        conditions: Those of each profile.
+        fitting: What the profiles were measured on.
+        repairing: What the selection is repaired on.
+        reporting: What the verified figure is measured on.
+        step_choices: How many choices of steps are measured first, 0 for none.
+        rounds: The most selections that are measured on the repair set.
+        reports: Joint measurements on the reporting set.
+    """
+
+    type: Literal["verify_planned"] = "verify_planned"
+    machine: Machine
+    versions: Versions
+    conditions: tuple[Conditions, ...]
+    fitting: ImageSet
+    repairing: ImageSet
+    reporting: ImageSet
+    step_choices: int
+    rounds: int
+    reports: int
+
+
+class JointMeasured(Value):
+    """A selection was measured as a whole."""
+
+    type: Literal["joint_measured"] = "joint_measured"
+    trial: Trial
+
+
+class VerifyFinished(Value):
+    """The selection is settled and verified."""
+
+    type: Literal["verify_finished"] = "verify_finished"
+    selection: Selection
+    verification: Verification
+
+
 class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``baseline_image``, ``bench_image``.
+        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``baseline_image``,
+            ``bench_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.
@@ -273,6 +318,9 @@ Event = Annotated[
     | BenchRowUpdated
     | WarmupProgressed
     | BenchFinished
+    | VerifyPlanned
+    | JointMeasured
+    | VerifyFinished
     | ArtifactWritten
     | AttemptFinished,
     Field(discriminator="type"),

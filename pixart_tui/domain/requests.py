@@ -8,6 +8,9 @@ from pydantic import Field
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.probing import Method
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.verification import ImageSet
+from pixart_tui.domain.selection import Rule
 from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
@@ -117,4 +120,41 @@ class BenchRequest(SamplingRequest):
     command: str = ""
 
 
-Request = Annotated[ProfileRequest | BenchRequest, Field(discriminator="kind")]
+class VerifyRequest(SamplingRequest):
+    """Measure a selection as a whole, and repair it until it holds.
+
+    The model and how its images are made are those of the profiles.
+
+    Attributes:
+        profiles: Absolute paths of the profiles' JSON files, one for each quant type.
+        rule: The rule that selects.
+        parameter: Its parameter.
+        fused: Whether layers that read the same rows are decided together.
+        repairing: Images to repair on; None for some that ship with the package.
+        reporting: Images of the verified figure; None for some that ship with the package.
+        repair_images: How many to repair on, where they are not given.
+        report_images: How many to report on, where they are not given.
+        kept_steps: Steps at which nothing is quantized.
+        choose_steps: Whether to choose how many of the last steps are kept besides.
+        rounds: The most selections that are measured on the repair set.
+        seed_rule: Whether the seed's rule is measured beside, at the same share of FLOPs.
+        output: Absolute path of the selection.
+    """
+
+    kind: Literal["verify"] = "verify"
+    profiles: Annotated[tuple[str, ...], Field(min_length=1)]
+    rule: Rule
+    parameter: float
+    fused: bool = False
+    repairing: ImageSet | None = None
+    reporting: ImageSet | None = None
+    repair_images: Annotated[int, Field(ge=1)] = 8
+    report_images: Annotated[int, Field(ge=2)] = 16
+    kept_steps: KeptSteps = NO_STEPS
+    choose_steps: bool = False
+    rounds: Annotated[int, Field(ge=1)] = 6
+    seed_rule: bool = False
+    output: str
+
+
+Request = Annotated[ProfileRequest | BenchRequest | VerifyRequest, Field(discriminator="kind")]

@@ -1,174 +1,250 @@
-"""Which layers to quantize: the seed's rule by count, and rules by cost and error."""
+"""Which layers to quantize and to what: the seed's rule by count, and rules by cost and error."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.latency import Latency
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import chosen_layers
-from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profile import LayerScore
+from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
+from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selecting.solving import Solver
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
-_SOLVER_TOLERANCE: Final = 2e-6
-_ROUNDING: Final = 1e-12
+Rule = Literal["top-percentage", "flops-share", "time-share", "saved-share", "max-loss"]
+Objective = Literal["count", "flops", "time"]
 
-Rule = Literal["top-percentage", "flops-share", "time-share", "max-loss"]
+_LIMITS: Final[Mapping[Rule, tuple[float, str, float]]] = {
+    "top-percentage": (100.0, "percent", 90),
+    "flops-share": (1.0, "a share", 0.8),
+    "time-share": (1.0, "a share", 0.7),
+    "saved-share": (1.0, "a share", 0.8),
+    "max-loss": (float("inf"), "1 - SSIM", 0.001),
+}
 
 
 class Selection(Value):
-    """The outcome of a rule over a profile.
+    """The outcome of a rule over one or several profiles.
 
     Attributes:
         rule: The rule.
         parameter: Its parameter: percent, share of FLOPs or of time (0 to 1), or 1 - SSIM.
-        quant_type: The quant type of the chosen layers.
-        chosen: Layers to quantize, least sensitive first.
-        kept: Layers that stay in the compute dtype, for whatever reason, in the model's order.
-        flops_share: The chosen layers' part of the FLOPs of all linear layers.
-        predicted_loss: Sum of the chosen layers' own 1 - SSIM: a prediction, nothing verified it.
-        time_share: The chosen layers' part of the measured time of all linear layers, nothing
-            quantized; None where the profile holds no latency, as are the next two.
-        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, from the
-            times of single layers.
-        does_not_pay: Measured layers that quantizing makes no faster, chosen or not, in the
+        quant_type: The quant type of the chosen layers; empty where they have several.
+        assignments: Chosen target to its quant type, least sensitive first.
+        chosen: Targets to quantize, least sensitive first.
+        kept: Targets that stay in the compute dtype, for whatever reason, in the model's order.
+        objective: What the rule counted as gain: layers, FLOPs or measured time.
+        fused: Whether layers that read the same rows were decided together.
+        kept_steps: The steps at which nothing is quantized; what depends on the text alone is
+            computed once an image and quantized all the same.
+        flops_share: The part of all targets' FLOPs that is quantized, over all steps of an image.
+        predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
+        time_share: The chosen targets' part of the measured time of all of them, nothing
+            quantized; None where not all were timed, as are the next two.
+        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
+            average over the steps, from the times of single targets.
+        saved_at_every_step_s: The same if no step were kept.
+        does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
             model's order.
     """
 
     rule: Rule
     parameter: float
     quant_type: str
+    assignments: Mapping[str, str] = {}
     chosen: tuple[str, ...]
     kept: tuple[str, ...]
+    objective: Objective = "flops"
+    fused: bool = False
+    kept_steps: KeptSteps = NO_STEPS
     flops_share: float
     predicted_loss: float
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
+    saved_at_every_step_s: float | None = None
     does_not_pay: tuple[str, ...] | None = None
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it holds several quant types."""
+        return len(set(self.assignments.values())) > 1
+
+    @property
+    def fits_onediff(self) -> bool:
+        """Whether OneDiff's JSON can say it: one quant type, at every step."""
+        return not self.mixed and not self.kept_steps
 
 
 def select(
     scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float
 ) -> Selection:
-    """Applies a rule to a profile's scores.
+    """Applies a rule to one profile's scores; see :func:`choose`.
 
     Args:
         scores: Every layer of the model.
         quant_type: The quant type that the scores were measured under.
-        rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
-            SSIM, as onediffx does; ``flops-share`` takes the least summed loss that reaches the
-            share; ``time-share`` does the same by measured time, with layers that pay alone;
-            ``max-loss`` takes the most FLOPs whose summed loss stays within the budget.
+        rule: The rule.
         parameter: The rule's parameter.
+    """
+    return choose(menu_of_scores({quant_type: scores}), rule, parameter)
+
+
+def choose(
+    menu: Menu,
+    rule: Rule,
+    parameter: float,
+    *,
+    fused: bool = False,
+    scale: float = 1.0,
+) -> Selection:
+    """Applies a rule to a menu.
+
+    Args:
+        menu: The targets and the quant types that were measured.
+        rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
+            SSIM, as onediffx does; ``flops-share`` takes the least loss that reaches the share;
+            ``time-share`` does the same by measured time, with options that pay alone;
+            ``saved-share`` reaches that share of the time that could be saved at most;
+            ``max-loss`` saves the most time within the budget, or moves the most FLOPs where not
+            everything was timed.
+        parameter: The rule's parameter.
+        fused: Whether layers that read the same rows are decided together.
+        scale: Measured loss over predicted loss, where joint measurements told it.
 
     Raises:
-        RequestError: The parameter is out of range, nothing was measured, the layers that can be
-            quantized do not reach the share, or times are needed and there are none.
+        RequestError: The parameter is out of range, nothing was measured, the options do not
+            reach the share, or times are needed and there are none.
     """
-    measured = [s for s in scores if s.status is LayerStatus.MEASURED]
-    if not measured:
+    if not menu.options:
         raise RequestError(
             "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
         )
     _check_parameter(rule, parameter)
-    fqns = _apply(rule, measured, scores, parameter)
-    return _describe(scores, quant_type, rule, parameter, fqns)
+    options = _apply(menu, rule, parameter, fused, scale)
+    return describe(menu, rule, parameter, options, fused=fused, scale=scale)
 
 
-def _apply(
-    rule: Rule, measured: Sequence[LayerScore], scores: Sequence[LayerScore], parameter: float
-) -> set[str]:
-    if rule == "top-percentage":
-        return set(chosen_layers({s.layer.fqn: _ssim(s) for s in measured}, parameter))
-    if rule == "flops-share":
-        return _least_loss_of_flops(measured, parameter * _flops(scores))
-    if rule == "time-share":
-        return _least_loss_of_time(measured, scores, parameter)
-    return _most_flops(measured, parameter)
-
-
-def _describe(
-    scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float, fqns: set[str]
+def describe(
+    menu: Menu,
+    rule: Rule,
+    parameter: float,
+    options: Sequence[Option],
+    *,
+    fused: bool = False,
+    scale: float = 1.0,
 ) -> Selection:
-    chosen = sorted((s for s in scores if s.layer.fqn in fqns), key=_ssim, reverse=True)
-    timed = _is_timed(scores)
+    """The selection that these options are."""
+    chosen = sorted(options, key=lambda option: option.ssim, reverse=True)
+    names = {option.target for option in chosen}
+    used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
+    flops = {target.name: target.flops for target in menu.targets}
     return Selection(
         rule=rule,
         parameter=parameter,
-        quant_type=quant_type,
-        chosen=tuple(s.layer.fqn for s in chosen),
-        kept=tuple(s.layer.fqn for s in scores if s.layer.fqn not in fqns),
-        flops_share=_flops(chosen) / _flops(scores),
-        predicted_loss=sum(1.0 - _ssim(s) for s in chosen),
-        time_share=_unquantized_s(chosen) / _unquantized_s(scores) if timed else None,
-        predicted_time_saved_s=sum(_latency(s).saved for s in chosen) if timed else None,
-        does_not_pay=tuple(s.layer.fqn for s in scores if s.does_not_pay) if timed else None,
+        quant_type=next(iter(used)) if len(used) == 1 else "",
+        assignments={option.target: option.quant_type for option in chosen},
+        chosen=tuple(option.target for option in chosen),
+        kept=tuple(target.name for target in menu.targets if target.name not in names),
+        objective=objective_of(menu, rule),
+        fused=fused,
+        kept_steps=menu.kept_steps,
+        flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
+        predicted_loss=predicted_loss(chosen, scale),
+        **(_times(menu, chosen) if menu.timed else {}),
     )
 
 
-def _check_parameter(rule: Rule, parameter: float) -> None:
-    limits = {"top-percentage": (100.0, "percent")}
-    limits |= dict.fromkeys(("flops-share", "time-share"), (1.0, "a share"))
-    upper, unit = limits.get(rule, (float("inf"), "1 - SSIM"))
-    if not 0 <= parameter <= upper:
+def objective_of(menu: Menu, rule: Rule) -> Objective:
+    """What a rule counts as gain over a menu."""
+    if rule == "top-percentage":
+        return "count"
+    if rule == "flops-share" or (rule == "max-loss" and not menu.timed):
+        return "flops"
+    return "time"
+
+
+def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str, ...]]:
+    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+    taken_s = sum(times[option.target] * option.steps_share for option in chosen)
+    pays = {option.target: False for option in menu.options}
+    pays |= {option.target: True for option in menu.options if option.pays}
+    return {
+        "time_share": taken_s / menu.unquantized_s,
+        "predicted_time_saved_s": sum((o.saved_s or 0.0) * o.steps_share for o in chosen),
+        "saved_at_every_step_s": sum(o.saved_s or 0.0 for o in chosen),
+        "does_not_pay": tuple(t.name for t in menu.targets if not pays.get(t.name, True)),
+    }
+
+
+def _apply(menu: Menu, rule: Rule, parameter: float, fused: bool, scale: float) -> Sequence[Option]:
+    if rule == "top-percentage":
+        return _by_count(menu, parameter)
+    solver = solver_of(menu, rule, fused=fused)
+    if rule == "max-loss":
+        return solver.most_gain(parameter / scale)
+    return solver.least_loss(_needed(menu, rule, parameter, solver))
+
+
+def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
+    """What answers the questions of a rule that weighs gain against loss."""
+    objective = objective_of(menu, rule)
+    flops = {target.name: float(target.flops) for target in menu.targets}
+    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+
+    def gain(option: Option) -> float:
+        if objective == "flops":
+            return flops[option.target] * option.steps_share
+        saved_s = times[option.target] if rule == "time-share" else option.saved_s or 0.0
+        return saved_s * option.steps_share
+
+    return Solver(menu, gain, fused=fused, only_paying=objective == "time")
+
+
+def _by_count(menu: Menu, percentage: float) -> list[Option]:
+    if len(menu.quant_types) > 1:
         raise RequestError(
-            f"--{rule} {parameter:g} is out of range",
-            f"it is {unit} from 0 to {upper:g}",
-            f"for example: pixart-tui select last --{rule} {90 if upper == 100 else 0.01:g}",
+            "--top-percentage chooses among layers of one quant type",
+            f"the profiles hold {', '.join(menu.quant_types)}",
+            "give one profile, or another rule: --max-loss, --flops-share, --saved-share",
         )
+    by_name = {option.target: option for option in menu.options}
+    ssim = {name: option.ssim for name, option in by_name.items()}
+    return [by_name[name] for name in chosen_layers(ssim, percentage)]
 
 
-def _least_loss_of_flops(measured: Sequence[LayerScore], needed_flops: float) -> set[str]:
-    """The set with the least summed loss whose FLOPs reach ``needed_flops``."""
-    reachable = _flops(measured)
-    if reachable < needed_flops:
+def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
+    """The gain that a share asks for, which the options reach."""
+    if rule == "flops-share":
+        needed, unit, scale = share * menu.flops, "FLOPs", 1.0
+    else:
+        _check_timed(menu)
+        whole = menu.unquantized_s if rule == "time-share" else _reachable_s(menu, solver)
+        needed, unit, scale = share * whole, "ms", 1e3
+    if needed > solver.reachable * (1 + 1e-12):
+        by_flops = rule == "flops-share"
+        reachable = f"{scale * solver.reachable:.4g}"
+        subject = "layers that can be quantized" if by_flops else "layers that pay"
         raise RequestError(
-            "the layers that can be quantized do not reach that share of FLOPs",
-            f"they have {reachable:.4g} FLOPs a step of the {needed_flops:.4g} asked for",
-            "ask for a smaller --flops-share",
+            f"the {subject} do not reach that share of {'FLOPs' if by_flops else 'time'}",
+            f"they {'have' if by_flops else 'take'} {reachable} {unit} a step of the "
+            f"{scale * needed:.4g} asked for",
+            f"ask for a smaller --{rule}",
         )
-    return _least_loss(measured, [float(s.layer.flops) for s in measured], needed_flops)
+    return needed
 
 
-def _least_loss_of_time(
-    measured: Sequence[LayerScore], scores: Sequence[LayerScore], share: float
-) -> set[str]:
-    """The set of layers that pay with the least summed loss whose time reaches the share."""
-    _check_timed(scores)
-    paying = [s for s in measured if _latency(s).pays]
-    reachable_s, needed_s = _unquantized_s(paying), share * _unquantized_s(scores)
-    if reachable_s < needed_s:
-        raise RequestError(
-            "the layers that pay do not reach that share of time",
-            f"they take {1e3 * reachable_s:.4g} ms a step of the {1e3 * needed_s:.4g} asked for",
-            "ask for a smaller --time-share",
-        )
-    return _least_loss(paying, [_latency(s).unquantized for s in paying], needed_s)
+def _reachable_s(menu: Menu, solver: Solver) -> float:
+    """The most seconds that could be saved if every step were quantized."""
+    options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in menu.options)
+    every_step = menu.model_copy(update={"options": options})
+    return solver_of(every_step, "saved-share", fused=solver.fused).reachable
 
 
-def _least_loss(scores: Sequence[LayerScore], gains: Sequence[float], needed: float) -> set[str]:
-    """The set with the least summed loss whose gains reach ``needed``."""
-    if not scores:
-        return set()
-    return _names(scores, _solve(_losses(scores), -np.array(gains), -needed))
-
-
-def _most_flops(measured: Sequence[LayerScore], budget: float) -> set[str]:
-    """The set with the most FLOPs whose summed loss stays within ``budget``."""
-    flops = np.array([float(s.layer.flops) for s in measured])
-    return _names(measured, _solve(-flops, _losses(measured), budget))
-
-
-def _losses(scores: Sequence[LayerScore]) -> npt.NDArray[np.float64]:
-    return np.array([max(1.0 - _ssim(s), 0.0) for s in scores])
-
-
-def _check_timed(scores: Sequence[LayerScore]) -> None:
-    if not _is_timed(scores):
+def _check_timed(menu: Menu) -> None:
+    if not menu.timed:
         raise RequestError(
             "the profile does not hold the time of its layers",
             "they are timed where the device runs the quant type for real; doctor tells which",
@@ -176,53 +252,11 @@ def _check_timed(scores: Sequence[LayerScore]) -> None:
         )
 
 
-def _is_timed(scores: Iterable[LayerScore]) -> bool:
-    return all(s.latency_s is not None for s in scores)
-
-
-def _latency(score: LayerScore) -> Latency:
-    assert score.latency_s is not None
-    return score.latency_s
-
-
-def _unquantized_s(scores: Iterable[LayerScore]) -> float:
-    return sum(_latency(s).unquantized for s in scores)
-
-
-def _names(measured: Sequence[LayerScore], taken: npt.NDArray[np.bool_]) -> set[str]:
-    return {s.layer.fqn for s, chosen in zip(measured, taken, strict=True) if chosen}
-
-
-def _solve(
-    cost: npt.NDArray[np.float64], weight: npt.NDArray[np.float64], limit: float
-) -> npt.NDArray[np.bool_]:
-    """The subset with the least cost whose weights sum to ``limit`` at most."""
-    from scipy.optimize import Bounds, LinearConstraint, milp
-
-    # The solver's tolerance is absolute, so both axes are scaled to about 1; what it still lets
-    # through is caught by solving once more with that much less room.
-    scale = float(np.abs(weight).sum()) or 1.0
-    for slack in (0.0, _SOLVER_TOLERANCE):
-        solution = milp(
-            cost / (float(np.abs(cost).sum()) or 1.0),
-            constraints=LinearConstraint(
-                weight[np.newaxis, :] / scale, -np.inf, limit / scale - slack
-            ),
-            integrality=np.ones(len(cost), dtype=np.int64),
-            bounds=Bounds(0, 1),
-            options={"mip_rel_gap": 0.0},
+def _check_parameter(rule: Rule, parameter: float) -> None:
+    upper, unit, example = _LIMITS[rule]
+    if not 0 <= parameter <= upper:
+        raise RequestError(
+            f"--{rule} {parameter:g} is out of range",
+            f"it is {unit} from 0 to {upper:g}",
+            f"for example: pixart-tui select last --{rule} {example:g}",
         )
-        if solution.x is None:
-            break
-        taken = np.asarray(solution.x > 0.5)
-        if weight[taken].sum() <= limit + _ROUNDING * scale:
-            return taken
-    raise WorkError("no selection was found", solution.message, "try a neighbouring value")
-
-
-def _ssim(score: LayerScore) -> float:
-    return min(score.ssim, 1.0) if score.ssim is not None else 0.0
-
-
-def _flops(scores: Iterable[LayerScore]) -> int:
-    return sum(s.layer.flops for s in scores)

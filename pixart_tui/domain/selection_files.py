@@ -1,32 +1,48 @@
-"""The two files that a selection is saved as: the onediffx JSON and its sidecar."""
+"""The two files that a selection is saved as: its JSON and the sidecar."""
 
 from __future__ import annotations
 
-from pixart_tui.domain import onediff_file, sidecar
+from collections.abc import Sequence
+
+from pixart_tui.domain import mixed_file, onediff_file, sidecar
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.sidecar import SelectionSidecar
 
 
-def selection_files(profile: Profile, selection: Selection, profile_name: str) -> tuple[str, str]:
+def selection_files(
+    profiles: Sequence[Profile],
+    selection: Selection,
+    names: Sequence[str],
+    verification: Verification | None = None,
+) -> tuple[str, str]:
     """The texts of ``<name>.selected.json`` and of its sidecar.
 
     Args:
-        profile: What the selection was made from.
+        profiles: What the selection was made from, one for each quant type.
         selection: The layers to quantize.
-        profile_name: File name of the profile's JSON, for the record.
+        names: File names of the profiles' JSON files, for the record.
+        verification: How it was verified, None where it was not.
 
     Returns:
-        The onediffx JSON of only the chosen layers with their measured SSIM, and the sidecar.
+        The JSON of only the chosen layers with their measured SSIM, onediffx's where it can say
+        the selection and our own where not; and the sidecar.
     """
-    chosen = set(selection.chosen)
-    measured = {s.layer.fqn: s.ssim for s in profile.scores() if s.layer.fqn in chosen}
+    menu = menu_of(profiles)
+    measured = {option.key: option.ssim for option in menu.options}
     # In the selection's order, so that onediffx's stable sort keeps ties as they were chosen.
-    ssim_by_fqn = {fqn: ssim for fqn in selection.chosen if (ssim := measured[fqn]) is not None}
+    ssim_by_fqn = {fqn: measured[fqn, kind] for fqn, kind in selection.assignments.items()}
     record = SelectionSidecar(
-        profile=profile_name,
-        conditions=profile.conditions,
+        profile=names[0],
+        profiles=tuple(names),
+        conditions=profiles[0].conditions,
         selection=selection,
         measured_ssim=ssim_by_fqn,
+        use_with_top_percentage=100 if selection.fits_onediff else None,
+        verification=verification,
     )
-    return onediff_file.render(ssim_by_fqn), sidecar.render(record)
+    if selection.fits_onediff:
+        return onediff_file.render(ssim_by_fqn), sidecar.render(record)
+    return mixed_file.render(selection, ssim_by_fqn), sidecar.render(record)

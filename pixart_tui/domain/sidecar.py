@@ -13,6 +13,7 @@ from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
 
@@ -87,20 +88,25 @@ class SelectionSidecar(Value):
     Attributes:
         schema_version: Version of this file's format.
         kind: What it stands beside.
-        profile: File name of the profile's JSON.
-        conditions: What the profile was measured on.
+        profile: File name of the profile's JSON, the first of several.
+        profiles: Those of all of them, one for each quant type.
+        conditions: What the first profile was measured on; the others differ in the quant type.
         selection: The rule and its outcome.
         measured_ssim: SSIM of each chosen layer alone.
-        use_with_top_percentage: What onediffx must be given to quantize exactly the selection.
+        use_with_top_percentage: What onediffx must be given to quantize exactly the selection;
+            None where the selection has several quant types, which it cannot read.
+        verification: The loss of all chosen layers at once, None where it was not measured.
     """
 
     schema_version: int = SCHEMA_VERSION
     kind: Literal["selection"] = "selection"
     profile: str
+    profiles: tuple[str, ...] = ()
     conditions: Conditions
     selection: Selection
     measured_ssim: Mapping[str, float]
-    use_with_top_percentage: float = 100
+    use_with_top_percentage: float | None = 100
+    verification: Verification | None = None
 
 
 def render(sidecar: Value) -> str:

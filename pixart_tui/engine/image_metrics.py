@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-_C1: Final = 0.01**2
-_C2: Final = 0.03**2
+C1: Final = 0.01**2
+C2: Final = 0.03**2
 
 
 def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
@@ -26,18 +26,18 @@ def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
         reference: The same shape.
     """
     x, y = images.double(), reference.double()
-    rows, columns = (_window(size, x.device) for size in x.shape[-2:])
+    rows, columns = (gaussian_window(size, x.device) for size in x.shape[-2:])
     means = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
     mean_x, mean_y, square_x, square_y, product = means
     variances = square_x - mean_x**2 + square_y - mean_y**2
     covariance = product - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
-    contrast = (2 * covariance + _C2) / (variances + _C2)
+    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
+    contrast = (2 * covariance + C2) / (variances + C2)
     return [float(value) for value in (luminance * contrast).flatten(1).mean(dim=1)]
 
 
 @lru_cache(maxsize=8)
-def _window(size: int, device: torch.device) -> Tensor:
+def gaussian_window(size: int, device: torch.device) -> Tensor:
     """The Gaussian mean along one axis as a matrix, (size, size); borders are reflected."""
     offsets = torch.arange(-5, 6)
     weights = torch.exp(-(offsets.double() / 1.5).square() / 2)

@@ -21,8 +21,8 @@ _PROFILE_ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
-"""What a profile's worker gets unless the user's environment says otherwise. A benchmark gets
-nothing: it has to measure what the user would see."""
+"""What the worker of a profile or a verification gets unless the user's environment says
+otherwise. A benchmark gets nothing: it has to measure what the user would see."""
 
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
@@ -56,7 +56,7 @@ def start_worker(run: Run) -> int:
 
 
 def _environment(run: Run) -> dict[str, str]:
-    profiles = run.record is not None and run.record.request.kind == "profile"
+    profiles = run.record is not None and run.record.request.kind != "bench"
     return (_PROFILE_ENVIRONMENT if profiles else {}) | os.environ
 
 

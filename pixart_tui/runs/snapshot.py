@@ -20,6 +20,7 @@ from pixart_tui.domain.events import (
     Event,
     FloorMeasured,
     ImagesPlanned,
+    JointMeasured,
     LatencyMeasured,
     LayerMeasured,
     LayerProbed,
@@ -27,10 +28,13 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StabilityChecked,
     StageChanged,
+    VerifyFinished,
+    VerifyPlanned,
     WarmupProgressed,
 )
 from pixart_tui.domain.fast_progress import FastProgress
 from pixart_tui.domain.profile import Profile, merge_measurements
+from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 
 _RECENT_LAYERS: Final = 9
@@ -57,6 +61,9 @@ class RunSnapshot:
         bench_rows: Label to row, in the planned order.
         warmups: Label to what the row's latest process has compiled.
         bench_result: The finished benchmark.
+        verify_plan: What a verification will measure.
+        trials: Joint measurements, in order.
+        verified: The verified selection.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
     """
@@ -76,6 +83,9 @@ class RunSnapshot:
     bench_rows: dict[str, BenchRow] = field(default_factory=dict)
     warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
     bench_result: BenchResult | None = None
+    verify_plan: VerifyPlanned | None = None
+    trials: list[Trial] = field(default_factory=list)
+    verified: VerifyFinished | None = None
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
@@ -117,6 +127,12 @@ class RunSnapshot:
                 self.warmups[event.label] = event
             case BenchFinished():
                 self.bench_result = event.result
+            case VerifyPlanned():
+                self.verify_plan = event
+            case JointMeasured():
+                self.trials.append(event.trial)
+            case VerifyFinished():
+                self.verified = event
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -174,10 +190,21 @@ class RunSnapshot:
 
     @property
     def total(self) -> int:
-        """Layers to measure, or benchmark rows; 0 while it is not known."""
+        """Layers to measure, benchmark rows, or parts of a verification; 0 while unknown."""
+        if self.verify_plan is not None:
+            return self._verify_total(self.verify_plan)
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
+
+    def _verify_total(self, plan: VerifyPlanned) -> int:
+        """Fewer rounds than planned may do; what was not needed no longer counts."""
+        if self.verified is not None:
+            return len(self.trials)
+        purposes = [trial.purpose for trial in self.trials]
+        reporting = any(purpose not in ("steps", "repair") for purpose in purposes)
+        repairs = purposes.count("repair") if reporting else plan.rounds
+        return plan.step_choices + repairs + plan.reports
 
     @property
     def warming_up(self) -> WarmupProgressed | None:
@@ -192,6 +219,8 @@ class RunSnapshot:
     @property
     def done(self) -> int:
         """How many of ``total`` are done."""
+        if self.verify_plan is not None:
+            return len(self.trials)
         if self.planned is not None:
             probing = self.fast.probing
             known = (probing.errors if probing else {}) if self._is_fast else self.measured

@@ -119,8 +119,9 @@ class ActingApp(App[None]):
         await self.run_action(name, self.query_one(SelectPane))
 
     def on_select_pane_chosen(self, message: SelectPane.Chosen) -> None:
-        """Saves a selection, and benchmarks it if that was asked for."""
-        self._do(lambda: self._bench(message) if message.bench else self._save(message))
+        """Saves a selection, or does more with it if that was asked for."""
+        acts = {"save": self._save, "bench": self._bench, "verify": self._verify}
+        self._do(lambda: acts[message.purpose](message))
 
     def on_run_started(self, message: RunStarted) -> None:
         """Goes to the new run."""
@@ -177,6 +178,9 @@ class ActingApp(App[None]):
 
     def _save(self, message: SelectPane.Chosen) -> Message:
         return SelectionSaved(str(self._work.save(message.view, message.selection)))
+
+    def _verify(self, message: SelectPane.Chosen) -> Message:
+        return RunStarted(self._work.start_verify(message.view, message.selection), "select")
 
     def _bench(self, message: SelectPane.Chosen) -> Message:
         return RunStarted(self._work.start_bench(message.view, message.selection), "bench")

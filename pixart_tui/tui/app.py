@@ -156,7 +156,7 @@ class DashboardApp(ActingApp):
         """Opens a run in its tab."""
         if tab == "bench":
             self._bench_id = run_id
-        else:
+        elif tab == "profile":
             self._profile_id = run_id
         self.show_tab(tab)
         self._read()
@@ -227,7 +227,7 @@ class DashboardApp(ActingApp):
 
 
 def _tab_of(run: RunView) -> str:
-    return "bench" if run.kind == "bench" else "profile"
+    return {"bench": "bench", "verify": "select"}.get(run.kind, "profile")
 
 
 def run_dashboard(run_ids: Sequence[str] = ()) -> None:

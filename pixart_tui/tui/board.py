@@ -9,7 +9,8 @@ from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.runs.run import RunState
 
 
@@ -36,7 +37,7 @@ class RunView:
 
     id: str
     state: RunState
-    request: ProfileRequest | BenchRequest | None
+    request: ProfileRequest | BenchRequest | VerifyRequest | None
     problem: str
     done: int
     total: int
@@ -51,7 +52,7 @@ class RunView:
 
     @property
     def kind(self) -> str:
-        """``profile``, ``bench``, or ``?`` where the request cannot be read."""
+        """``profile``, ``bench``, ``verify``, or ``?`` where the request cannot be read."""
         return self.request.kind if self.request else "?"
 
     @property
@@ -94,6 +95,21 @@ class BenchView:
 
 
 @dataclass(frozen=True, slots=True)
+class VerifyView:
+    """A verification with what it has found.
+
+    Attributes:
+        run: The run.
+        output: The selection that it writes.
+        verification: What came of it, None while it works.
+    """
+
+    run: RunView
+    output: str
+    verification: Verification | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything that the tabs show.
 
@@ -102,6 +118,7 @@ class Board:
         runs: All runs, newest first.
         profile: The profile that is open.
         bench: The benchmark that is open.
+        verify: The newest verification.
         problem: Why the runs cannot be read; empty if all is well.
     """
 
@@ -109,6 +126,7 @@ class Board:
     runs: tuple[RunView, ...] = ()
     profile: ProfileView | None = None
     bench: BenchView | None = None
+    verify: VerifyView | None = None
     problem: str = ""
 
     def run(self, run_id: str | None) -> RunView | None:

@@ -14,6 +14,8 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("Next rule", "Take the next rule for selecting layers", "app.select('next_rule')"),
     ("Save selection", "Write the selected layers beside the profile", "app.select('save')"),
     ("Benchmark selection", "Save the selection and benchmark it", "app.select('bench')"),
+    ("Verify selection", "Measure all selected layers at once", "app.select('verify')"),
+    ("Curve", "Show the loss over the whole range of shares", "app.select('curve')"),
     ("Dark or light", "Change between the dark and the light theme", "app.switch_theme"),
     ("Help", "The keys and the marks", "app.help"),
     ("Leave", "Close the dashboard; whatever runs goes on", "app.quit"),

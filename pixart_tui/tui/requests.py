@@ -13,7 +13,9 @@ from pixart_tui.domain.requests import (
     BenchRequest,
     ProfileRequest,
     SamplingRequest,
+    VerifyRequest,
 )
+from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.devices import default_device, default_threads
 
 _EMBEDDED_MODEL = "pixart-emoji"
@@ -49,6 +51,19 @@ def bench_request(request: ProfileRequest) -> BenchRequest:
         output=str(output.with_name(f"{output.stem}.bench.json")),
     )
     return asked.model_copy(update={"command": _command(asked)})
+
+
+def verify_request(request: ProfileRequest, selection: Selection) -> VerifyRequest:
+    """The verification of a profile's selection, written where the selection is saved."""
+    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
+    return VerifyRequest(
+        **shared | {"prompts": ()},
+        profiles=(request.output,),
+        rule=selection.rule,
+        parameter=selection.parameter,
+        fused=selection.fused,
+        output=str(selection_path(request)),
+    )
 
 
 def _command(asked: BenchRequest) -> str:

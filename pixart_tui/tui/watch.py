@@ -11,7 +11,7 @@ from pixart_tui.domain.events import StageChanged
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui import wording
-from pixart_tui.tui.board import BenchView, Board, ProfileView, RunView
+from pixart_tui.tui.board import BenchView, Board, ProfileView, RunView, VerifyView
 
 _LOG_LINES: Final = 6
 _Signature = tuple[tuple[int, int], ...]
@@ -61,6 +61,7 @@ class RunWatch:
             tuple(runs),
             self._profile_view(_opened(runs, profile_id, "profile")),
             self._bench_view(_opened(runs, bench_id, "bench")),
+            self._verify_view(_opened(runs, None, "verify")),
         )
 
     def _take_in(self) -> None:
@@ -109,6 +110,12 @@ class RunWatch:
             machine=plan.machine if plan else None,
             warmup=None if view.state.is_finished else snapshot.warming_up,
         )
+
+    def _verify_view(self, view: RunView | None) -> VerifyView | None:
+        if view is None or view.request is None:
+            return None
+        found = self._watched[view.id].run.snapshot.verified
+        return VerifyView(view, view.request.output or "", found.verification if found else None)
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:
@@ -163,7 +170,7 @@ def _stage_detail(stage: StageChanged) -> str:
 
 
 def _written(run: Run) -> tuple[str, ...]:
-    kept = (a.path for a in run.snapshot.artifacts if a.role in ("profile", "bench"))
+    kept = (a.path for a in run.snapshot.artifacts if a.role in ("profile", "bench", "selection"))
     return tuple(dict.fromkeys(kept))
 
 

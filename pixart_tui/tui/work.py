@@ -16,7 +16,7 @@ from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.board import ProfileView
-from pixart_tui.tui.requests import bench_request, selection_path
+from pixart_tui.tui.requests import bench_request, selection_path, verify_request
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Work:
         if view.profile is None or not selection.chosen:
             raise RequestError("no layer is chosen", "", "move the parameter with the arrow keys")
         profile_name = Path(request.output).name
-        text, sidecar_text = selection_files(view.profile, selection, profile_name)
+        text, sidecar_text = selection_files([view.profile], selection, [profile_name])
         path = selection_path(request)
         write_atomically(Path(sidecar_path(path)), sidecar_text)
         write_atomically(path, text)
@@ -59,6 +59,12 @@ class Work:
         """Saves a selection and benchmarks it; returns the run's id."""
         self.save(view, selection)
         run = create_run(bench_request(_finished_request(view)))
+        self.start(run)
+        return run.id
+
+    def start_verify(self, view: ProfileView, selection: Selection) -> str:
+        """Measures a selection as a whole; returns the run's id."""
+        run = create_run(verify_request(_finished_request(view), selection))
         self.start(run)
         return run.id
 

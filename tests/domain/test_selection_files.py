@@ -29,7 +29,7 @@ def _selection(profile: Profile, top_percentage: float) -> Selection:
 def test_holds_only_the_chosen_layers_with_their_measured_ssim() -> None:
     profile = _profile({"a": 0.9, "b": 0.99, "c": 0.5}, "proj_out")
 
-    text, _ = selection_files(profile, _selection(profile, 67), "fp8_e4m3.json")
+    text, _ = selection_files([profile], _selection(profile, 67), ["fp8_e4m3.json"])
 
     assert onediff_file.parse(text, "text") == {"b": 0.99, "a": 0.9}
 
@@ -38,7 +38,7 @@ def test_the_sidecar_says_how_it_was_made() -> None:
     profile = _profile({"a": 0.9, "b": 0.99})
     selection = _selection(profile, 50)
 
-    _, text = selection_files(profile, selection, "fp8_e4m3.json")
+    _, text = selection_files([profile], selection, ["fp8_e4m3.json"])
 
     record = sidecar.parse(text, "text", SelectionSidecar)
     assert record.profile == "fp8_e4m3.json"
@@ -55,7 +55,7 @@ def test_onediffx_quantizes_exactly_the_selection_at_100_percent(
     profile = _profile({f"layer{index}": ssim for index, ssim in enumerate(values)})
     selection = _selection(profile, top_percentage)
 
-    text, _ = selection_files(profile, selection, "p.json")
+    text, _ = selection_files([profile], selection, ["p.json"])
 
     if selection.chosen:
         ssim_by_fqn = onediff_file.parse(text, "text")

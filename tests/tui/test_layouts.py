@@ -28,7 +28,7 @@ def test_a_dial_never_leaves_its_scale(moves: list[int], rule: str) -> None:
 
     assert 0 <= dial.fraction <= 1
     assert dial.parameter >= 0
-    if dial.rule in ("flops-share", "time-share"):
+    if dial.rule in ("flops-share", "time-share", "saved-share"):
         assert dial.parameter <= 1
 
 
@@ -37,10 +37,10 @@ def test_the_rules_come_round() -> None:
     assert _dials()[-1].next_rule() == Dial()
 
 
-def test_the_time_rule_is_passed_over_where_nothing_was_timed() -> None:
+def test_the_rules_by_time_are_passed_over_where_nothing_was_timed() -> None:
     dials = [dial.next_rule(timed=False).rule for dial in _dials()]
 
-    assert dials == ["flops-share", "max-loss", "max-loss", "top-percentage"]
+    assert dials == ["flops-share", "max-loss", "max-loss", "max-loss", "top-percentage"]
 
 
 def test_losses_step_evenly_on_a_logarithmic_scale() -> None:

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
-from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, shown, until, until_shown, until_told
@@ -150,3 +150,36 @@ async def test_without_a_profile_it_says_so(tmp_path: Path) -> None:
         await until_shown(pilot, "No profile to select from yet")
         await pilot.press("s", "b", "left", "t")
         assert "No profile" in shown(app)
+
+
+async def test_v_verifies_the_selection_under_the_dials_rule(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+    starts = Starts()
+
+    async with dashboard(sample_runs.PROFILE_ID, starts=starts).run_test() as pilot:
+        await until_shown(pilot, "85 of 85")
+        await pilot.press("3")
+        await until_shown(pilot, "76 of 86 layers")
+        await pilot.press("v")
+        await until(pilot, lambda: len(starts.runs) == 1)
+        await until_shown(pilot, "verifying")
+
+    assert starts.runs[0].record is not None
+    request = starts.runs[0].record.request
+    assert isinstance(request, VerifyRequest)
+    assert request.profiles == (str(tmp_path / "fp8_e4m3.json"),)
+    assert (request.rule, request.parameter) == ("top-percentage", 90)
+    assert request.output == str(tmp_path / "fp8_e4m3.selected.json")
+
+
+async def test_p_shows_the_curve_and_the_layers_again(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+
+    async with dashboard(sample_runs.PROFILE_ID).run_test() as pilot:
+        await until_shown(pilot, "85 of 85")
+        await pilot.press("3")
+        await until_shown(pilot, "76 of 86 layers")
+        await pilot.press("p")
+        await until_shown(pilot, "loss over share of linear FLOPs, predicted", "seed's rule", "█")
+        await pilot.press("p")
+        await until_shown(pilot, "kept as they are")

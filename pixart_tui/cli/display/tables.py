@@ -20,7 +20,6 @@ from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
-from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.run import Run
 
 _SHOWN_LAYERS: Final = 12
@@ -46,11 +45,15 @@ def print_outcome(run: Run) -> None:
             plan.versions,
             matrix=bool(run.record and getattr(run.record.request, "matrix", "")),
         )
+    if snapshot.verified is not None:
+        from pixart_tui.cli.display.selections import print_verification
+
+        print_verification(snapshot.verified.selection, snapshot.verified.verification)
     for artifact in dict.fromkeys(a.path for a in snapshot.artifacts if a.role in _KEPT):
-        console().print(f"wrote {_relative(artifact)}", highlight=False, soft_wrap=True)
+        console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench")
+_KEPT: Final = ("profile", "sidecar", "bench", "selection")
 
 
 def print_profile(profile: Profile, cost: Cost | None = None) -> None:
@@ -126,39 +129,6 @@ def _no_floor(conditions: Conditions) -> str:
     return f"deployment floor: not measured, the baseline is {conditions.baseline_dtype} itself"
 
 
-def print_selection(profile: Profile, selection: Selection, path: Path) -> None:
-    """What a selection chose, and how to use its file."""
-    out = console()
-    count = len(selection.chosen) + len(selection.kept)
-    out.print(
-        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs in {selection.quant_type}",
-        highlight=False,
-    )
-    out.print(f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}", highlight=False)
-    for line in _time_lines(selection):
-        out.print(line, highlight=False)
-    out.print(
-        f"wrote {_relative(str(path))}; use it with top_percentage 100",
-        highlight=False,
-        soft_wrap=True,
-    )
-
-
-def _time_lines(selection: Selection) -> list[str]:
-    """What a selection does to the time of a step, where the layers were timed."""
-    share, saved_s = selection.time_share, selection.predicted_time_saved_s
-    idle = selection.does_not_pay
-    if share is None or saved_s is None or idle is None:
-        return []
-    effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
-    lines = [f"{share:.1%} of the measured linear time; predicted to {effect}"]
-    if idle:
-        taken = len(set(idle) & set(selection.chosen))
-        lines.append(f"layers that quantizing makes no faster: {len(idle)}, {taken} of them chosen")
-    return lines
-
-
 def print_bench(
     rows: Sequence[BenchRow], machine: Machine, versions: Versions, *, matrix: bool = False
 ) -> None:
@@ -196,7 +166,7 @@ def print_runs(runs: Sequence[Run]) -> None:
             request.model if request else run.problem,
             f"{run.snapshot.done}/{run.snapshot.total}",
             _age(time.time() - run.created_s),
-            _relative(request.output) if request and request.output else "",
+            relative(request.output) if request and request.output else "",
         )
     console().print(table)
 
@@ -208,7 +178,7 @@ def _age(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def _relative(path: str) -> str:
+def relative(path: str) -> str:
     """A path below the working directory as the user would type it."""
     try:
         return str(Path(path).relative_to(Path.cwd()))

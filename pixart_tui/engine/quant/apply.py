@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 
-from torch import nn
+from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.quant_types import QuantType
@@ -65,13 +65,65 @@ def one_layer_quantized(
         RequestError: There is no such linear, or the kernel cannot take its shape.
         WorkError: The kernel failed.
     """
-    linear = _linear(transformer, fqn)
+    with layers_quantized(transformer, {fqn: quant_type}, layout, execution=execution):
+        yield
+
+
+@contextmanager
+def layers_quantized(
+    transformer: nn.Module,
+    quant_types: Mapping[str, QuantType],
+    layout: BatchLayout = ONE_IMAGE,
+    *,
+    execution: Execution = Execution.SIMULATED,
+    only_while: Callable[[], bool] | None = None,
+) -> Iterator[None]:
+    """Quantizes linears while the context is open and always puts the originals back.
+
+    Args:
+        transformer: The module that holds them; its other layers keep their dtype.
+        quant_types: What each named linear becomes.
+        layout: How images lie in the batch, for per-tensor activation scales.
+        execution: The reference numerics, or the real kernels on the device of the weights.
+        only_while: Asked at each call of such a layer: whether it is quantized now. None: always.
+
+    Raises:
+        RequestError: There is no such linear, or a kernel cannot take its shape.
+        WorkError: A kernel failed.
+    """
     kind = IsolatedRealLinear if execution is Execution.REAL else SimulatedLinear
-    _swap(transformer, fqn, kind(linear, quant_type, layout))
+    linears = {fqn: _linear(transformer, fqn) for fqn in quant_types}
     try:
+        for fqn, linear in linears.items():
+            quantized: nn.Module = kind(linear, quant_types[fqn], layout)
+            if only_while is not None:
+                quantized = GatedLinear(linear, quantized, only_while)
+            _swap(transformer, fqn, quantized)
         yield
     finally:
-        _swap(transformer, fqn, linear)
+        for fqn, linear in linears.items():
+            _swap(transformer, fqn, linear)
+
+
+class GatedLinear(nn.Module):
+    """A linear that is quantized at some of its calls.
+
+    Args:
+        plain: The layer.
+        quantized: What stands in for it.
+        only_while: Asked at each call: whether it is quantized now.
+    """
+
+    def __init__(
+        self, plain: nn.Linear, quantized: nn.Module, only_while: Callable[[], bool]
+    ) -> None:
+        super().__init__()
+        self.plain, self.quantized, self._only_while = plain, quantized, only_while
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output, (..., N) for an input (..., K)."""
+        output: Tensor = (self.quantized if self._only_while() else self.plain)(x)
+        return output
 
 
 def _quantize_for_real(

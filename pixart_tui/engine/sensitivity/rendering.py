@@ -159,6 +159,10 @@ class Renderer:
         other._settings = settings
         return other
 
+    def of(self, samples: tuple[Sample, ...]) -> Renderer:
+        """A renderer of some of the images, with the same transformer."""
+        return self.with_settings(replace(self._settings, samples=samples))
+
     def render(
         self,
         batch_size: int,

@@ -21,9 +21,11 @@ Runs      enter   open the run under the cursor
 any run   r       resume one that failed, was cancelled or went stale
           c       cancel one that is queued or running (asks first)
 Select    ←  →    move the parameter; with shift ten steps at once
-          t       next rule: top percentage, FLOPs or time share, max loss
+          t       next rule: top percentage, a share, max loss
           s       save NAME.selected.json beside the profile
           b       save it and benchmark it
+          v       measure all selected layers at once, repair, save
+          p       the whole curve, or the layers again
 
 ◌ queued  ▶ running  ✓ done  ✗ failed  ■ cancelled  ! stale: worker gone
 ≈ no faster quantized"""

@@ -7,23 +7,33 @@ from typing import Final
 
 from pixart_tui.domain.selection import Rule
 
-RULES: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share", "time-share", "max-loss")
+RULES: Final[tuple[Rule, ...]] = (
+    "top-percentage",
+    "flops-share",
+    "time-share",
+    "saved-share",
+    "max-loss",
+)
+BY_TIME: Final[tuple[Rule, ...]] = ("time-share", "saved-share")
 RULE_NAMES: Final[dict[Rule, str]] = {
     "top-percentage": "top percentage",
     "flops-share": "FLOPs share",
     "time-share": "time share",
+    "saved-share": "saved share",
     "max-loss": "max loss",
 }
 _STARTS: Final[dict[Rule, int]] = {
     "top-percentage": 90,
     "flops-share": 90,
     "time-share": 70,
+    "saved-share": 80,
     "max-loss": -24,
 }
 _LIMITS: Final[dict[Rule, tuple[int, int]]] = {
     "top-percentage": (0, 100),
     "flops-share": (0, 100),
     "time-share": (0, 100),
+    "saved-share": (0, 100),
     "max-loss": (-84, 12),
 }
 _STEPS_PER_DECADE: Final = 12
@@ -50,14 +60,14 @@ class Dial:
         """The dial of the next rule, at its usual place; by time only where layers are timed."""
         rule = RULES[(RULES.index(self.rule) + 1) % len(RULES)]
         found = Dial(rule, _STARTS[rule])
-        return found if timed or rule != "time-share" else found.next_rule()
+        return found if timed or rule not in BY_TIME else found.next_rule(timed=False)
 
     @property
     def parameter(self) -> float:
         """What the rule is given."""
         if self.rule == "top-percentage":
             return float(self.position)
-        if self.rule in ("flops-share", "time-share"):
+        if self.rule in ("flops-share", *BY_TIME):
             return self.position / 100
         return float(f"{10 ** (self.position / _STEPS_PER_DECADE):.1e}")
 

@@ -13,7 +13,7 @@ from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.layer_names import name_width, shown_name
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_middle, fit_right, line, progress_bar
 from pixart_tui.tui.run_head import state_line
-from pixart_tui.tui.select_tab.dial import RULE_NAMES, RULES, Dial
+from pixart_tui.tui.select_tab.dial import BY_TIME, RULE_NAMES, RULES, Dial
 from pixart_tui.tui.select_tab.solving import Answer
 
 _MARK: Final = 3
@@ -57,7 +57,7 @@ def is_timed(view: ProfileView) -> bool:
 def _rule_line(view: ProfileView, dial: Dial) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
-        if rule == "time-share" and rule != dial.rule and not is_timed(view):
+        if rule in BY_TIME and rule != dial.rule and not is_timed(view):
             continue
         spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
     return tuple(spans)

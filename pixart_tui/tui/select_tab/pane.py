@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selection import Selection
 from pixart_tui.tui.board import Board, ProfileView, RunView
 from pixart_tui.tui.lines import Ink, Line, Span, line, wrap_path
+from pixart_tui.tui.requests import selection_path
 from pixart_tui.tui.select_tab.dial import Dial
 from pixart_tui.tui.select_tab.lines import body_lines, head_lines, is_timed
-from pixart_tui.tui.select_tab.solving import Answer, question_of, solve
+from pixart_tui.tui.select_tab.solving import Answer, curve_of, question_of, solve
+from pixart_tui.tui.select_tab.verified import curve_lines, verify_lines
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.pane import Pane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
+
+Purpose: TypeAlias = Literal["save", "bench", "verify"]
 
 
 class SelectPane(Pane):
@@ -31,6 +37,8 @@ class SelectPane(Pane):
         Binding("t", "next_rule", "Rule"),
         Binding("s", "save", "Save"),
         Binding("b", "bench", "Bench it"),
+        Binding("v", "verify", "Verify"),
+        Binding("p", "curve", "Curve", show=False),
     ]
 
     class Solved(Message):
@@ -45,19 +53,19 @@ class SelectPane(Pane):
             self.answer = answer
 
     class Chosen(Message):
-        """The selection is to be saved, and perhaps benchmarked.
+        """The selection is to be saved, benchmarked or verified.
 
         Attributes:
             view: What was selected from.
             selection: The selection.
-            bench: Whether to benchmark it.
+            purpose: What is to be done with it.
         """
 
-        def __init__(self, view: ProfileView, selection: Selection, *, bench: bool) -> None:
+        def __init__(self, view: ProfileView, selection: Selection, purpose: Purpose) -> None:
             super().__init__()
             self.view = view
             self.selection = selection
-            self.bench = bench
+            self.purpose: Purpose = purpose
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
@@ -65,6 +73,9 @@ class SelectPane(Pane):
         self.answer: Answer | None = None
         self._note: tuple[str, Ink] = ("", "good")
         self._solving = False
+        self._curve: tuple[tuple[str, int], Curve] | None = None
+        self._showing_curve = False
+        self._solving_curve = False
 
     def compose(self) -> ComposeResult:
         """The dial and the layers."""
@@ -89,12 +100,32 @@ class SelectPane(Pane):
             self.body.show([line(), line(Span(" No profile to select from yet.", "muted"))])
             return
         self._solve_if_needed(view)
-        head.show(head_lines(view, self.dial, self.answer, self._note_lines(width), width))
+        notes = [*verify_lines(board.verify, _output(view), width), *self._note_lines(width)]
+        head.show(head_lines(view, self.dial, self.answer, notes, width))
+        if self._showing_curve:
+            self._draw_curve(view, width)
+            return
         selection = self.answer.selection if self.answer else None
         if selection is not None and self._answers(view):
             self.body.show(body_lines(view, selection, width - 1))
         elif selection is None:
             self.body.show([])
+
+    def _draw_curve(self, view: ProfileView, width: int) -> None:
+        key = (view.run.id, view.run.done)
+        known = self._curve
+        if known is not None and known[0] == key:
+            self.body.show(curve_lines(known[1], width - 1))
+            return
+        self.body.show([line(Span(" solving", "muted"))])
+        if not self._solving_curve:
+            self._solving_curve = True
+            self.run_worker(self._solve_curve(view, key), group="curve")
+
+    async def _solve_curve(self, view: ProfileView, key: tuple[str, int]) -> None:
+        self._curve = (key, await asyncio.to_thread(curve_of, view))
+        self._solving_curve = False
+        self.redraw()
 
     def tell(self, note: str, ink: Ink = "good") -> None:
         """Says something that stays until the dial moves: where a file was written."""
@@ -142,16 +173,31 @@ class SelectPane(Pane):
 
     def action_save(self) -> None:
         """Saves the selection beside the profile."""
-        self._choose(bench=False)
+        self._choose("save")
 
     def action_bench(self) -> None:
         """Saves the selection and benchmarks it."""
-        self._choose(bench=True)
+        self._choose("bench")
 
-    def _choose(self, *, bench: bool) -> None:
+    def action_verify(self) -> None:
+        """Measures all selected layers at once, and repairs the selection."""
+        self._choose("verify")
+
+    def action_curve(self) -> None:
+        """Shows the whole curve, or the layers again."""
+        self._showing_curve = not self._showing_curve
+        self.redraw()
+
+    def _choose(self, purpose: Purpose) -> None:
         view = self.board.profile if self.board else None
         if view is None or self.answer is None or self.answer.selection is None:
             return
         if self.answer.question != question_of(view, self.dial):
             return  # still solving: what would be saved is not what the dial says
-        self.post_message(self.Chosen(view, self.answer.selection, bench=bench))
+        self.post_message(self.Chosen(view, self.answer.selection, purpose))
+
+
+def _output(view: ProfileView) -> str:
+    """Where the profile's selection is saved."""
+    request = view.run.request
+    return str(selection_path(request)) if isinstance(request, ProfileRequest) else ""

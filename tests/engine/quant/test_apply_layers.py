@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.engine.quant.apply import one_layer_quantized, quantize_layers
+from pixart_tui.engine.quant.apply import (
+    layers_quantized,
+    one_layer_quantized,
+    quantize_layers,
+)
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.real import is_quantized
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
@@ -151,3 +155,33 @@ def test_the_batch_layout_reaches_the_layer(model: nn.Module) -> None:
 def test_one_unknown_layer_is_refused(model: nn.Module) -> None:
     with pytest.raises(RequestError), one_layer_quantized(model, "proj_outt", FP8):
         pytest.fail("the context opened")
+
+
+def test_several_layers_are_quantized_at_once_and_put_back(model: nn.Module) -> None:
+    before = dict(model.named_modules())
+    wanted = {"transformer_blocks.0.to_q": FP8, "transformer_blocks.1.to_q": INT8}
+    with layers_quantized(model, wanted):
+        for fqn, quant_type in wanted.items():
+            module = model.get_submodule(fqn)
+            assert isinstance(module, SimulatedLinear)
+            assert module.quant_type is quant_type
+    assert dict(model.named_modules()) == before
+
+
+def test_a_gated_layer_is_quantized_only_while_it_is_told(model: nn.Module) -> None:
+    x = torch.randn(3, 64)
+    plain = model(x)
+    on = [False]
+    with layers_quantized(model, {"transformer_blocks.0.to_q": INT8}, only_while=lambda: on[0]):
+        assert torch.equal(model(x), plain)
+        on[0] = True
+        assert not torch.equal(model(x), plain)
+    assert torch.equal(model(x), plain)
+
+
+def test_a_layer_that_cannot_be_quantized_leaves_the_others_as_they_were(model: nn.Module) -> None:
+    before = dict(model.named_modules())
+    wanted = {"transformer_blocks.0.to_q": FP8, "nothing": FP8}
+    with pytest.raises(RequestError), layers_quantized(model, wanted):
+        pass
+    assert dict(model.named_modules()) == before

@@ -1,0 +1,119 @@
+"""Selections, their verification and their curve as text on stdout."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from rich.table import Table
+
+from pixart_tui.cli.display.tables import console, relative
+from pixart_tui.domain.selecting.pareto import Curve
+from pixart_tui.domain.selecting.verification import JointLoss, Verification
+from pixart_tui.domain.selection import Selection
+
+_BAR: Final = 40
+
+
+def print_selection(selection: Selection, path: Path) -> None:
+    """What a selection chose, and how to use its file."""
+    out = console()
+    for line in (*_chosen_lines(selection), *_time_lines(selection)):
+        out.print(line, highlight=False)
+    out.print(_use(selection, path), highlight=False, soft_wrap=True)
+
+
+def print_verification(selection: Selection, found: Verification) -> None:
+    """What the joint measurements say of a selection."""
+    out = console()
+    for line in (
+        *_chosen_lines(selection, verified=True),
+        *_time_lines(selection),
+        *_loss_lines(selection, found),
+    ):
+        out.print(line, highlight=False)
+
+
+def print_pareto(curve: Curve) -> None:
+    """A curve as a table with bars."""
+    what = "linear FLOPs" if curve.axis == "flops" else "time that can be saved"
+    table = Table(title=f"1-SSIM over share of {what}, predicted", title_justify="left")
+    for heading in ("", "share", "layers", "1-SSIM"):
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    points = [("selected", point) for point in curve.ours]
+    points += [("seed's rule", point) for point in curve.seed_rule]
+    most = max((point.predicted for _, point in points), default=0.0) or 1.0
+    for name, point in sorted(points, key=lambda row: row[1].share):
+        cells = (f"{point.share:.1%}", str(point.layers), f"{point.predicted:.2e}")
+        table.add_row(name, *cells, "#" * round(_BAR * point.predicted / most))
+    console().print(table)
+
+
+def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[str]:
+    count = len(selection.chosen) + len(selection.kept)
+    into = selection.quant_type or "several quant types"
+    yield (
+        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
+        f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
+    )
+    if selection.kept_steps:
+        yield f"nothing is quantized at {selection.kept_steps.words} steps{_given_up(selection)}"
+    if selection.mixed:
+        kinds = Counter(selection.assignments.values()).most_common()
+        yield "layers by quant type: " + ", ".join(f"{count} {name}" for name, count in kinds)
+    if selection.rule == "max-loss":
+        gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
+        yield f"chosen for the most {gain}"
+    if not verified:
+        bound = ", as if no step were kept" if selection.kept_steps else ""
+        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{bound}"
+
+
+def _given_up(selection: Selection) -> str:
+    """What keeping steps costs, where the layers were timed."""
+    saved_s, every_s = selection.predicted_time_saved_s, selection.saved_at_every_step_s
+    if saved_s is None or every_s is None:
+        return ""
+    return f", which gives up {1000 * (every_s - saved_s):.3f} ms a step on average"
+
+
+def _time_lines(selection: Selection) -> Iterator[str]:
+    """What a selection does to the time of a step, where the layers were timed."""
+    share, saved_s = selection.time_share, selection.predicted_time_saved_s
+    idle = selection.does_not_pay
+    if share is None or saved_s is None or idle is None:
+        return
+    effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
+    yield f"{share:.1%} of the measured linear time; predicted to {effect}"
+    if idle:
+        taken = len(set(idle) & set(selection.chosen))
+        yield f"layers that quantizing makes no faster: {len(idle)}, {taken} of them chosen"
+
+
+def _loss_lines(selection: Selection, found: Verification) -> Iterator[str]:
+    repairs = sum(trial.purpose == "repair" for trial in found.trials)
+    yield f"predicted 1-SSIM: {found.predicted:.2e}"
+    yield f"on the repair set: {_loss(found.repair)}, after {repairs} selections measured"
+    yield f"verified 1-SSIM: {_loss(found.verified)}, other prompts and seeds"
+    if found.holds is not None:
+        holds = "holds" if found.holds else "does not hold there"
+        yield f"the budget of {found.budget:g} {holds}"
+    if found.seed_rule and found.seed_rule.measured:
+        yield f"the seed's rule at that share of FLOPs: {_loss(found.seed_rule.measured)}"
+    if found.every_step and found.every_step.measured:
+        yield f"the same layers at every step: {_loss(found.every_step.measured)}"
+
+
+def _loss(measured: JointLoss) -> str:
+    interval = f"95% interval {measured.low:.2e} - {measured.high:.2e}"
+    return f"{measured.loss:.2e} ({interval}, {measured.images} images)"
+
+
+def _use(selection: Selection, path: Path) -> str:
+    written = f"wrote {relative(str(path))}"
+    if not selection.fits_onediff:
+        return f"{written}, our own JSON: OneDiff's holds one quant type, at every step"
+    return f"{written}; use it with top_percentage 100"

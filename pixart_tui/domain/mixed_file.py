@@ -1,0 +1,67 @@
+"""The file of a selection with several quant types or kept steps, which OneDiff's cannot say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.values import Value
+
+
+class MixedLayer(Value):
+    """One layer of a mixed selection.
+
+    Attributes:
+        quant_type: What it is quantized to.
+        ssim: Its SSIM alone, at most 1.
+    """
+
+    quant_type: str
+    ssim: float
+
+
+class MixedSelection(Value):
+    """``<name>.selected.json`` where OneDiff's JSON would not do.
+
+    Attributes:
+        format: What tells it from a OneDiff file.
+        layers: Layer to its quant type, least sensitive first.
+        kept_steps: The steps at which nothing is quantized.
+    """
+
+    format: str = "pixart-tui mixed selection 1"
+    layers: Mapping[str, MixedLayer]
+    kept_steps: KeptSteps = NO_STEPS
+
+
+def render(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
+    """The file's text."""
+    layers = {
+        fqn: MixedLayer(quant_type=quant_type, ssim=min(ssim_by_fqn[fqn], 1.0))
+        for fqn, quant_type in selection.assignments.items()
+    }
+    found = MixedSelection(layers=layers, kept_steps=selection.kept_steps)
+    return found.model_dump_json(indent=1) + "\n"
+
+
+def refuse_for_onediff(selection: Selection) -> None:
+    """Refuses to write as a OneDiff file what it cannot say.
+
+    Raises:
+        RequestError: There are several quant types, or steps are kept.
+    """
+    quant_types = sorted(set(selection.assignments.values()))
+    if len(quant_types) > 1:
+        raise RequestError(
+            "OneDiff's JSON holds layers of one quant type",
+            f"the selection has {', '.join(quant_types)}",
+            "give one PROFILE, or leave --format out to write pixart-tui's own JSON",
+        )
+    if selection.kept_steps:
+        raise RequestError(
+            "OneDiff's JSON quantizes a layer at every step",
+            f"nothing is to be quantized at {selection.kept_steps.words} steps",
+            "keep no steps, or leave --format out to write pixart-tui's own JSON",
+        )

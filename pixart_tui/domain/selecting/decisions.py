@@ -1,0 +1,66 @@
+"""What is decided at once: a target, or targets that a fused deployment must treat alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+
+from pixart_tui.domain.selecting.menu import Menu, Option
+from pixart_tui.domain.selecting.roles import fused_group, reads_text
+from pixart_tui.domain.values import Value
+
+
+class Decision(Value):
+    """One choice to be made.
+
+    Attributes:
+        alternatives: The sets of options among which one is taken; the first is empty: keep.
+    """
+
+    alternatives: tuple[tuple[Option, ...], ...]
+
+
+def decisions_of(
+    menu: Menu, *, fused: bool, text_type: str | None = None, only_paying: bool = False
+) -> tuple[Decision, ...]:
+    """The decisions of a menu.
+
+    Args:
+        menu: The targets and their options.
+        fused: Whether the deployment runs layers that read the same rows together, as
+            ``--compiler torch`` does: the rows are quantized once, so such layers are each either
+            kept or all of one quant type.
+        text_type: The only quant type of the layers that read the text, which a fused deployment
+            quantizes once for all blocks; None leaves them free.
+        only_paying: Leaves out options that were timed and save nothing.
+    """
+    options = [
+        option
+        for option in menu.options
+        if not (only_paying and option.pays is False)
+        and not (text_type and reads_text(option.target) and option.quant_type != text_type)
+    ]
+    grouped: dict[str, list[Option]] = {}
+    several = len(menu.quant_types) > 1
+    for option in options:
+        name = fused_group(option.target) if fused and several else None
+        grouped.setdefault(name or option.target, []).append(option)
+    return tuple(Decision(alternatives=((), *_alternatives(group))) for group in grouped.values())
+
+
+def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
+    """The groups that read the same rows and in which several quant types meet."""
+    found: dict[str, set[str]] = {}
+    for target, quant_type in assignments.items():
+        group = "attn2 (text)" if reads_text(target) else fused_group(target)
+        if group is not None:
+            found.setdefault(group, set()).add(quant_type)
+    return [group for group, quant_types in found.items() if len(quant_types) > 1]
+
+
+def _alternatives(options: Sequence[Option]) -> Iterator[tuple[Option, ...]]:
+    """Every way to quantize some of the options' targets to one quant type."""
+    for quant_type in dict.fromkeys(option.quant_type for option in options):
+        alike = [option for option in options if option.quant_type == quant_type]
+        for size in range(1, len(alike) + 1):
+            yield from combinations(alike, size)

@@ -1,0 +1,187 @@
+"""What can be chosen: the targets of a model, and for each the quant types that were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.values import Value
+
+TargetKind = Literal["layer", "attention"]
+
+
+class Target(Value):
+    """What a selection decides about.
+
+    Attributes:
+        name: A layer's fqn, or of a block's attention module.
+        kind: ``layer``, or ``attention``: the products of queries, keys and values.
+        flops: Floating-point operations in one denoising step of one image.
+        unquantized_s: Seconds of them in bfloat16, None where they were not timed.
+    """
+
+    name: str
+    kind: TargetKind = "layer"
+    flops: int
+    unquantized_s: float | None = None
+
+
+class Option(Value):
+    """One quant type of one target.
+
+    Attributes:
+        target: The target's name.
+        quant_type: What it would be quantized to.
+        ssim: SSIM with this target alone quantized, at most 1.
+        saved_s: Seconds that one step of one image gets shorter, negative where it gets longer;
+            None where that was not timed.
+        pays: Whether it saves more than the timing is uncertain by; None where it was not timed.
+        steps_share: The part of an image's steps at which it is quantized.
+    """
+
+    target: str
+    quant_type: str
+    ssim: float
+    saved_s: float | None = None
+    pays: bool | None = None
+    steps_share: float = 1.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it in a menu."""
+        return (self.target, self.quant_type)
+
+    @property
+    def loss(self) -> float:
+        """1 - SSIM with this target alone quantized."""
+        return 1.0 - self.ssim
+
+
+class Menu(Value):
+    """Every target with its options.
+
+    Attributes:
+        targets: All of them, those without an option too, in the model's order.
+        options: In the order of the targets, then of the quant types.
+        quant_types: The quant types, in the order of the profiles.
+        kept_steps: The steps at which nothing is quantized.
+    """
+
+    targets: tuple[Target, ...]
+    options: tuple[Option, ...]
+    quant_types: tuple[str, ...]
+    kept_steps: KeptSteps = NO_STEPS
+
+    @property
+    def flops(self) -> int:
+        """Those of all targets, in one denoising step of one image."""
+        return sum(target.flops for target in self.targets)
+
+    @property
+    def timed(self) -> bool:
+        """Whether every target and every option was timed."""
+        targets = all(target.unquantized_s is not None for target in self.targets)
+        return targets and all(option.saved_s is not None for option in self.options)
+
+    @property
+    def unquantized_s(self) -> float:
+        """Seconds of all targets with nothing quantized; only where they were timed."""
+        return sum(target.unquantized_s or 0.0 for target in self.targets)
+
+    def target(self, name: str) -> Target:
+        """The target of that name."""
+        return next(target for target in self.targets if target.name == name)
+
+
+def menu_of(profiles: Sequence[Profile]) -> Menu:
+    """The menu of one or several profiles.
+
+    Args:
+        profiles: Of equal conditions but for the quant type, each of another one.
+
+    Raises:
+        RequestError: They were measured on different things, or two of them under one quant type.
+    """
+    _check_comparable([profile.conditions for profile in profiles])
+    return menu_of_scores({p.conditions.quant_type: p.scores() for p in profiles})
+
+
+def menu_of_scores(scores: Mapping[str, Sequence[LayerScore]]) -> Menu:
+    """The menu of scores by quant type; each holds every layer of the model, in its order."""
+    rows = list(zip(*scores.values(), strict=True))
+    return Menu(
+        targets=tuple(_target(row) for row in rows),
+        options=tuple(o for row in rows for o in _options(row, tuple(scores))),
+        quant_types=tuple(scores),
+    )
+
+
+def _target(row: Sequence[LayerScore]) -> Target:
+    times = [score.latency_s for score in row if score.latency_s is not None]
+    layer = row[0].layer
+    unquantized_s = times[0].unquantized if times else None
+    return Target(name=layer.fqn, flops=layer.flops, unquantized_s=unquantized_s)
+
+
+def _options(row: Sequence[LayerScore], quant_types: Sequence[str]) -> Iterator[Option]:
+    for score, quant_type in zip(row, quant_types, strict=True):
+        if score.status is LayerStatus.MEASURED and score.ssim is not None:
+            latency = score.latency_s
+            yield Option(
+                target=score.layer.fqn,
+                quant_type=quant_type,
+                ssim=min(score.ssim, 1.0),
+                saved_s=latency.saved if latency else None,
+                pays=latency.pays if latency else None,
+            )
+
+
+def _check_comparable(conditions: Sequence[Conditions]) -> None:
+    first, *others = conditions
+    names = [c.quant_type for c in conditions]
+    if len(set(names)) < len(names):
+        raise RequestError(
+            "two profiles hold the same quant type",
+            ", ".join(names),
+            "give each quant type once",
+        )
+    for other in others:
+        differing = _differences(first, other)
+        if differing:
+            raise RequestError(
+                "the profiles were measured on different things",
+                f"{first.quant_type} and {other.quant_type} differ in {', '.join(differing)}",
+                "profile again with the same settings, only --quant-type different",
+            )
+
+
+def _differences(first: Conditions, other: Conditions) -> list[str]:
+    pairs = zip(first, other, strict=True)
+    return [name for (name, mine), (_, its) in pairs if name != "quant_type" and mine != its]
+
+
+def with_steps_kept(menu: Menu, kept: KeptSteps, steps: int, factor: float) -> Menu:
+    """The menu of a deployment that quantizes nothing at some steps.
+
+    What depends on the text alone is computed once an image: it is quantized all the same.
+
+    Args:
+        menu: The menu of all steps.
+        kept: The steps.
+        steps: Denoising steps of an image.
+        factor: What is left of the loss: 1 where that was not measured, which is a bound.
+    """
+    share = kept.quantized_share(steps)
+
+    def stepped(option: Option) -> Option:
+        if depends_on_text_alone(option.target):
+            return option
+        ssim = 1.0 - factor * option.loss
+        return option.model_copy(update={"ssim": ssim, "steps_share": share})
+
+    options = tuple(stepped(option) for option in menu.options)
+    return menu.model_copy(update={"options": options, "kept_steps": kept})

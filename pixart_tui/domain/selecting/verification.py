@@ -1,0 +1,191 @@
+"""What joint measurements say of a selection: on the repair set, and on a set of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.profile import bootstrap_interval
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.values import Value
+
+Purpose = Literal["steps", "repair", "report", "every-step", "seed-rule"]
+
+
+class ImageSet(Value):
+    """Images that something is measured on: each prompt with each seed.
+
+    Attributes:
+        prompts: The prompts.
+        seeds: The seeds.
+    """
+
+    prompts: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def images(self) -> int:
+        """How many."""
+        return len(self.prompts) * len(self.seeds)
+
+
+class JointLoss(Value):
+    """The loss of a selection as a whole.
+
+    Attributes:
+        loss: Mean 1 - SSIM.
+        low: Lower end of its 95% bootstrap interval, over prompts and seeds.
+        high: Its upper end.
+        psnr_db: Mean PSNR in dB of the images that differ.
+        images: How many it was measured on.
+    """
+
+    loss: float
+    low: float
+    high: float
+    psnr_db: float | None
+    images: int
+
+
+class Trial(Value):
+    """One joint measurement.
+
+    Attributes:
+        purpose: Why: to learn what keeping steps does, to repair, to report, to report the same
+            layers quantized at every step, or to report the seed's rule beside.
+        label: What it is, in words.
+        assignments: Target to quant type.
+        kept_steps: The steps at which nothing was quantized.
+        predicted: 1 - SSIM that was predicted before measuring.
+        measured: What was measured; None where an image was not finite.
+        elapsed_s: Seconds of measuring.
+    """
+
+    purpose: Purpose
+    label: str
+    assignments: Mapping[str, str]
+    kept_steps: KeptSteps = NO_STEPS
+    predicted: float
+    measured: JointLoss | None
+    elapsed_s: float
+
+    @property
+    def loss(self) -> float:
+        """The measured loss, infinite where an image was not finite."""
+        return self.measured.loss if self.measured else float("inf")
+
+
+class Verification(Value):
+    """How a selection was verified.
+
+    Attributes:
+        fitting: What the profile was measured on.
+        repairing: What the selection was repaired on.
+        reporting: What the verified figure was measured on; disjoint from both.
+        budget: The largest loss allowed, None where a share was asked for.
+        predicted: 1 - SSIM from single layers, before the repair measured anything.
+        repair: The loss on the repair set.
+        verified: The loss on the reporting set.
+        every_step: The same layers there, quantized at every step; None where no step is kept.
+        seed_rule: The seed's rule at the same share of FLOPs there; None where not measured.
+        trials: Every joint measurement, in order.
+    """
+
+    fitting: ImageSet
+    repairing: ImageSet
+    reporting: ImageSet
+    budget: float | None = None
+    predicted: float
+    repair: JointLoss
+    verified: JointLoss
+    every_step: Trial | None = None
+    seed_rule: Trial | None = None
+    trials: tuple[Trial, ...] = ()
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the verified loss is within the budget; None where there is none."""
+        return None if self.budget is None else self.verified.loss <= self.budget
+
+
+def joint_loss(comparisons: Sequence[Comparison]) -> JointLoss | None:
+    """The loss over all images, None where one is not finite."""
+    losses = [c.loss for c in comparisons if c.loss is not None]
+    if len(losses) < len(comparisons) or not losses:
+        return None
+    psnrs = [c.psnr_db for c in comparisons if c.psnr_db is not None]
+    low, high = bootstrap_interval(np.array(losses))
+    return JointLoss(
+        loss=float(np.mean(losses)),
+        low=low,
+        high=high,
+        psnr_db=float(np.mean(psnrs)) if psnrs else None,
+        images=len(losses),
+    )
+
+
+def check_disjoint(sets: Mapping[str, ImageSet]) -> None:
+    """Refuses sets that share a prompt or a seed: a selection must not be judged by what made it.
+
+    Args:
+        sets: What each is for, and the set.
+
+    Raises:
+        RequestError: Two of them overlap, or one is empty.
+    """
+    names = list(sets)
+    for name in names:
+        if not sets[name].images:
+            raise RequestError(f"there are no images for {name}", "", "give it prompts and a seed")
+    for i, one in enumerate(names):
+        for other in names[i + 1 :]:
+            _refuse_overlap(one, sets[one], other, sets[other])
+
+
+def _refuse_overlap(one: str, first: ImageSet, other: str, second: ImageSet) -> None:
+    prompts = sorted(set(first.prompts) & set(second.prompts))
+    seeds = sorted(set(first.seeds) & set(second.seeds))
+    if prompts or seeds:
+        shared = [f'"{prompt}"' for prompt in prompts[:2]] + [f"seed {seed}" for seed in seeds[:2]]
+        raise RequestError(
+            f"{one} and {other} share images",
+            f"both have {', '.join(shared)}",
+            "a selection must not be judged by what made it: give other prompts and other seeds",
+        )
+
+
+def three_sets(
+    prompts: Sequence[str], fitting: ImageSet, *, repair_images: int, report_images: int
+) -> tuple[ImageSet, ImageSet]:
+    """Sets to repair and to report on, from prompts that the profile has not used.
+
+    Args:
+        prompts: What there is; where it is too little, each prompt gets several seeds.
+        fitting: What the profile was measured on.
+        repair_images: Images to repair on, about.
+        report_images: Images to report on, about.
+
+    Raises:
+        RequestError: Fewer than two prompts are left.
+    """
+    free = [prompt for prompt in dict.fromkeys(prompts) if prompt not in fitting.prompts]
+    if len(free) < 2:
+        raise RequestError(
+            "there are no prompts left to verify on",
+            f"the profile was measured on {len(fitting.prompts)} of {len(set(prompts))}",
+            "give some: --repair-prompts FILE --report-prompts FILE",
+        )
+    wanted = repair_images + report_images
+    cut = min(repair_images, max(1, len(free) * repair_images // wanted))
+    repair, report = free[:cut], free[cut : cut + report_images]
+    seed = max(fitting.seeds) + 1
+    first = -(-repair_images // len(repair))
+    second = -(-report_images // len(report))
+    return (
+        ImageSet(prompts=tuple(repair), seeds=tuple(range(seed, seed + first))),
+        ImageSet(prompts=tuple(report), seeds=tuple(range(seed + first, seed + first + second))),
+    )

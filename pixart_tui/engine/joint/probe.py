@@ -1,0 +1,175 @@
+"""All layers of a selection quantized at once, against the undisturbed images of the same set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
+
+from torch import nn
+
+from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.engine.packed_linear import pack_linears
+from pixart_tui.engine.precision import exact_float32
+from pixart_tui.engine.quant.apply import layers_quantized
+from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.quant.simulated import BatchLayout
+from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes, torch_threads
+from pixart_tui.engine.sensitivity.rendering import (
+    Disturbance,
+    Rendered,
+    Renderer,
+    Sample,
+    Settings,
+    compare,
+)
+
+_Result = TypeVar("_Result")
+Samples: TypeAlias = tuple[Sample, ...]
+
+_CPU_PART: Final = 4
+"""Images that a lane makes at once on a CPU: whatever the number of lanes, so that bits repeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What is quantized at once.
+
+    Attributes:
+        assignments: Layer to the name of its quant type.
+        kept_steps: The steps at which nothing is quantized.
+    """
+
+    assignments: Mapping[str, str]
+    kept_steps: KeptSteps = NO_STEPS
+
+
+class JointProbe:
+    """Measures selections on sets of images; the undisturbed ones are made once.
+
+    Args:
+        pipeline: A PixArt pipeline; it is the probe's from here on.
+        settings: How the images are made; its samples are those of all sets.
+        execution: The reference numerics or the real kernels.
+        lanes: Parts of a set that are made side by side, on a CPU.
+        check: Called after each denoising step; may raise to give up.
+    """
+
+    def __init__(
+        self,
+        pipeline: Any,
+        settings: Settings,
+        execution: Execution,
+        *,
+        lanes: int,
+        check: Callable[[], None],
+    ) -> None:
+        self._settings, self._execution, self._check = settings, execution, check
+        device = next(pipeline.transformer.parameters()).device
+        on_cpu = device.type == "cpu"
+        self._size = _CPU_PART if on_cpu else settings.batch_size(device)
+        with torch_threads(1):
+            pack_linears(pipeline.transformer)
+            first = Renderer(pipeline, settings, check)
+        self._lanes = [first, *(first.twin() for _ in range(lanes - 1 if on_cpu else 0))]
+        self._twins: dict[tuple[Sample, ...], Rendered] = {}
+
+    def measure(self, joint: Joint, samples: Samples) -> tuple[Comparison, ...]:
+        """Each of the images with the selection quantized against its undisturbed twin.
+
+        Raises:
+            RequestError: A layer that the model does not have.
+        """
+        parts = self._map(joint, samples, compare)
+        return tuple(comparison for part in parts for comparison in part)
+
+    def _map(
+        self, joint: Joint, samples: Samples, use: Callable[[Rendered, Rendered], _Result]
+    ) -> list[_Result]:
+        """What each part's disturbed images and their undisturbed twins give, in order."""
+        size, stop = self._size, StopSwitch(self._check)
+        parts = [samples[i : i + size] for i in range(0, len(samples), size)]
+        quant_types = {fqn: parse_quant_type(name) for fqn, name in joint.assignments.items()}
+
+        def work(lane: Renderer, part: Samples) -> tuple[Samples, _Result]:
+            renderer = lane.of(part)
+            twin = self._undisturbed(renderer, part)
+            disturb = self._disturbance(renderer, joint, quant_types)
+            (disturbed,) = renderer.render(size, disturb)
+            return part, use(disturbed, twin)
+
+        with exact_float32(), closing(in_lanes(self._lanes, parts, work, stop)) as results:
+            found = dict(results)
+        return [found[part] for part in parts]
+
+    def _undisturbed(self, renderer: Renderer, part: Samples) -> Rendered:
+        if part not in self._twins:
+            (self._twins[part],) = renderer.render(self._size)
+        return self._twins[part]
+
+    def _disturbance(
+        self, renderer: Renderer, joint: Joint, quant_types: Mapping[str, QuantType]
+    ) -> Disturbance:
+        steps = self._settings.num_inference_steps
+        return lambda layout: jointly_quantized(
+            renderer.transformer,
+            quant_types,
+            layout,
+            execution=self._execution,
+            kept_steps=joint.kept_steps,
+            steps=steps,
+        )
+
+
+@contextmanager
+def jointly_quantized(
+    transformer: nn.Module,
+    quant_types: Mapping[str, QuantType],
+    layout: BatchLayout,
+    *,
+    execution: Execution,
+    kept_steps: KeptSteps,
+    steps: int,
+) -> Iterator[None]:
+    """Layers quantized at once, but for the steps that are kept; counts the steps of one batch."""
+    if not kept_steps:
+        with layers_quantized(transformer, quant_types, layout, execution=execution):
+            yield
+        return
+    of_text = {fqn: kind for fqn, kind in quant_types.items() if depends_on_text_alone(fqn)}
+    others = {fqn: kind for fqn, kind in quant_types.items() if fqn not in of_text}
+    counter = _StepCounter()
+    gate = transformer.register_forward_pre_hook(counter)
+    with (
+        layers_quantized(transformer, of_text, layout, execution=execution),
+        layers_quantized(
+            transformer,
+            others,
+            layout,
+            execution=execution,
+            only_while=lambda: kept_steps.quantizes(counter.step, steps),
+        ),
+    ):
+        try:
+            yield
+        finally:
+            gate.remove()
+
+
+class _StepCounter:
+    """Counts the transformer's calls: one a step.
+
+    Attributes:
+        step: The index of the step that runs.
+    """
+
+    def __init__(self) -> None:
+        self.step = -1
+
+    def __call__(self, _module: nn.Module, _inputs: object) -> None:
+        """A step begins."""
+        self.step += 1

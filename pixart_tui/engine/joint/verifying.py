@@ -1,0 +1,287 @@
+"""Verifying a selection: how layers interact, the repair, and the figure on a set of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.events import (
+    Event,
+    JointMeasured,
+    StageChanged,
+    VerifyFinished,
+    VerifyPlanned,
+)
+from pixart_tui.domain.profile import Conditions, Profile
+from pixart_tui.domain.requests import VerifyRequest
+from pixart_tui.domain.selecting.menu import Menu, Option, menu_of
+from pixart_tui.domain.selecting.repair import (
+    Case,
+    Outcome,
+    StepChoice,
+    repair,
+    seed_rule_at_share,
+)
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.verification import (
+    ImageSet,
+    Purpose,
+    Trial,
+    Verification,
+    check_disjoint,
+    joint_loss,
+    three_sets,
+)
+from pixart_tui.domain.selection import Selection, describe
+from pixart_tui.engine.joint.probe import Joint, JointProbe, Samples
+from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.machine import describe_machine, describe_versions
+from pixart_tui.engine.prompts import prompts_for
+from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.sensitivity.lanes import lane_count
+from pixart_tui.engine.sensitivity.rendering import Sample, Settings
+
+Told = Generator[Event, None, Trial]
+
+_MORE_LAST_STEPS: Final = (0, 1, 2, 3, 5)
+
+
+def verify_selection(
+    request: VerifyRequest,
+    profiles: Sequence[Profile],
+    *,
+    trials: Sequence[Trial] = (),
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Event]:
+    """Measures what is not measured yet, and yields what becomes known.
+
+    Args:
+        request: What to verify.
+        profiles: One for each quant type, finished.
+        trials: Joint measurements that are there already.
+        check: Called after each denoising step; may raise to give up.
+
+    Yields:
+        Stages, one ``VerifyPlanned``, a ``JointMeasured`` for each selection that was measured,
+        and ``VerifyFinished``.
+
+    Raises:
+        RequestError: The model is another one, or the sets of images overlap.
+        WorkError: No selection holds the budget.
+    """
+    conditions = profiles[0].conditions
+    yield StageChanged(stage="loading", detail=conditions.model)
+    dtype = getattr(torch, conditions.baseline_dtype)
+    loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
+    _check_same_model(loaded, conditions)
+    menu = menu_of(profiles)
+    plan = _plan(request, profiles)
+    yield plan
+    yield StageChanged(stage="encoding")
+    probe = JointProbe(
+        loaded.pipeline,
+        _settings(conditions, plan, loaded),
+        Execution(conditions.execution),
+        lanes=lane_count(torch.device(request.device), request.threads),
+        check=check,
+    )
+    case = Case(
+        menu=menu,
+        rule=request.rule,
+        parameter=request.parameter,
+        fused=request.fused,
+        steps=conditions.num_inference_steps,
+        step_choices=(StepChoice(kept=request.kept_steps),),
+        rounds=request.rounds,
+    )
+    yield from _Verifier(request, plan, probe, case, list(trials)).run()
+
+
+@dataclass
+class _Verifier:
+    """Measures selections, or takes what was measured of them before."""
+
+    request: VerifyRequest
+    plan: VerifyPlanned
+    probe: JointProbe
+    case: Case
+    known: list[Trial]
+
+    def run(self) -> Iterator[Event]:
+        """What keeping steps does, the repair, then the report."""
+        yield from self._choose_steps()
+        selection, repaired = yield from self._repair()
+        verified = yield from self._trial("report", "the selection", selection)
+        every_step = yield from self._every_step(selection)
+        seed_rule = yield from self._seed_rule(selection)
+        if repaired.measured is None or verified.measured is None:
+            raise WorkError("an image of the selection holds NaN or infinity", "", "ask for less")
+        yield VerifyFinished(
+            selection=selection,
+            verification=Verification(
+                fitting=self.plan.fitting,
+                repairing=self.plan.repairing,
+                reporting=self.plan.reporting,
+                budget=self.request.parameter if self.request.rule == "max-loss" else None,
+                predicted=selection.predicted_loss,
+                repair=repaired.measured,
+                verified=verified.measured,
+                every_step=every_step,
+                seed_rule=seed_rule,
+                trials=tuple(self.known),
+            ),
+        )
+
+    def _choose_steps(self) -> Generator[Event, None, None]:
+        """Measures what is left of the loss of everything when the last steps are kept."""
+        choices = step_choices(self.request, self.case.steps)
+        if not choices:
+            return
+        whole = everything(self.case.menu)
+        losses = {}
+        for kept in (NO_STEPS, *choices):
+            label = f"{kept.words} kept"
+            losses[kept] = (yield from self._trial("steps", label, whole, kept)).loss
+        measured = [
+            StepChoice(kept=kept, factor=_left(losses[kept], losses[NO_STEPS])) for kept in choices
+        ]
+        asked = self.request.kept_steps
+        every_step = [] if asked else [StepChoice()]
+        update = {"step_choices": (*every_step, *measured)}
+        self.case = self.case.model_copy(update=update)
+
+    def _repair(self) -> Generator[Event, None, Outcome]:
+        proposals = repair(self.case)
+        try:
+            selection = next(proposals)
+            while True:
+                label = f"{len(selection.chosen)} targets, {selection.flops_share:.1%} of FLOPs"
+                trial = yield from self._trial("repair", label, selection)
+                selection = proposals.send(trial)
+        except StopIteration as end:
+            outcome: Outcome = end.value
+            return outcome
+
+    def _every_step(self, selection: Selection) -> Generator[Event, None, Trial | None]:
+        if not selection.kept_steps:
+            return None
+        return (yield from self._trial("every-step", "no step kept", selection, NO_STEPS))
+
+    def _seed_rule(self, selection: Selection) -> Generator[Event, None, Trial | None]:
+        if not self.request.seed_rule or len(self.case.menu.quant_types) > 1:
+            return None
+        options: list[Option] = seed_rule_at_share(self.case.menu, selection.flops_share)
+        rule = self.case.rule
+        beside = describe(self.case.menu, rule, self.case.parameter, options)
+        return (yield from self._trial("seed-rule", "the seed's rule", beside))
+
+    def _trial(
+        self, purpose: Purpose, label: str, selection: Selection, kept: KeptSteps | None = None
+    ) -> Told:
+        kept = selection.kept_steps if kept is None else kept
+        for trial in self.known:
+            key = (trial.purpose, trial.assignments, trial.kept_steps)
+            if key == (purpose, selection.assignments, kept):
+                return trial
+        yield StageChanged(stage=purpose, detail=label)
+        start_s = time.perf_counter()
+        of = self.plan.repairing if purpose in ("steps", "repair") else self.plan.reporting
+        measured = self.probe.measure(Joint(selection.assignments, kept), samples_of(of))
+        trial = Trial(
+            purpose=purpose,
+            label=label,
+            assignments=selection.assignments,
+            kept_steps=kept,
+            predicted=selection.predicted_loss,
+            measured=joint_loss(measured),
+            elapsed_s=time.perf_counter() - start_s,
+        )
+        self.known.append(trial)
+        yield JointMeasured(trial=trial)
+        return trial
+
+
+def _left(loss: float, of: float) -> float:
+    """What is left of a loss, 1 where that cannot be told."""
+    return min(loss / of, 1.0) if 0 < of < float("inf") and loss < float("inf") else 1.0
+
+
+def step_choices(request: VerifyRequest, steps: int) -> tuple[KeptSteps, ...]:
+    """The steps among which is chosen: those asked for, and more and more of the last ones."""
+    asked = request.kept_steps
+    if not request.choose_steps:
+        return (asked,) if asked else ()
+    last = [asked.last + more for more in _MORE_LAST_STEPS]
+    choices = [KeptSteps(first=asked.first, last=count) for count in last]
+    return tuple(kept for kept in choices if kept and kept.first + kept.last < steps)
+
+
+def everything(menu: Menu) -> Selection:
+    """Every target that is computed at each step, in the quant type that costs it the least."""
+    best: dict[str, Option] = {}
+    for option in menu.options:
+        if depends_on_text_alone(option.target):
+            continue
+        if option.target not in best or option.loss < best[option.target].loss:
+            best[option.target] = option
+    return describe(menu, "flops-share", 1.0, list(best.values()))
+
+
+def samples_of(images: ImageSet) -> Samples:
+    """The images of a set, in the order in which profiles make them."""
+    return tuple(Sample(prompt, seed) for seed in images.seeds for prompt in images.prompts)
+
+
+def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
+    conditions = profiles[0].conditions
+    fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
+    repairing, reporting = request.repairing, request.reporting
+    if repairing is None or reporting is None:
+        made = three_sets(
+            prompts_for(conditions.model),
+            fitting,
+            repair_images=request.repair_images,
+            report_images=request.report_images,
+        )
+        repairing, reporting = repairing or made[0], reporting or made[1]
+    check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})
+    choices = step_choices(request, conditions.num_inference_steps)
+    return VerifyPlanned(
+        machine=describe_machine(torch.device(request.device)),
+        versions=describe_versions(),
+        conditions=tuple(profile.conditions for profile in profiles),
+        fitting=fitting,
+        repairing=repairing,
+        reporting=reporting,
+        step_choices=1 + len(choices) if choices else 0,
+        rounds=request.rounds,
+        reports=1 + bool(choices) + request.seed_rule,
+    )
+
+
+def _settings(conditions: Conditions, plan: VerifyPlanned, loaded: LoadedPipeline) -> Settings:
+    sets = (plan.fitting, plan.repairing, plan.reporting)
+    return Settings(
+        samples=tuple(sample for images in sets for sample in samples_of(images)),
+        negative_prompt=conditions.negative_prompt,
+        num_inference_steps=conditions.num_inference_steps,
+        guidance_scale=conditions.guidance_scale,
+        height=conditions.height,
+        width=conditions.width,
+        max_sequence_length=loaded.defaults.max_sequence_length,
+    )
+
+
+def _check_same_model(loaded: LoadedPipeline, conditions: Conditions) -> None:
+    if loaded.fingerprint != conditions.model_fingerprint:
+        raise WorkError(
+            f"{conditions.model} is not the model that was profiled",
+            "its weights or configuration have changed since",
+            "profile it again",
+        )

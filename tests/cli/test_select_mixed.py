@@ -1,0 +1,127 @@
+"""``select`` over several profiles; their figures are made up here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pixart_tui.cli.main import main
+from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.sidecar import ProfileSidecar, SelectionSidecar
+from tests.samples import QUANT_TYPE, conditions, layer, measurement
+
+_INT8 = "int8_dynamic"
+
+
+def _write(path: Path, quant_type: str, ssims: dict[str, float], **changes: object) -> Path:
+    profile = Profile(
+        conditions=conditions().model_copy(update={"quant_type": quant_type} | changes),
+        layers=tuple(layer(fqn) for fqn in ("a", "b", "c")),
+        excluded={fqn: "too small" for fqn in ("a", "b", "c") if fqn not in ssims},
+        measurements=tuple(
+            measurement(fqn, ssim).model_copy(update={"quant_type": quant_type})
+            for fqn, ssim in ssims.items()
+        ),
+    )
+    record = ProfileSidecar(
+        run="0a1b2c3d",
+        date="2026-01-01T00:00:00+00:00",
+        conditions=profile.conditions,
+        machine=Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux"),
+        versions={"torch": "2.11.0"},
+        elapsed_s=1.0,
+        deployment_floor=None,
+        measurement_noise=None,
+        layers=profile.scores(),
+        measurements=profile.measurements,
+        floor=(),
+    )
+    path.write_text(onediff_file.render(ssims))
+    Path(onediff_file.sidecar_path(path)).write_text(sidecar.render(record))
+    return path
+
+
+@pytest.fixture
+def profiles(tmp_path: Path) -> list[str]:
+    fp8 = _write(tmp_path / "fp8_e4m3.json", QUANT_TYPE, {"a": 0.99, "b": 0.95, "c": 0.98})
+    int8 = _write(tmp_path / "int8_dynamic.json", _INT8, {"a": 0.97, "b": 0.999})
+    return [str(fp8), str(int8)]
+
+
+def test_each_layer_gets_the_quant_type_that_costs_it_least(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", *profiles, "--flops-share", "1"]) == 0
+    told = capsys.readouterr().out
+    assert f"2 {QUANT_TYPE}, 1 {_INT8}" in told
+    assert "our own JSON: OneDiff's holds one quant type, at every step" in told
+    written = Path(profiles[0]).with_name("mixed.selected.json")
+    layers = json.loads(written.read_text())["layers"]
+    assert {fqn: found["quant_type"] for fqn, found in layers.items()} == {
+        "a": QUANT_TYPE,
+        "b": _INT8,
+        "c": QUANT_TYPE,
+    }
+    meta = Path(onediff_file.sidecar_path(written)).read_text()
+    record = sidecar.parse(meta, "meta", SelectionSidecar)
+    assert record.profiles == ("fp8_e4m3.json", "int8_dynamic.json")
+    assert record.use_with_top_percentage is None
+    assert record.measured_ssim["b"] == pytest.approx(0.999)
+
+
+def test_a_mixed_selection_is_refused_for_onediff_with_the_reason(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", *profiles, "--flops-share", "1", "--format", "onediff"]) == 2
+    assert "OneDiff's JSON holds layers of one quant type" in capsys.readouterr().err
+    assert not Path(profiles[0]).with_name("mixed.selected.json").exists()
+
+
+def test_the_seeds_rule_is_refused_for_several_types(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", *profiles]) == 2
+    assert "among layers of one quant type" in capsys.readouterr().err
+
+
+def test_profiles_of_other_conditions_are_refused(
+    tmp_path: Path, profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = _write(tmp_path / "other.json", _INT8, {"a": 0.9}, guidance_scale=4.5)
+    assert main(["select", profiles[0], str(other), "--flops-share", "0.5"]) == 2
+    assert "differ in guidance_scale" in capsys.readouterr().err
+
+
+def test_the_curve_has_the_seeds_rule_beside(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", profiles[0], "--pareto"]) == 0
+    told = capsys.readouterr().out
+    assert "seed's rule" in told
+    assert "predicted" in told
+    assert not Path(profiles[0]).with_name("fp8_e4m3.selected.json").exists()
+
+
+def test_steps_that_are_kept_count_against_the_share_and_onediff_cannot_say_them(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["select", profiles[0], "--flops-share", "0.6", "--keep-last-steps", "5"]
+    assert main(asked) == 0
+    told = capsys.readouterr().out
+    assert "nothing is quantized at the last 5 steps" in told
+    assert "3 of 3 layers, 75.0% of the linear FLOPs" in told
+    written = json.loads(Path(profiles[0]).with_name("fp8_e4m3.selected.json").read_text())
+    assert written["kept_steps"] == {"first": 0, "last": 5}
+    assert main([*asked, "--format", "onediff"]) == 2
+    assert "quantizes a layer at every step" in capsys.readouterr().err
+
+
+def test_steps_are_chosen_only_by_measuring(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["select", profiles[0], "--flops-share", "0.6", "--choose-steps"]) == 2
+    assert "add --verify" in capsys.readouterr().err

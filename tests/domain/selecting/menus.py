@@ -1,0 +1,58 @@
+"""Menus made up for tests, and every choice that they allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from hypothesis import strategies as st
+
+from pixart_tui.domain.selecting.decisions import mixed_groups
+from pixart_tui.domain.selecting.menu import Menu, Option, Target
+
+TYPES = ("fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic")
+NAMES = (
+    "transformer_blocks.0.attn1.to_q",
+    "transformer_blocks.0.attn1.to_k",
+    "transformer_blocks.0.attn1.to_v",
+    "transformer_blocks.0.attn2.to_k",
+    "transformer_blocks.1.attn2.to_k",
+    "transformer_blocks.1.ff.net.2",
+)
+
+
+@st.composite
+def menus(draw: st.DrawFn, most_targets: int = 6, most_types: int = 2) -> Menu:
+    names = NAMES[-draw(st.integers(1, most_targets)) :]
+    types = TYPES[: draw(st.integers(1, most_types))]
+    times = st.floats(1e-6, 1e-3)
+    targets = [
+        Target(name=name, flops=draw(st.integers(1, 64)), unquantized_s=draw(times))
+        for name in names
+    ]
+    options = [
+        Option(
+            target=target.name,
+            quant_type=quant_type,
+            ssim=1 - draw(st.floats(0, 0.05)),
+            saved_s=(target.unquantized_s or 0) * draw(st.floats(-0.5, 0.7)),
+            pays=True,
+        )
+        for target in targets
+        for quant_type in types
+        if draw(st.integers(0, 9)) or target is targets[0]
+    ]
+    options = [o.model_copy(update={"pays": (o.saved_s or 0) > 0}) for o in options]
+    return Menu(targets=tuple(targets), options=tuple(options), quant_types=types)
+
+
+def every_choice(menu: Menu, *, fused: bool) -> Iterator[tuple[Option, ...]]:
+    """All of them, by plain enumeration."""
+    by_target = [
+        [None, *(o for o in menu.options if o.target == target.name)] for target in menu.targets
+    ]
+    for picks in product(*by_target):
+        chosen = tuple(option for option in picks if option is not None)
+        if fused and mixed_groups({o.target: o.quant_type for o in chosen}):
+            continue
+        yield chosen

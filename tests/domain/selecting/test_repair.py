@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.repair import Case, Outcome, StepChoice, repair
+from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.selecting.verification import (
+    ImageSet,
+    JointLoss,
+    Trial,
+    check_disjoint,
+    three_sets,
+)
+from pixart_tui.domain.selection import Selection
+
+_TYPE = "fp8_e4m3_e4m3_dynamic"
+
+
+def _menu(count: int = 20) -> Menu:
+    targets = tuple(Target(name=f"l{i}", flops=10) for i in range(count))
+    options = tuple(
+        Option(target=t.name, quant_type=_TYPE, ssim=1 - 1e-5 * (i + 1))
+        for i, t in enumerate(targets)
+    )
+    return Menu(targets=targets, options=options, quant_types=(_TYPE,))
+
+
+def _case(budget: float = 1e-3, **changes: object) -> Case:
+    fields = {"menu": _menu(), "rule": "max-loss", "parameter": budget}
+    return Case.model_validate(fields | changes)
+
+
+def _trial(selection: Selection, loss: float) -> Trial:
+    measured = JointLoss(loss=loss, low=loss, high=loss, psnr_db=None, images=1)
+    return Trial(
+        purpose="repair",
+        label="",
+        assignments=selection.assignments,
+        kept_steps=selection.kept_steps,
+        predicted=selection.predicted_loss,
+        measured=measured,
+        elapsed_s=0,
+    )
+
+
+def _settled(case: Case, loss_of: Callable[[Selection], float]) -> tuple[Outcome, int]:
+    """What a repair settles for where a selection's loss is that of a formula."""
+    proposals, measured = repair(case), 0
+    selection = next(proposals)
+    while True:
+        measured += 1
+        try:
+            selection = proposals.send(_trial(selection, loss_of(selection)))
+        except StopIteration as end:
+            return end.value, measured
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.floats(0.4, 4.0), st.floats(1e-4, 1.8e-3))
+def test_settles_within_the_budget_however_far_predictions_are_off(
+    ratio: float, budget: float
+) -> None:
+    (selection, trial), measured = _settled(_case(budget), lambda s: ratio * s.predicted_loss)
+    assert trial.loss <= budget
+    assert measured <= 6
+    # What is left of the budget is too little for the cheapest layer that was not taken, or small.
+    spare = budget / ratio - selection.predicted_loss
+    cheapest = min((1e-5 * (int(fqn[1:]) + 1) for fqn in selection.kept), default=spare)
+    assert spare <= max(0.08 * budget / ratio, 1.5 * cheapest)
+
+
+def test_losses_that_no_selection_keeps_within_the_budget_are_told() -> None:
+    with pytest.raises(WorkError, match="no selection was found"):
+        _settled(_case(1e-3), lambda s: 1.0)
+
+
+def test_a_share_is_measured_once_and_kept_steps_are_chosen_by_what_they_leave() -> None:
+    choices = (
+        StepChoice(),
+        StepChoice(kept=KeptSteps(last=2), factor=0.1),
+        StepChoice(kept=KeptSteps(last=6), factor=0.01),
+    )
+    case = _case(rule="flops-share", parameter=0.8, steps=20, step_choices=choices)
+    (selection, _), measured = _settled(case, lambda s: s.predicted_loss)
+    assert measured == 1
+    # With 6 of 20 steps kept, 0.7 of the FLOPs is the most there is.
+    assert selection.kept_steps == KeptSteps(last=2)
+    assert selection.flops_share >= 0.8 - 1e-9
+    assert len(selection.chosen) == 18
+
+
+def test_sets_that_share_a_prompt_or_a_seed_are_refused() -> None:
+    fitting = ImageSet(prompts=("a", "b"), seeds=(0,))
+    for other in (ImageSet(prompts=("b",), seeds=(1,)), ImageSet(prompts=("c",), seeds=(0,))):
+        with pytest.raises(RequestError, match="share images"):
+            check_disjoint({"fitting": fitting, "repairing": other})
+
+
+@given(st.integers(2, 30), st.integers(1, 20), st.integers(2, 40))
+def test_the_sets_that_are_made_are_disjoint(prompts: int, repair: int, report: int) -> None:
+    names = [f"p{i}" for i in range(prompts + 2)]
+    fitting = ImageSet(prompts=("p0", "p1"), seeds=(0, 1))
+    made = three_sets(names, fitting, repair_images=repair, report_images=report)
+    check_disjoint({"fitting": fitting, "repairing": made[0], "reporting": made[1]})
+    assert made[0].images >= repair
+    assert made[1].images >= report

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixart_tui.domain.selecting.decisions import mixed_groups
+from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selection import Selection, choose
+from tests.domain.selecting.menus import TYPES, every_choice, menus
+
+_SHARES = st.integers(0, 100).map(lambda p: p / 100)
+_BUDGETS = st.floats(0, 0.2)
+
+
+def _saved(options: tuple[Option, ...]) -> float:
+    return sum(option.saved_s or 0.0 for option in options)
+
+
+def _flops(menu: Menu, options: tuple[Option, ...]) -> int:
+    return sum(menu.target(option.target).flops for option in options)
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(), _BUDGETS, st.booleans())
+def test_max_loss_saves_as_much_time_as_any_choice(menu: Menu, budget: float, fused: bool) -> None:
+    selection = choose(menu, "max-loss", budget, fused=fused)
+    choices = list(every_choice(menu, fused=fused))
+    assert selection.objective == "time"
+    assert selection.predicted_loss <= budget + 1e-12
+    # A sum may be off by the last bit, either way.
+    within, just_above = (
+        max(_saved(c) for c in choices if predicted_loss(c) <= limit)
+        for limit in (budget, budget + 1e-12)
+    )
+    assert within - 1e-12 <= (selection.predicted_time_saved_s or 0) <= just_above + 1e-12
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(), _SHARES, st.booleans())
+def test_flops_share_costs_as_little_as_any_choice(menu: Menu, share: float, fused: bool) -> None:
+    choices = list(every_choice(menu, fused=fused))
+    reaching = [c for c in choices if _flops(menu, c) >= share * menu.flops]
+    if not reaching:
+        return
+    selection = choose(menu, "flops-share", share, fused=fused)
+    assert selection.flops_share >= share - 1e-9
+    best = min(predicted_loss(choice) for choice in reaching)
+    assert selection.predicted_loss == pytest.approx(best, abs=1e-6)
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(most_types=3), _BUDGETS, _BUDGETS, st.booleans())
+def test_more_budget_never_saves_less(menu: Menu, one: float, other: float, fused: bool) -> None:
+    less, more = (_within(menu, budget, fused) for budget in sorted((one, other)))
+    assert (more.predicted_time_saved_s or 0) >= (less.predicted_time_saved_s or 0) - 1e-12
+
+
+@settings(deadline=None, max_examples=60)
+@given(menus(most_types=3), _BUDGETS)
+def test_fused_layers_never_meet_in_two_quant_types(menu: Menu, budget: float) -> None:
+    assert mixed_groups(_within(menu, budget, True).assignments) == []
+
+
+def _within(menu: Menu, budget: float, fused: bool) -> Selection:
+    return choose(menu, "max-loss", budget, fused=fused)
+
+
+def test_a_whole_model_is_solved_while_a_key_is_held_down() -> None:
+    menu = _whole_model()
+    choose(menu, "max-loss", 1e-4)  # the first call also imports the solver
+    seconds = []
+    for budget in (1e-4, 3e-4, 1e-3, 2e-3, 5e-3):
+        start = time.perf_counter()
+        choose(menu, "max-loss", budget)
+        seconds.append(time.perf_counter() - start)
+    # Idle: 50 ms; ten times that, because a test may run beside others.
+    assert np.median(seconds) < 0.5
+
+
+def _whole_model() -> Menu:
+    """The layers of PixArt-alpha, 290 of a few shapes, in three quant types; losses are random."""
+    generator = np.random.default_rng(0)
+    targets = [
+        Target(name=f"l{i}", flops=int(f), unquantized_s=1e-5 * float(f))
+        for i, f in enumerate(generator.choice([1, 4, 50], 290))
+    ]
+    options = [
+        Option(
+            target=target.name,
+            quant_type=quant_type,
+            ssim=1 - factor * float(10 ** generator.uniform(-6.5, -3.7)),
+            saved_s=share * (target.unquantized_s or 0),
+            pays=True,
+        )
+        for target in targets
+        for quant_type, factor, share in zip(TYPES, (1, 1.2, 0.2), (0.4, 0.33, 0.22), strict=True)
+    ]
+    return Menu(targets=tuple(targets), options=tuple(options), quant_types=TYPES)
