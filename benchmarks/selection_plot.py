@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 640, 400, 80, 20, 50, 150
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 640, 410, 80, 30, 50, 150
 _SERIES: Final = {
     "seed_rule": ("the seed's rule", "#8a8a8a"),
     "layers": ("layers", "#d9822b"),
@@ -64,7 +64,7 @@ def _frame(low: int, high: int, x: Any, y: Any) -> str:
         lines.append(_text(_LEFT - 8, place + 4, f"1e{power}", "#333", "end"))
     middle = (_LEFT + right) / 2
     lines.append(_text(middle, _HEIGHT - 12, "share of linear FLOPs in fp8", "#333", "middle"))
-    lines.append(_text(10, _TOP + 4, "1-SSIM", "#333"))
+    lines.append(_text(_LEFT, _TOP - 14, "1 - SSIM on held-out images", "#333"))
     return "\n".join(lines)
 
 

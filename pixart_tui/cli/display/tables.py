@@ -65,7 +65,7 @@ def print_profile(profile: Profile, cost: Cost | None = None) -> None:
     table = Table(title=title, title_justify="left")
     for heading in ("rank", "layer"):
         table.add_column(heading, justify="right" if heading == "rank" else "left")
-    for heading in ("1-SSIM", "95% interval", "PSNR dB", "latent MSE", "FLOPs"):
+    for heading in ("1-SSIM", "95% interval", "PSNR dB", "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
     if profile.latencies:
         table.add_column("time", justify="right", no_wrap=True)
@@ -87,7 +87,6 @@ def _score_cells(score: LayerScore, total_flops: int) -> tuple[str, ...]:
         f"{estimate_mark(score)}{1 - score.ssim:.1e}",
         f"{1 - score.ssim_high:.1e} - {1 - score.ssim_low:.1e}",
         psnr_text(score),
-        f"{score.latent_mse or 0:.1e}",
         f"{score.layer.flops / total_flops:.1%}",
     )
 

@@ -29,6 +29,7 @@ _REPORTING = ImageSet(prompts=("owl", "fire", "castle"), seeds=(8,))
 def profile() -> Profile:
     request = ProfileRequest(
         model=_MODEL,
+        method="exhaustive",
         prompts=("red apple", "robot"),
         seeds=(3,),
         num_inference_steps=2,
