@@ -10,6 +10,9 @@ LATENT_SIZE = 16
 LATENT_CHANNELS = 4
 TEXT_WIDTH = 256
 MAX_TOKENS = 32
+BLOCKS = 8
+HEADS = 4
+HEAD_WIDTH = 64
 TRAIN_TIMESTEPS = 1000
 BETA_START = 1e-4
 BETA_END = 0.02
@@ -53,15 +56,15 @@ def build_text_encoder(vocabulary_size: int) -> T5EncoderModel:
     return T5EncoderModel(config)
 
 
-def build_transformer() -> PixArtTransformer2DModel:
-    """Return a PixArt transformer of 8 blocks with 86 linear layers."""
+def build_transformer(blocks: int = BLOCKS, heads: int = HEADS) -> PixArtTransformer2DModel:
+    """Return a PixArt transformer; 8 blocks of 4 heads have 86 linear layers."""
     return PixArtTransformer2DModel(
-        num_attention_heads=4,
-        attention_head_dim=64,
-        num_layers=8,
+        num_attention_heads=heads,
+        attention_head_dim=HEAD_WIDTH,
+        num_layers=blocks,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        cross_attention_dim=256,
+        cross_attention_dim=heads * HEAD_WIDTH,
         caption_channels=TEXT_WIDTH,
         sample_size=LATENT_SIZE,
         patch_size=2,

@@ -1,4 +1,10 @@
-"""Train `pixart-emoji` against the clock: `python -m training.train`."""
+r"""Train `pixart-emoji` against the clock: `python -m training.train`.
+
+A model of another shape, to see that a method was not made for the first one:
+
+    python -m training.train --vae-from pixart_tui/assets/pixart-emoji --blocks 6 --heads 6 \
+        --guidance-scale 3 --output build/pixart-emoji-wide
+"""
 
 from __future__ import annotations
 
@@ -12,7 +18,9 @@ from diffusers import AutoencoderKL, PixArtAlphaPipeline
 from transformers import T5Tokenizer
 
 from training.architecture import (
+    BLOCKS,
     DEFAULT_CALL,
+    HEADS,
     MAX_TOKENS,
     build_scheduler,
     build_text_encoder,
@@ -37,6 +45,10 @@ def parse() -> argparse.Namespace:
         "--vae-seconds", type=float, default=190, help="0 takes the autoencoder of the last run"
     )
     parser.add_argument("--denoiser-seconds", type=float, default=375, help="0 trains none")
+    parser.add_argument("--vae-from", type=Path, help="take the autoencoder of this pipeline")
+    parser.add_argument("--blocks", type=int, default=BLOCKS, help="of the transformer")
+    parser.add_argument("--heads", type=int, default=HEADS, help="64 channels each")
+    parser.add_argument("--guidance-scale", type=float, default=DEFAULT_CALL["guidance_scale"])
     parser.add_argument("--vae-batch", type=int, default=192)
     parser.add_argument("--denoiser-batch", type=int, default=1024)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -49,7 +61,10 @@ def make_tokenizer(emoji: list[Emoji]) -> T5Tokenizer:
 
 
 def obtain_vae(options: argparse.Namespace, images: torch.Tensor) -> AutoencoderKL:
-    """Train an autoencoder, or load the one that an earlier run left."""
+    """Train an autoencoder, or load one: of a pipeline, or what an earlier run left."""
+    if options.vae_from is not None:
+        vae = AutoencoderKL.from_pretrained(options.vae_from, subfolder="vae")
+        return vae.float().to(options.device).eval()
     vae = build_vae().to(options.device)
     checkpoint = options.output.with_suffix(".vae.pt")
     if options.vae_seconds > 0:
@@ -67,7 +82,8 @@ def obtain_denoiser(
     options: argparse.Namespace, dataset: Dataset, latents: torch.Tensor, tokenizer: T5Tokenizer
 ) -> Denoiser:
     """Train the text encoder and the transformer on the latents."""
-    model = Denoiser(build_text_encoder(len(tokenizer)), build_transformer()).to(options.device)
+    transformer = build_transformer(options.blocks, options.heads)
+    model = Denoiser(build_text_encoder(len(tokenizer)), transformer).to(options.device)
     zero_initialise(model.transformer)
     if options.denoiser_seconds > 0:
         examples = make_examples(latents, dataset.emoji, tokenizer)
@@ -76,7 +92,13 @@ def obtain_denoiser(
     return model.eval()
 
 
-def save(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: T5Tokenizer) -> None:
+def save(
+    folder: Path,
+    vae: AutoencoderKL,
+    model: Denoiser,
+    tokenizer: T5Tokenizer,
+    guidance_scale: float,
+) -> None:
     """Write the pipeline in bfloat16 with its default call."""
     pipeline = PixArtAlphaPipeline(
         tokenizer=tokenizer,
@@ -87,7 +109,8 @@ def save(folder: Path, vae: AutoencoderKL, model: Denoiser, tokenizer: T5Tokeniz
     )
     pipeline.to(dtype=torch.bfloat16).save_pretrained(folder)
     declare_float32(folder / "text_encoder" / "config.json")
-    (folder / "pixart_tui.json").write_text(json.dumps(DEFAULT_CALL, indent=2) + "\n")
+    call = DEFAULT_CALL | {"guidance_scale": guidance_scale}
+    (folder / "pixart_tui.json").write_text(json.dumps(call, indent=2) + "\n")
 
 
 def declare_float32(config: Path) -> None:
@@ -118,7 +141,7 @@ def main() -> None:
     print(f"latents: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
     tokenizer = make_tokenizer(dataset.emoji)
     model = obtain_denoiser(options, dataset, latents, tokenizer)
-    save(options.output, vae, model, tokenizer)
+    save(options.output, vae, model, tokenizer, options.guidance_scale)
     print(f"saved {options.output}")
 
 
