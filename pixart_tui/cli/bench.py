@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.kept_steps import check_kept_steps, kept_steps_fields, kept_steps_options
 from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
     check_output,
@@ -38,7 +39,8 @@ Examples:
   pixart-tui bench --matrix seed --model synthetic:alpha --json bench.json
   pixart-tui bench --model synthetic:alpha --compiler torch --memory-budget 6
   pixart-tui bench --quantize --quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}' \\
-      --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json"""
+      --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json
+  pixart-tui bench --quantize --compiler torch --keep-last-steps 1"""
 )
 @sampling_options
 @click.option(
@@ -70,6 +72,7 @@ Examples:
     is_flag=True,
     help="Have the quantized rows of --compiler torch multiply self-attention in fp8 too.",
 )
+@kept_steps_options
 @click.option(
     "--matrix",
     type=click.Choice(("seed",)),
@@ -131,6 +134,7 @@ def bench(
         **sampling_fields(shared),
         **quantization,
         fp8_attention=fp8_attention,
+        kept_steps=kept_steps_fields(shared),
         memory=memory_fields(shared),
         compilers=_with_baseline(compilers),
         compiler_config=_compiler_config(compiler_config, compilers),
@@ -149,6 +153,7 @@ def bench(
     if warm_cache:
         CompileCache.of(request.device).require()
     check_memory(request)
+    check_kept_steps(request)
     run = create_run(request)
     start_worker(run)
     if detach:

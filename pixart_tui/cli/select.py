@@ -11,6 +11,7 @@ import click
 
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.selections import print_pareto, print_selection
+from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
 from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
 from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
@@ -18,7 +19,6 @@ from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, VerifyRequest
 from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
 from pixart_tui.domain.selecting.pareto import pareto_curve
-from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.selection_files import selection_files
@@ -78,8 +78,7 @@ Examples:
 @click.option("--pareto", is_flag=True, help="Print the whole curve, and write nothing.")
 @click.option("--verify", is_flag=True, help="Measure all chosen layers at once, and repair.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=6, show_default=True)
-@click.option("--keep-first-steps", type=click.IntRange(0), default=0, metavar="N")
-@click.option("--keep-last-steps", type=click.IntRange(0), default=0, metavar="N")
+@kept_steps_options
 @click.option(
     "--choose-steps",
     is_flag=True,
@@ -145,7 +144,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
             "what keeping steps leaves of the loss is not in a profile",
             "add --verify, or say which: --keep-last-steps N",
         )
-    kept, steps = _kept_steps(options), asked.profiles[0].conditions.num_inference_steps
+    kept, steps = kept_steps_fields(options), asked.profiles[0].conditions.num_inference_steps
     menu = menu_of(asked.profiles)
     if kept:
         menu = with_steps_kept(menu, kept, steps, factor=1.0)
@@ -200,7 +199,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         reporting=_image_set(options["report_prompts"], seeds + 1),
         repair_images=options["repair_images"],
         report_images=options["report_images"],
-        kept_steps=_kept_steps(options),
+        kept_steps=kept_steps_fields(options),
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
         seed_rule=options["seed_rule"],
@@ -212,10 +211,6 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         click.echo(run.id)
         return 0
     return follow(run, options["display"])
-
-
-def _kept_steps(options: Mapping[str, Any]) -> KeptSteps:
-    return KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"])
 
 
 def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:

@@ -18,6 +18,7 @@ from pixart_tui.domain.deployment import Compiler, Deployment, MemoryOptions
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.selecting.steps import NO_STEPS
 
 PUBLISHED_ON: Final = "OneDiff, H800, 2024-05-29"
 """What the published figures were measured on, and when."""
@@ -251,6 +252,7 @@ def _case(
     on_gpu: bool,
 ) -> BenchCase:
     names, words = _layers(row, layers, scattered)
+    kept_steps = request.kept_steps if row.quant_type is not None else NO_STEPS
     return BenchCase(
         deployment=Deployment(
             compiler=row.compiler,
@@ -258,10 +260,12 @@ def _case(
             quant_type=row.quant_type,
             layers=names,
             fp8_attention=row.fp8_attention,
+            kept_steps=kept_steps,
             memory=_memory(request) if row.memory else MemoryOptions(),
         ),
         selection=words,
-        name="" if row == MATRIX[0] else row.name,
+        # What was published is not for a row that keeps steps: it has another name.
+        name="" if row == MATRIX[0] else "+".join(filter(None, (row.name, kept_steps.label))),
     )
 
 

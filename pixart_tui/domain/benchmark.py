@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.warmup import Region, describe_finished
 
@@ -149,6 +150,7 @@ class BenchRow(Value):
         memory_estimate_bytes: The peak that it was chosen by, to be compared with the measured one.
         selection: How the quantized layers were chosen.
         quantized_layers: How many layers are quantized.
+        kept_steps: Steps at which none of them is.
         iterations_per_s: Denoising steps per second between step-end events, as the seed does.
         transformer_s: Seconds of the transformer alone in one step; a call's is the median of its
             steps. Between CUDA events on a GPU, so that gaps between kernels count.
@@ -199,6 +201,7 @@ class BenchRow(Value):
     memory_estimate_bytes: int | None = None
     selection: str | None = None
     quantized_layers: int = 0
+    kept_steps: KeptSteps = NO_STEPS
     iterations_per_s: Statistic | None = None
     transformer_s: Statistic | None = None
     e2e_s: Statistic | None = None

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
 Compiler = Literal["none", "compile", "compile-max-autotune", "torch"]
@@ -57,6 +59,7 @@ class Deployment(Value):
         quant_type: The quant type of ``layers``, None where nothing is quantized.
         layers: The transformer's layers that are quantized.
         fp8_attention: Whether self-attention multiplies in fp8.
+        kept_steps: Steps at which nothing is quantized.
         memory: What is done to need less GPU memory.
     """
 
@@ -65,7 +68,15 @@ class Deployment(Value):
     quant_type: str | None = None
     layers: tuple[str, ...] = ()
     fp8_attention: bool = False
+    kept_steps: KeptSteps = NO_STEPS
     memory: MemoryOptions = MemoryOptions()
+
+    @property
+    def doubled_layers(self) -> tuple[str, ...]:
+        """The layers whose weights are there twice: quantized, and as they were for kept steps."""
+        if not self.kept_steps:
+            return ()
+        return tuple(fqn for fqn in self.layers if not depends_on_text_alone(fqn))
 
     @property
     def label(self) -> str:
@@ -74,6 +85,7 @@ class Deployment(Value):
             self.compiler,
             self.quant_type,
             "fp8-attention" if self.fp8_attention else None,
+            self.kept_steps.label,
             self.memory.label,
         )
         return "+".join(part for part in parts if part)

@@ -85,6 +85,7 @@ class BenchRequest(SamplingRequest):
             None quantizes every layer that the kernels can run.
         top_percentage: The share of that file's layers, by count, that is quantized.
         fp8_attention: Whether the quantized rows of ``torch`` multiply self-attention in fp8 too.
+        kept_steps: Steps at which nothing is quantized in the quantized rows.
         memory: What is done to need less GPU memory, in every row but the baseline; in a matrix,
             in its memory row.
         matrix: A ready set of rows in place of compilers and quantization; empty for none.
@@ -108,6 +109,7 @@ class BenchRequest(SamplingRequest):
     quant_submodules_config_path: str | None = None
     top_percentage: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
     fp8_attention: bool = False
+    kept_steps: KeptSteps = NO_STEPS
     memory: MemoryOptions = MemoryOptions()
     matrix: Literal["", "seed"] = ""
     rows: tuple[str, ...] = ()

@@ -112,6 +112,8 @@ def _notes(row: BenchRow) -> Iterator[str]:
     if row.execution_note:
         layers = f"{row.quantized_layers} layers ({row.selection})"
         yield f"{row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
+    if row.kept_steps:
+        yield f"nothing is quantized at {row.kept_steps.words} of {row.steps} steps"
     if row.compiler_config:
         settings = json.loads(row.compiler_config)
         notes = settings.pop("notes", ())

@@ -56,6 +56,7 @@ def plan_rows(request: BenchRequest, found: Described, folder: Path) -> dict[Ben
     Raises:
         RequestError: Layers that the model does not have, or nothing to quantize.
     """
+    request.kept_steps.check_leaves_some(found.steps)
     cases = _matrix(request, found, folder) if request.matrix else _cases(request, found)
     return dict(_planned(case, request, found) for case in cases)
 
@@ -123,6 +124,7 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
                     "quant_type": request.quant_type,
                     "layers": layers,
                     "fp8_attention": request.fp8_attention and compiler == "torch",
+                    "kept_steps": request.kept_steps,
                 }
             ),
             selection=_selection(request),
@@ -204,6 +206,7 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         memory=deployment.memory.label,
         selection=case.selection,
         quantized_layers=len(deployment.layers),
+        kept_steps=deployment.kept_steps,
         peak_kind="cuda" if found.machine.device == "cuda" else "process",
         warmup_note=_warmup_note(request) if compiled else "",
     )

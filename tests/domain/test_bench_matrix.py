@@ -23,6 +23,7 @@ from pixart_tui.domain.deployment import MemoryOptions
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 
 _REQUEST = BenchRequest(matrix="seed")
 _FP8 = "fp8_e4m3_e4m3_dynamic"
@@ -186,3 +187,13 @@ def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
 def test_what_was_published_stands_with_the_row_that_does_the_same() -> None:
     assert set(PUBLISHED) == {"torch", "torch-fp8", "torch-fp8-tensor", "torch-int8"}
     assert PUBLISHED["torch-fp8"].iteration_speed == 21.8
+
+
+def test_rows_that_quantize_keep_steps_under_names_that_nothing_was_published_for() -> None:
+    kept = KeptSteps(last=1)
+    cases = _cases(_REQUEST.model_copy(update={"kept_steps": kept}))
+    for case, plain in zip(cases, _cases(), strict=True):
+        quantized = case.deployment.quant_type is not None
+        assert case.deployment.kept_steps == (kept if quantized else NO_STEPS)
+        assert case.label == plain.label + ("+keep-last-1" if quantized else "")
+        assert not (quantized and case.label in PUBLISHED)

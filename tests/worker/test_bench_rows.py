@@ -9,6 +9,7 @@ from pixart_tui.domain.benchmark import BenchRow, RowStatus
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.worker.bench_messages import (
     MESSAGE,
     Described,
@@ -80,6 +81,27 @@ def test_a_quantized_row_has_the_layers_that_the_kernels_take_and_says_what_it_s
     assert case.deployment.layers == tuple(x.fqn for x in _LAYERS)
     assert (row.quantized_layers, row.execution) == (20, "real")
     assert row.execution_note.startswith("because; 1 layers skipped (odd: ")
+
+
+def test_rows_that_quantize_keep_the_steps_that_are_asked_for() -> None:
+    kept = KeptSteps(first=1, last=2)
+    request = BenchRequest(quantize=True, quant_type="int8_dynamic", kept_steps=kept)
+    rows = list(plan_rows(request, _described("real"), Path()).values())
+    steps = {row.label: row.kept_steps for row in rows}
+    ending = "+int8_dynamic+keep-first-1+keep-last-2"
+    expected = {"none": NO_STEPS, "compile": NO_STEPS}
+    assert steps == expected | {f"none{ending}": kept, f"compile{ending}": kept}
+    done = rows[-1].model_copy(update={"status": RowStatus.DONE})
+    assert is_kept(rows[-1], done)
+    assert not is_kept(rows[-1], done.model_copy(update={"kept_steps": KeptSteps(last=1)}))
+
+
+def test_steps_of_the_model_must_be_left_to_quantize() -> None:
+    request = BenchRequest(
+        quantize=True, quant_type="int8_dynamic", kept_steps=KeptSteps(first=10, last=10)
+    )
+    with pytest.raises(RequestError, match="leaves none"):
+        plan_rows(request, _described("real"), Path())
 
 
 def test_a_files_layers_must_be_the_models(tmp_path: Path) -> None:

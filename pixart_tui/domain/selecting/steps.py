@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.values import Value
 
 
@@ -44,6 +45,25 @@ class KeptSteps(Value):
         """The steps in a few words."""
         parts = [(self.first, "first"), (self.last, "last")]
         return " and ".join(f"the {name} {count}" for count, name in parts if count) or "none"
+
+    @property
+    def label(self) -> str:
+        """A short name, empty if no step is kept."""
+        parts = [(self.first, "first"), (self.last, "last")]
+        return "+".join(f"keep-{name}-{count}" for count, name in parts if count)
+
+    def check_leaves_some(self, steps: int) -> None:
+        """Refuses to keep every step of an image.
+
+        Raises:
+            RequestError: Nothing would be quantized at any step.
+        """
+        if self and self.first + self.last >= steps:
+            raise RequestError(
+                f"keeping {self.words} of {steps} steps leaves none to quantize",
+                "nothing is quantized at a step that is kept",
+                "keep fewer, or ask for more --steps",
+            )
 
 
 NO_STEPS: Final = KeptSteps()

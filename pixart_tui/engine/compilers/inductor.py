@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final, Literal, TypeAlias
 
@@ -72,15 +73,22 @@ def compile_plan(compiler: str, device: torch.device) -> CompilePlan | None:
     return CompilePlan(_MODES[compiler], "whole" if on_gpu else "blocks", vae_decoder=on_gpu)
 
 
-def apply_compiler(pipeline: Pipeline, plan: CompilePlan) -> None:
+def apply_compiler(pipeline: Pipeline, plan: CompilePlan, twin: Transformer | None = None) -> None:
     """Compiles parts of a pipeline in place; the work is done by the first call.
 
     Names and attributes of the modules stay as they were, so quantize before.
+
+    Args:
+        pipeline: On the device that the plan was made for.
+        plan: What is compiled.
+        twin: Another transformer that is compiled likewise.
     """
-    for module in _modules(pipeline, plan):
+    transformers = [x for x in (pipeline.transformer, twin) if x is not None]
+    for module in _modules(pipeline, plan, transformers):
         module.compile(mode=plan.mode, dynamic=plan.dynamic)
     if plan.transformer == "blocks":
-        make_positions_contiguous(pipeline.transformer)
+        for transformer in transformers:
+            make_positions_contiguous(transformer)
 
 
 def make_positions_contiguous(transformer: Transformer) -> None:
@@ -98,10 +106,11 @@ def cache_use() -> CacheUse:
     return CacheUse(hits=found["fxgraph_cache_hit"], misses=missed)
 
 
-def _modules(pipeline: Pipeline, plan: CompilePlan) -> list[nn.Module]:
-    transformer = pipeline.transformer
+def _modules(
+    pipeline: Pipeline, plan: CompilePlan, transformers: Sequence[Transformer]
+) -> list[nn.Module]:
     whole = plan.transformer == "whole"
-    modules = [transformer] if whole else list(transformer.transformer_blocks)
+    modules = [module for x in transformers for module in ([x] if whole else x.transformer_blocks)]
     return [*modules, pipeline.vae.decoder] if plan.vae_decoder else modules
 
 

@@ -12,8 +12,9 @@ from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, co
 from pixart_tui.engine.compilers.torch_apply import OnCapture, apply_torch
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
 
-# diffusers ships no types; the name says what is meant.
+# diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
+Transformer: TypeAlias = Any
 Plan: TypeAlias = CompilePlan | TorchPlan
 
 
@@ -39,6 +40,7 @@ def apply_plan(
     *,
     fp8_attention: bool = False,
     on_capture: OnCapture = lambda _elapsed_s: None,
+    twin: Transformer | None = None,
 ) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
@@ -47,6 +49,7 @@ def apply_plan(
         plan: What is done.
         fp8_attention: Whether self-attention multiplies in fp8; only our own kernels can.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
+        twin: Another transformer that runs at some steps, and in 16 bits; see ``kept_steps``.
 
     Raises:
         RequestError: fp8 attention is asked of a compiled transformer, or the fused kernels do
@@ -60,6 +63,6 @@ def apply_plan(
             "use --compiler torch on CUDA, without modes that have Inductor run the transformer",
         )
     if isinstance(plan, TorchPlan):
-        apply_torch(pipeline, plan, fp8_attention=fp8_attention, on_capture=on_capture)
+        apply_torch(pipeline, plan, fp8_attention=fp8_attention, on_capture=on_capture, twin=twin)
     elif plan is not None:
-        apply_compiler(pipeline, plan)
+        apply_compiler(pipeline, plan, twin)

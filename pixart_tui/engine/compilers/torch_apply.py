@@ -13,8 +13,9 @@ from pixart_tui.engine.compilers.inductor import make_positions_contiguous
 from pixart_tui.engine.compilers.torch_plan import CUDAGRAPHS_OPTION, TorchPlan
 from pixart_tui.engine.memory import is_in_strips, is_streamed
 
-# diffusers ships no types; the name says what is meant.
+# diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
+Transformer: TypeAlias = Any
 
 Call: TypeAlias = Callable[..., Any]
 OnCapture: TypeAlias = Callable[[float], None]
@@ -32,6 +33,7 @@ def apply_torch(
     *,
     fp8_attention: bool,
     on_capture: OnCapture = lambda _elapsed_s: None,
+    twin: Transformer | None = None,
 ) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
@@ -44,6 +46,7 @@ def apply_torch(
         plan: What is done.
         fp8_attention: Whether our own kernels multiply self-attention in fp8.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
+        twin: Another transformer that is compiled likewise, but never multiplies attention in fp8.
 
     Raises:
         RequestError: The fused kernels do not run on this device or in this dtype.
@@ -56,13 +59,6 @@ def apply_torch(
     pipeline.vae.to(memory_format=getattr(torch, plan.memory_format))
     if plan.vae_decoder == "whole" and not is_in_strips(pipeline.vae):
         _compile(pipeline.vae.decoder, plan, _DECODER_DIMS, freezing=plan.freezing)
-    _apply_to_transformer(pipeline, plan, fp8_attention, on_capture)
-
-
-def _apply_to_transformer(
-    pipeline: Pipeline, plan: TorchPlan, fp8_attention: bool, on_capture: OnCapture
-) -> None:
-    transformer = pipeline.transformer
     if plan.transformer == "fused":
         from pixart_tui.engine.fused import install
 
@@ -73,8 +69,16 @@ def _apply_to_transformer(
             fast_accum=plan.fast_accum,
             fp8_attention=fp8_attention,
             on_capture=on_capture,
+            twin=twin,
         )
-    elif plan.transformer == "whole":
+        return
+    for transformer in (pipeline.transformer, twin):
+        if transformer is not None:
+            _compile_transformer(transformer, plan)
+
+
+def _compile_transformer(transformer: Transformer, plan: TorchPlan) -> None:
+    if plan.transformer == "whole":
         graphs = {CUDAGRAPHS_OPTION: True} if plan.cuda_graphs == "inductor" else {}
         _compile(transformer, plan, {}, freezing=plan.freezing, more=graphs)
     else:

@@ -8,10 +8,12 @@ from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine.compilers.plans import apply_plan, plan_for
 from pixart_tui.engine.compilers.torch_apply import OnCapture
+from pixart_tui.engine.deployment.kept_steps import keep_steps, share_text_layers
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.twins import weight_twin
 
 __all__ = ["deploy"]
 
@@ -36,11 +38,19 @@ def deploy(
         RequestError: A layer, a compiler or an option that this pipeline or device cannot take.
         WorkError: The host has too little memory for what waits there.
     """
-    pipeline = loaded.pipeline
+    pipeline, twin = loaded.pipeline, None
     apply_memory_options(pipeline, deployment.memory, device)
     if deployment.quant_type is not None and execution is not None:
         quant_type = parse_quant_type(deployment.quant_type)
         quant_types = dict.fromkeys(deployment.layers, quant_type)
+        if deployment.kept_steps:
+            twin = weight_twin(pipeline.transformer)
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
     plan = plan_for(deployment.compiler, deployment.compiler_config, device)
-    apply_plan(pipeline, plan, fp8_attention=deployment.fp8_attention, on_capture=on_capture)
+    if twin is not None:
+        share_text_layers(twin, pipeline.transformer)
+    apply_plan(
+        pipeline, plan, fp8_attention=deployment.fp8_attention, on_capture=on_capture, twin=twin
+    )
+    if twin is not None:
+        keep_steps(pipeline, twin, deployment.kept_steps)

@@ -31,6 +31,7 @@ def install(
     fast_accum: bool = True,
     fp8_attention: bool = False,
     on_capture: Callable[[float], None] = lambda _elapsed_s: None,
+    twin: Transformer | None = None,
 ) -> None:
     """Has the transformer and the VAE's decoder run by the fused kernels, the rest by graphs.
 
@@ -43,14 +44,23 @@ def install(
         fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
         fp8_attention: Whether self-attention multiplies in fp8.
         on_capture: Told of each captured graph, with the seconds it took.
+        twin: Another transformer that shares weights, and the modules that read the text alone,
+            with the pipeline's; its attention stays in 16 bits.
 
     Raises:
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
             kernel for what is asked.
     """
     pool = GraphPool(on_capture) if cuda_graphs else None
+    if twin is not None:
+        # First: it has every weight of a product in 16 bits, the other perhaps a part of them.
+        fuse_transformer(twin, pool=pool, fast_accum=fast_accum)
     fuse_transformer(
-        pipeline.transformer, pool=pool, fast_accum=fast_accum, fp8_attention=fp8_attention
+        pipeline.transformer,
+        pool=pool,
+        fast_accum=fast_accum,
+        fp8_attention=fp8_attention,
+        text_of=twin,
     )
     from pixart_tui.engine.fused.vae import fuse_middle, fuse_vae
 
@@ -74,6 +84,7 @@ def fuse_transformer(
     pool: GraphPool | None,
     fast_accum: bool = True,
     fp8_attention: bool = False,
+    text_of: Transformer | None = None,
 ) -> None:
     """Replaces the transformer's ``forward``; see `install`.
 
@@ -82,6 +93,8 @@ def fuse_transformer(
         pool: Where its graphs work; None captures nothing.
         fast_accum: As in `install`.
         fp8_attention: As in `install`.
+        text_of: A fused transformer whose caption projection, keys and values of cross-attention
+            are this one's too: the same modules, run once an image for both.
 
     Raises:
         RequestError: As `install`.
@@ -110,4 +123,5 @@ def fuse_transformer(
         attention,
         fast_accum=fast_accum,
         pool=pool,
+        conditioning=None if text_of is None else text_of.forward.conditioning,
     )

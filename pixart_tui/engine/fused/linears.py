@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.fused.packing import packed_rows
 from pixart_tui.engine.kernels.int8_matmul import int8_matmul
 from pixart_tui.engine.kernels.rows import Rows, Wanted
 
@@ -186,13 +187,16 @@ def _shared(kinds: Sequence[_Kind]) -> list[list[int]]:
 
 
 def _packed(linears: Sequence[nn.Linear], kind: _Kind) -> Tensor:
-    """(sum of N, K); the linears keep their names and hold views, so nothing is stored twice."""
+    """(sum of N, K); the linears keep their names and hold views, so nothing is stored twice.
+
+    A parameter that another transformer has too points to the view in both. Where that one has
+    packed it already, its tensor serves; see `packed_rows`.
+    """
     plain = kind == _PLAIN
     weights = [_data(linear, plain) for linear in linears]
     if len(weights) == 1:
         return weights[0]
-    packed = torch.cat([w.view(torch.uint8) if w.itemsize == 1 else w for w in weights])
-    packed = packed.view(weights[0].dtype)
+    packed = packed_rows(weights)
     heights = [w.shape[0] for w in weights]
     for linear, view in zip(linears, torch.split(packed, heights), strict=True):
         if plain:

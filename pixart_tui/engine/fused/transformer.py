@@ -29,6 +29,7 @@ class FusedTransformer:
         attention: Self-attention.
         fast_accum: As in ``LinearGroup``.
         pool: Where a step's graphs work, one per shape; None captures nothing.
+        conditioning: What reads the text, where another transformer has it already.
     """
 
     def __init__(
@@ -38,9 +39,10 @@ class FusedTransformer:
         *,
         fast_accum: bool,
         pool: GraphPool | None,
+        conditioning: TextConditioning | None = None,
     ) -> None:
         self._transformer = transformer
-        self._conditioning = TextConditioning(transformer, fast_accum=fast_accum)
+        self.conditioning = conditioning or TextConditioning(transformer, fast_accum=fast_accum)
         self._blocks = [
             FusedBlock(block, attention, fast_accum=fast_accum)
             for block in transformer.transformer_blocks
@@ -64,7 +66,7 @@ class FusedTransformer:
         """The noise prediction, as the stock transformer gives it."""
         if attention_mask is not None or cross_attention_kwargs or encoder_attention_mask is None:
             raise _unusual_call()
-        state = self._conditioning.of(encoder_hidden_states, encoder_attention_mask)
+        state = self.conditioning.of(encoder_hidden_states, encoder_attention_mask)
         batch = hidden_states.shape[0]
         inputs = [hidden_states, timestep.expand(batch)]
         inputs += [x for x in added_cond_kwargs.values() if x is not None]

@@ -57,6 +57,7 @@ def settle_budget(
         text_tokens=text_tokens,
         guidance=guidance,
         quantized=deployment.layers,
+        doubled=deployment.doubled_layers,
     )
     options = choose_memory(parts, budget_bytes)
     return Settled(options, estimate_peak_bytes(parts, options))

@@ -44,6 +44,7 @@ def memory_parts(
     text_tokens: int,
     guidance: bool,
     quantized: Collection[str] = (),
+    doubled: Collection[str] = (),
 ) -> MemoryParts:
     """Takes a pipeline's measures, one image a call.
 
@@ -55,6 +56,7 @@ def memory_parts(
         guidance: Whether a negative prompt is encoded and denoised beside the prompt.
         quantized: Layers of the transformer that will hold 8 bits a weight (or 4, which this
             counts as 8).
+        doubled: Those of them whose weights stay beside it as they were loaded.
     """
     rows = 2 if guidance else 1
     encoder, size = pipeline.text_encoder, pipeline.text_encoder.dtype.itemsize
@@ -64,7 +66,7 @@ def memory_parts(
         block_bytes=max(_bytes(block) for block in blocks),
         block_8bit_bytes=max(_bytes(block) - _saved_bytes(block, size) for block in blocks),
         text_encoder_rest_bytes=_bytes(encoder) - sum(_bytes(block) for block in blocks),
-        transformer_bytes=_transformer_bytes(pipeline.transformer, quantized),
+        transformer_bytes=_transformer_bytes(pipeline.transformer, quantized, doubled),
         vae_bytes=_bytes(pipeline.vae),
         kept_bytes=_WORKSPACE_BYTES,
         encode_bytes=_encode_bytes(encoder, rows, text_tokens),
@@ -89,10 +91,13 @@ def _saved_bytes(block: nn.Module, size: int) -> int:
     return saved
 
 
-def _transformer_bytes(transformer: Transformer, quantized: Collection[str]) -> int:
+def _transformer_bytes(
+    transformer: Transformer, quantized: Collection[str], doubled: Collection[str]
+) -> int:
     weights = [transformer.get_submodule(fqn).weight for fqn in quantized]
     saved_bytes: int = sum(weight.numel() * (weight.element_size() - 1) for weight in weights)
-    return _bytes(transformer) - saved_bytes
+    kept_bytes: int = sum(transformer.get_submodule(fqn).weight.nbytes for fqn in doubled)
+    return _bytes(transformer) - saved_bytes + kept_bytes
 
 
 def _encode_bytes(encoder: TextEncoder, rows: int, text_tokens: int) -> int:

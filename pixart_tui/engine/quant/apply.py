@@ -37,7 +37,7 @@ def quantize_layers(
     linears = {fqn: _linear(transformer, fqn) for fqn in quant_types}
     if execution is Execution.SIMULATED:
         for fqn, linear in linears.items():
-            _swap(transformer, fqn, SimulatedLinear(linear, quant_types[fqn]))
+            swap(transformer, fqn, SimulatedLinear(linear, quant_types[fqn]))
     else:
         _quantize_for_real(linears, quant_types)
     return tuple(linears)
@@ -98,11 +98,11 @@ def layers_quantized(
             quantized: nn.Module = kind(linear, quant_types[fqn], layout)
             if only_while is not None:
                 quantized = GatedLinear(linear, quantized, only_while)
-            _swap(transformer, fqn, quantized)
+            swap(transformer, fqn, quantized)
         yield
     finally:
         for fqn, linear in linears.items():
-            _swap(transformer, fqn, linear)
+            swap(transformer, fqn, linear)
 
 
 class GatedLinear(nn.Module):
@@ -156,6 +156,7 @@ def _linear(transformer: nn.Module, fqn: str) -> nn.Linear:
     )
 
 
-def _swap(transformer: nn.Module, fqn: str, module: nn.Module) -> None:
+def swap(transformer: nn.Module, fqn: str, module: nn.Module) -> None:
+    """Puts a module in place of the one of that name."""
     parent, _, name = fqn.rpartition(".")
     setattr(transformer.get_submodule(parent), name, module)

@@ -6,7 +6,6 @@ single-threaded, so results do not depend on how many lanes there are.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -17,6 +16,7 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from pixart_tui.domain.errors import CancelledError
+from pixart_tui.engine.twins import weight_twin
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = object
@@ -34,9 +34,7 @@ def lane_count(device: torch.device, threads: int) -> int:
 def twin_of(pipeline: Pipeline) -> Pipeline:
     """A pipeline with a transformer of its own, whose layers can be swapped; weights are shared."""
     components: dict[str, torch.nn.Module] = dict(pipeline.components)  # type: ignore[attr-defined]
-    transformer = components["transformer"]
-    shared = {id(weight): weight for weight in (*transformer.parameters(), *transformer.buffers())}
-    return type(pipeline)(**components | {"transformer": copy.deepcopy(transformer, shared)})
+    return type(pipeline)(**components | {"transformer": weight_twin(components["transformer"])})
 
 
 @contextmanager

@@ -119,5 +119,8 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
         if row.quantized_layers:
             layers = wording.count(row.quantized_layers, "layer")
             chosen = f", {row.selection}" if row.selection else ""
-            yield _Note(row.label, f"{layers} quantized{chosen}", "muted")
+            kept = (
+                f", none at {row.kept_steps.words} of {row.steps} steps" if row.kept_steps else ""
+            )
+            yield _Note(row.label, f"{layers} quantized{chosen}{kept}", "muted")
         yield from (_Note(row.label, text, "muted") for text in describe_warmups(row))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -9,6 +12,8 @@ from torch import Tensor
 from pixart_tui.domain.bench_matrix import BEST_CONFIG
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.deployment import deploy
 from pixart_tui.engine.image_metrics import ssim_per_image
 from pixart_tui.engine.layers import list_layers
@@ -77,3 +82,80 @@ def test_fp8_images_stay_close(fp8_attention: bool) -> None:
     )
     deploy(loaded, deployment, Execution.REAL, _CUDA)
     assert min(ssim_per_image(_images(loaded), eager)) > 0.97
+
+
+_NO_GRAPHS = '{"mode": "max-optimize:freezing:benchmark:low-precision"}'
+
+
+def _chosen(loaded: LoadedPipeline, each: int) -> tuple[str, ...]:
+    """The blocks' layers that run at every step, all or but each so many-th."""
+    names = [x.fqn for x in _layers(loaded) if x.block is not None]
+    of_steps = [name for name in names if not depends_on_text_alone(name)]
+    return tuple(name for i, name in enumerate(of_steps) if not each or i % each)
+
+
+def _deployed(config: str, each: int, *, quantized: bool, kept: KeptSteps) -> Any:
+    loaded = _loaded()
+    deployment = Deployment(compiler="torch", compiler_config=config)
+    if quantized:
+        layers = _chosen(loaded, each)
+        update = {"quant_type": _FP8, "layers": layers, "kept_steps": kept}
+        deployment = deployment.model_copy(update=update)
+    deploy(loaded, deployment, Execution.REAL if quantized else None, _CUDA)
+    return loaded.pipeline
+
+
+def _outputs(pipeline: Any, steps: int, images: int = 2) -> list[Tensor]:
+    """What the transformer gives, step by step, of images one after another."""
+    pipeline.scheduler.set_timesteps(steps)
+    generator = torch.Generator("cuda").manual_seed(0)
+
+    def noise(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device="cuda").bfloat16()
+
+    found = []
+    for _ in range(images):
+        text, mask = noise(2, 20, 256), torch.ones(2, 20, dtype=torch.int64, device="cuda")
+        for timestep in pipeline.scheduler.timesteps:
+            call = {
+                "encoder_hidden_states": text,
+                "encoder_attention_mask": mask,
+                "timestep": timestep.to("cuda").expand(2),
+                "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
+                "return_dict": False,
+            }
+            with torch.no_grad():
+                found.append(pipeline.transformer(noise(2, 4, 16, 16), **call)[0])
+    return found
+
+
+@pytest.mark.parametrize("config", [BEST_CONFIG, _NO_GRAPHS])
+@pytest.mark.parametrize("each", [0, 7])
+def test_kept_steps_are_those_of_the_plain_transformer_and_the_others_of_the_quantized_one(
+    config: str, each: int
+) -> None:
+    kept, steps = KeptSteps(first=1, last=2), 5
+    plain = _outputs(_deployed(config, each, quantized=False, kept=kept), steps)
+    quantized = _outputs(_deployed(config, each, quantized=True, kept=KeptSteps()), steps)
+    both = _outputs(_deployed(config, each, quantized=True, kept=kept), steps)
+    for index, found in enumerate(both):
+        quantizes = kept.quantizes(index % steps, steps)
+        assert torch.equal(found, (quantized if quantizes else plain)[index])
+        assert not torch.equal(plain[index], quantized[index])
+
+
+def test_memory_grows_by_the_weights_of_what_is_quantized_and_little_else() -> None:
+    taken = []
+    loaded = _loaded()
+    layers = _chosen(loaded, 0)
+    weights_bytes = sum(loaded.pipeline.transformer.get_submodule(x).weight.nbytes for x in layers)
+    del loaded
+    for kept in (KeptSteps(), KeptSteps(last=1)):
+        gc.collect()
+        before = torch.cuda.memory_allocated()
+        pipeline = _deployed(BEST_CONFIG, 0, quantized=True, kept=kept)
+        gc.collect()
+        taken.append(torch.cuda.memory_allocated() - before)
+        del pipeline
+    # Biases that are put together are there twice.
+    assert taken[1] - taken[0] < 1.1 * weights_bytes

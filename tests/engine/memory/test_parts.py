@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from pixart_tui.domain.deployment import MemoryOptions
+from pixart_tui.domain.deployment import Deployment, MemoryOptions
 from pixart_tui.domain.memory_plan import MemoryParts, choose_memory, estimate_peak_bytes
+from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
-from pixart_tui.engine.memory import apply_memory_options
+from pixart_tui.engine.memory import apply_memory_options, settle_budget
 from pixart_tui.engine.memory.parts import memory_parts
 
 _GIB = 2**30
@@ -47,6 +48,21 @@ def test_six_gib_take_int8_strips_and_few_host_blocks() -> None:
     assert plain.text_encoder_8bit
     assert plain.vae == "strips"
     assert 0 < quantized.text_encoder_host_blocks < plain.text_encoder_host_blocks < 12
+
+
+def test_kept_steps_take_the_weights_of_what_is_quantized_besides() -> None:
+    pipeline = load_pipeline(
+        "synthetic:alpha", dtype=torch.bfloat16, device=torch.device("meta")
+    ).pipeline
+    layers = ("transformer_blocks.0.ff.net.2", "transformer_blocks.0.attn2.to_k")
+    call = {"height": 1024, "width": 1024, "text_tokens": 120, "guidance": True}
+    peaks = []
+    for kept in (KeptSteps(), KeptSteps(last=1)):
+        deployment = Deployment(quant_type="int8_dynamic", layers=layers, kept_steps=kept)
+        settled = settle_budget(pipeline, deployment, 80 * _GIB, **call)  # type: ignore[arg-type]
+        peaks.append(settled.peak_bytes)
+    # to_k depends on the text alone: it is quantized at every step and there once.
+    assert peaks[1] - peaks[0] == pipeline.transformer.get_submodule(layers[0]).weight.nbytes
 
 
 def test_guidance_and_size_take_more() -> None:

@@ -1,0 +1,57 @@
+"""Options that say at which denoising steps nothing is quantized, and their checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import reduce
+from typing import Any, Final, TypeVar
+
+import click
+
+from pixart_tui.domain.bench_matrix import wanted_rows
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.steps import KeptSteps
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_OPTIONS: Final = tuple(
+    click.option(
+        f"--keep-{which}-steps",
+        type=click.IntRange(0),
+        default=0,
+        metavar="N",
+        help=f"Quantize nothing at the {which} N denoising steps.",
+    )
+    for which in ("first", "last")
+)
+
+
+def kept_steps_options(command: _Command) -> _Command:
+    """Adds the numbers of steps that are kept."""
+    return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
+
+
+def kept_steps_fields(options: Mapping[str, Any]) -> KeptSteps:
+    """What the options of :func:`kept_steps_options` ask for."""
+    return KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"])
+
+
+def check_kept_steps(request: BenchRequest) -> None:
+    """Refuses steps that no row of a benchmark would keep, or that leave none to quantize.
+
+    Where the model says how many steps there are, the worker refuses the latter.
+
+    Raises:
+        RequestError: Nothing is quantized, or no step.
+    """
+    kept = request.kept_steps
+    rows = wanted_rows(request) if request.matrix else ()
+    if kept and not (request.quantize or any(row.quant_type for row in rows)):
+        raise RequestError(
+            "no row would keep steps",
+            "--keep-first-steps and --keep-last-steps are for rows that quantize",
+            "add --quantize, or rows of the matrix that quantize",
+        )
+    if request.num_inference_steps is not None:
+        kept.check_leaves_some(request.num_inference_steps)

@@ -1,0 +1,236 @@
+"""Steps that stay in 16 bits, deployed on a tiny PixArt on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pixart_tui.domain.deployment import Deployment
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.engine.bench.call import resolve_call
+from pixart_tui.engine.compilers.progress import compiled_regions
+from pixart_tui.engine.deployment import deploy
+from pixart_tui.engine.deployment.kept_steps import KeptStepsCall, keep_steps, share_text_layers
+from pixart_tui.engine.joint.probe import jointly_quantized
+from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.precision import exact_float32
+from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
+from pixart_tui.engine.twins import weight_twin
+
+_CPU: Final = torch.device("cpu")
+_MODEL: Final = "synthetic:alpha-tiny"
+_FP8: Final = "fp8_e4m3_e4m3_dynamic"
+_STEPS: Final = 4
+_KEPT: Final = KeptSteps(first=1, last=1)
+_OF_STEPS: Final = (
+    "transformer_blocks.0.attn1.to_q",
+    "transformer_blocks.0.ff.net.2",
+    "transformer_blocks.1.attn2.to_q",
+    "proj_out",
+)
+_OF_TEXT: Final = ("caption_projection.linear_1", "transformer_blocks.1.attn2.to_v")
+_LAYERS: Final = (*_OF_STEPS, *_OF_TEXT)
+
+
+def _loaded() -> LoadedPipeline:
+    return load_pipeline(_MODEL, dtype=torch.float32, device=_CPU)
+
+
+def _benched(kept: KeptSteps, guidance: float) -> Tensor:
+    """The image of a benchmark's row, (3, H, W)."""
+    loaded = _loaded()
+    deployment = Deployment(quant_type=_FP8, layers=_LAYERS, kept_steps=kept)
+    deploy(loaded, deployment, Execution.SIMULATED, _CPU)
+    return _image(loaded, guidance)
+
+
+def _image(loaded: LoadedPipeline, guidance: float = 2.0) -> Tensor:
+    request = BenchRequest(
+        model=_MODEL,
+        prompts=("owl",),
+        seed=5,
+        num_inference_steps=_STEPS,
+        guidance_scale=guidance,
+    )
+    arguments = resolve_call(request, loaded).arguments()
+    image: Tensor = loaded.pipeline(**arguments, output_type="pt").images[0]
+    return image
+
+
+def _verified(kept: KeptSteps, guidance: float) -> Tensor:
+    """The image of a verification, (3, H, W)."""
+    loaded = _loaded()
+    defaults = loaded.defaults
+    settings = Settings(
+        samples=(Sample("owl", 5),),
+        negative_prompt="",
+        num_inference_steps=_STEPS,
+        guidance_scale=guidance,
+        height=defaults.height,
+        width=defaults.width,
+        max_sequence_length=defaults.max_sequence_length,
+    )
+    renderer = Renderer(loaded.pipeline, settings, lambda: None)
+    (rendered,) = renderer.render(
+        1,
+        lambda layout: jointly_quantized(
+            renderer.transformer,
+            dict.fromkeys(_LAYERS, parse_quant_type(_FP8)),
+            layout,
+            execution=Execution.SIMULATED,
+            kept_steps=kept,
+            steps=_STEPS,
+        ),
+    )
+    return rendered.images[0]
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_a_benchmarks_image_is_that_of_the_verification(guidance: float) -> None:
+    with exact_float32():
+        every_step, kept = _benched(NO_STEPS, guidance), _benched(_KEPT, guidance)
+        torch.testing.assert_close(kept, _verified(_KEPT, guidance), atol=1e-5, rtol=0)
+        torch.testing.assert_close(every_step, _verified(NO_STEPS, guidance), atol=1e-5, rtol=0)
+    assert float((kept - every_step).abs().max()) > 1e-3
+
+
+class _Recorded:
+    """A pipeline that keeps steps; which transformer ran is noted: t for the twin, q."""
+
+    def __init__(self, kept: KeptSteps) -> None:
+        self._pipeline, self.ran = _loaded().pipeline, ""
+        transformer = self._pipeline.transformer
+        twin = weight_twin(transformer)
+        for name, module in (("q", transformer), ("t", twin)):
+            module.transformer_blocks[0].register_forward_pre_hook(self._noting(name))
+        keep_steps(self._pipeline, twin, kept)
+
+    def _noting(self, name: str) -> Any:
+        def note(*_: object) -> None:
+            self.ran += name
+
+        return note
+
+    def image(self, steps: int, **options: Any) -> str:
+        """Makes one, and tells what ran at its steps."""
+        self.ran = ""
+        call = {"prompt": "owl", "guidance_scale": 2.0, "max_sequence_length": 16} | options
+        self._pipeline(
+            num_inference_steps=steps,
+            clean_caption=False,
+            use_resolution_binning=False,
+            output_type="latent",
+            **call,
+        )
+        return self.ran
+
+    def embeddings(self) -> dict[str, Any]:
+        embeds, mask, negative, negative_mask = self._pipeline.encode_prompt(
+            "owl", max_sequence_length=16
+        )
+        return {
+            "prompt": None,
+            "negative_prompt": None,
+            "prompt_embeds": embeds,
+            "prompt_attention_mask": mask,
+            "negative_prompt_embeds": negative,
+            "negative_prompt_attention_mask": negative_mask,
+        }
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_each_image_is_counted_anew(guidance: float) -> None:
+    recorded = _Recorded(KeptSteps(first=1, last=2))
+    assert recorded.image(5, guidance_scale=guidance) == "tqqtt"
+    assert recorded.image(5, guidance_scale=guidance) == "tqqtt"
+    assert recorded.image(4, prompt="key", guidance_scale=3.0 - guidance) == "tqtt"
+
+
+@pytest.mark.parametrize("guidance", [1.0, 2.0])
+def test_so_is_one_of_embeddings_that_were_used_before(guidance: float) -> None:
+    recorded = _Recorded(KeptSteps(last=1))
+    known = recorded.embeddings()
+    made = [recorded.image(3, guidance_scale=guidance, **known) for _ in range(2)]
+    assert made == ["qqt", "qqt"]
+
+
+def test_and_the_one_after_an_image_that_was_given_up() -> None:
+    recorded = _Recorded(KeptSteps(first=1))
+
+    def give_up(step: int, *_: object) -> None:
+        if step == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recorded.image(4, callback=give_up, callback_steps=1)
+    assert recorded.image(4) == "tqqq"
+
+
+def test_a_call_too_many_is_refused() -> None:
+    scheduler = _loaded().pipeline.scheduler
+    scheduler.set_timesteps(2)
+    call = KeptStepsCall(scheduler, lambda **_: "q", lambda **_: "t", KeptSteps(last=1))
+    text = torch.zeros(1)
+    assert [call(encoder_hidden_states=text) for _ in range(2)] == ["q", "t"]
+    with pytest.raises(WorkError, match="cannot be counted"):
+        call(encoder_hidden_states=text)
+    assert call(encoder_hidden_states=torch.zeros(1)) == "q"
+
+
+def _storages(module: nn.Module) -> set[int]:
+    tensors = (getattr(x, "qdata", x) for x in (*module.parameters(), *module.buffers()))
+    return {x.untyped_storage().data_ptr() for x in tensors}
+
+
+@pytest.mark.parametrize("execution", list(Execution))
+def test_only_what_is_quantized_at_steps_is_there_twice(execution: Execution) -> None:
+    transformer = _loaded().pipeline.transformer
+    weights = [transformer.get_submodule(fqn).weight for fqn in _OF_STEPS]
+    before = _storages(transformer)
+    twin = weight_twin(transformer)
+    assert _storages(twin) == before
+    quant_types = dict.fromkeys(_LAYERS, parse_quant_type("int8_dynamic"))
+    quantize_layers(transformer, quant_types, execution=execution)
+    share_text_layers(twin, transformer)
+    alone = _storages(twin) - _storages(transformer)
+    assert alone == {weight.untyped_storage().data_ptr() for weight in weights}
+    for fqn in _OF_TEXT:
+        assert twin.get_submodule(fqn) is transformer.get_submodule(fqn)
+    deployment = Deployment(quant_type="int8_dynamic", layers=_LAYERS, kept_steps=_KEPT)
+    assert deployment.doubled_layers == _OF_STEPS
+
+
+@pytest.fixture
+def _fresh() -> Iterator[None]:
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+@pytest.mark.usefixtures("_fresh")
+@pytest.mark.parametrize("compiler", ["compile", "torch"])
+def test_both_transformers_are_compiled(compiler: str) -> None:
+    eager, compiled = _loaded(), _loaded()
+    common = {"quant_type": "int8_dynamic", "layers": _LAYERS, "kept_steps": _KEPT}
+    before = compiled.pipeline.transformer.state_dict().keys()
+    for loaded, name in ((eager, "none"), (compiled, compiler)):
+        deployment = Deployment.model_validate({"compiler": name, **common})
+        deploy(loaded, deployment, Execution.REAL, _CPU)
+    regions = {region.name: region.found for region in compiled_regions(compiled.pipeline)}
+    blocks = len(compiled.pipeline.transformer.transformer_blocks)
+    assert regions["transformer blocks"] == blocks
+    twin = compiled.pipeline.transformer.forward._twin
+    assert all(block._compiled_call_impl is not None for block in twin.transformer_blocks)
+    assert compiled.pipeline.transformer.state_dict().keys() == before
+    images = [_image(loaded) for loaded in (eager, compiled)]
+    # A rounding on the other side of an int8 code's edge changes pixels a little.
+    torch.testing.assert_close(images[1], images[0], atol=2e-2, rtol=0)
