@@ -101,7 +101,8 @@ def solve(problem: Knapsack) -> Indices:
 
 def _promising(reduced: Floats, best: Indices) -> Flags:
     """The options that raise the bound the least, and those of ``best``: few enough to solve."""
-    most = np.partition(reduced, len(best) + _CORE_OPTIONS, axis=None)[len(best) + _CORE_OPTIONS]
+    last = min(len(best) + _CORE_OPTIONS, reduced.size - 1)
+    most = np.partition(reduced, last, axis=None)[last]
     chosen = np.asarray(reduced <= most)
     chosen[np.arange(len(best)), best] = True
     return chosen

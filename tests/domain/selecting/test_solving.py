@@ -101,3 +101,11 @@ def _whole_model() -> Menu:
         for quant_type, factor, share in zip(TYPES, (1, 1.2, 0.2), (0.4, 0.33, 0.22), strict=True)
     ]
     return Menu(targets=tuple(targets), options=tuple(options), quant_types=TYPES)
+
+
+@pytest.mark.parametrize("count", [41, 50, 60])
+def test_layers_that_are_all_alike_and_too_large_for_the_budget_are_kept(count: int) -> None:
+    targets = tuple(Target(name=f"l{i}", flops=10) for i in range(count))
+    options = tuple(Option(target=t.name, quant_type=TYPES[0], ssim=0.99) for t in targets)
+    menu = Menu(targets=targets, options=options, quant_types=TYPES[:1])
+    assert choose(menu, "max-loss", 0.005).chosen == ()
