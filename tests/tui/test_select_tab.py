@@ -4,8 +4,14 @@ import json
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui.board import ProfileView, RunView
+from pixart_tui.tui.select_tab.dial import Dial
+from pixart_tui.tui.select_tab.solving import question_of
+from tests.samples import conditions, layer, measurement
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, shown, until, until_shown, until_told
 
@@ -183,3 +189,26 @@ async def test_p_shows_the_curve_and_the_layers_again(tmp_path: Path) -> None:
         await until_shown(pilot, "loss over share of linear FLOPs, predicted", "seed's rule", "█")
         await pilot.press("p")
         await until_shown(pilot, "kept as they are")
+
+
+def test_images_that_come_after_the_last_layer_was_probed_ask_the_question_again() -> None:
+    run = RunView(
+        id="0a1b2c3d",
+        state=RunState.RUNNING,
+        request=None,
+        problem="",
+        done=1,
+        total=1,
+        eta_s=None,
+        elapsed_s=None,
+        created_s=0.0,
+        stage="calibrating",
+        stage_detail="",
+        failure=None,
+        log_tail=(),
+        written=(),
+    )
+    before = Profile(conditions=conditions(), layers=(layer("a"),), excluded={}, measurements=())
+    after = before.model_copy(update={"measurements": (measurement("a"),)})
+    asked = [question_of(ProfileView(run, profile), Dial()) for profile in (before, after)]
+    assert asked[0] != asked[1]
