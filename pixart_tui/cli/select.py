@@ -127,6 +127,7 @@ def select(profiles: tuple[str, ...], **options: Any) -> int:
 
 def _refuse_unused(options: Mapping[str, Any]) -> None:
     """Refuses options that would change nothing, rather than leave somebody believing they did."""
+    unused: tuple[str, ...]
     if options["pareto"]:
         unused, why = (*_RULES, *_OF_VERIFYING, *_OF_STEPS, "verify", "output"), "--pareto"
     elif options["verify"]:

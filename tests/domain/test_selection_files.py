@@ -56,7 +56,7 @@ def test_an_estimate_is_not_told_as_measured() -> None:
         anchor=0,
         gains=(0.1,),
         null=(0.0,),
-        errors={fqn: (1e-3,) for fqn in fqns},
+        errors=dict.fromkeys(fqns, (0.001,)),
     )
     profile = Profile(
         conditions=conditions(),

@@ -101,11 +101,6 @@ def repair(case: Case) -> Repair:
     return _within_budget(case) if case.rule == "max-loss" else _measured_once(case)
 
 
-def options_of(menu: Menu, selection: Selection) -> list[Option]:
-    """The options that a selection took."""
-    return [o for o in menu.options if selection.assignments.get(o.target) == o.quant_type]
-
-
 def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
     """The seed's rule at a share: the layers by SSIM, until their FLOPs reach it."""
     flops = {target.name: target.flops for target in menu.targets}
