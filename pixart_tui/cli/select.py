@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.selections import print_pareto, print_selection
@@ -19,6 +20,7 @@ from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, VerifyRequest
 from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
 from pixart_tui.domain.selecting.pareto import pareto_curve
+from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.selection_files import selection_files
@@ -28,6 +30,20 @@ from pixart_tui.runs.devices import default_threads
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import RunState
+
+_RULES: Final = ("top_percentage", "flops_share", "time_share", "saved_share", "max_loss")
+_OF_STEPS: Final = ("keep_first_steps", "keep_last_steps", "choose_steps")
+_OF_VERIFYING: Final = (
+    "rounds",
+    "seed_rule",
+    "repair_prompts",
+    "report_prompts",
+    "repair_images",
+    "report_images",
+    "device",
+    "detach",
+    "display",
+)
 
 
 @click.command(
@@ -100,12 +116,37 @@ def select(profiles: tuple[str, ...], **options: Any) -> int:
     Several profiles, each of another quant type, let every layer have its own. Writes a JSON of
     the chosen layers alone: for one quant type, OneDiff's, for top_percentage 100.
     """
+    _refuse_unused(options)
     asked = _Asked.of(profiles, options)
     if options["pareto"]:
         return _print_curve(asked, options["as_json"])
     if options["verify"]:
         return _verify(asked, options)
     return _save(asked, options)
+
+
+def _refuse_unused(options: Mapping[str, Any]) -> None:
+    """Refuses options that would change nothing, rather than leave somebody believing they did."""
+    unused: tuple[str, ...]
+    if options["pareto"]:
+        unused, why = (*_RULES, *_OF_VERIFYING, *_OF_STEPS, "verify", "output"), "--pareto"
+    elif options["verify"]:
+        unused, why = ("as_json",), "--verify"
+    else:
+        unused, why = _OF_VERIFYING, ""
+    given = [name for name in unused if _is_given(name)]
+    if not given:
+        return
+    names = ", ".join("--" + name.removeprefix("as_").replace("_", "-") for name in given)
+    if not why:
+        raise RequestError(f"{names}: only --verify uses that", "", "add --verify, or leave it out")
+    next_step = "use --display json" if given == ["as_json"] else "leave one of them out"
+    raise RequestError(f"{names} changes nothing with {why}", "", next_step)
+
+
+def _is_given(name: str) -> bool:
+    source = click.get_current_context().get_parameter_source(name)
+    return source is ParameterSource.COMMANDLINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +185,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
             "what keeping steps leaves of the loss is not in a profile",
             "add --verify, or say which: --keep-last-steps N",
         )
-    kept, steps = kept_steps_fields(options), asked.profiles[0].conditions.num_inference_steps
+    kept, steps = _kept_steps(options, asked), asked.profiles[0].conditions.num_inference_steps
     menu = menu_of(asked.profiles)
     if kept:
         menu = with_steps_kept(menu, kept, steps, factor=1.0)
@@ -179,8 +220,16 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
             "--keep-first-steps, --keep-last-steps and --choose-steps keep some",
             "leave --format out to write pixart-tui's own JSON",
         )
+    if options["file_format"] == "onediff" and len(asked.profiles) > 1:
+        raise RequestError(
+            "OneDiff's JSON holds layers of one quant type",
+            "repairing may take any of those of the profiles",
+            "give one PROFILE, or leave --format out to write pixart-tui's own JSON",
+        )
     # Before a worker starts: what can be refused at once is.
     choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
+    for profile, path in zip(asked.profiles, asked.paths, strict=True):
+        _refuse_another(profile, path)
     seeds = max(conditions.seeds) + 1
     request = VerifyRequest(
         model=conditions.model,
@@ -199,7 +248,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         reporting=_image_set(options["report_prompts"], seeds + 1),
         repair_images=options["repair_images"],
         report_images=options["report_images"],
-        kept_steps=kept_steps_fields(options),
+        kept_steps=_kept_steps(options, asked),
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
         seed_rule=options["seed_rule"],
@@ -211,6 +260,22 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         click.echo(run.id)
         return 0
     return follow(run, options["display"])
+
+
+def _kept_steps(options: Mapping[str, Any], asked: _Asked) -> KeptSteps:
+    kept = kept_steps_fields(options)
+    kept.check_leaves_some(asked.profiles[0].conditions.num_inference_steps)
+    return kept
+
+
+def _refuse_another(profile: Profile, path: Path) -> None:
+    """The worker reads the file, which a later run may have replaced since."""
+    if read_profile_file(path) != profile:
+        raise RequestError(
+            f"{path} holds another profile by now",
+            "another run has written it since",
+            f"verify that one: pixart-tui select {path} --verify; or profile again",
+        )
 
 
 def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:

@@ -45,9 +45,14 @@ class Estimates:
 def estimate(probing: Probing, measurements: Iterable[Measurement]) -> Estimates | None:
     """The image loss of every probed layer; None while nothing was probed or imaged.
 
+    A layer with an error or an image that is not finite is left out: it has no figure and no rank.
+
     Deterministic: the same probes and measurements, in whatever order, give the same figures.
     """
-    fqns = tuple(sorted(f for f, errors in probing.errors.items() if None not in errors))
+    measurements = tuple(measurements)
+    broken = {m.layer for m in measurements if not m.finite}
+    broken |= {fqn for fqn, errors in probing.errors.items() if None in errors}
+    fqns = tuple(sorted(probing.errors.keys() - broken))
     if not fqns or not probing.samples:
         return None
     losses = _imaged_losses(probing, fqns, measurements)

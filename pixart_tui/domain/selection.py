@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
@@ -47,6 +48,7 @@ class Selection(Value):
         predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
             average over the steps, from the times of single targets.
         saved_at_every_step_s: The same if no step were kept.
+        estimated: How many of the chosen targets' figures are estimates of the fast method.
         does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
             model's order.
     """
@@ -65,6 +67,7 @@ class Selection(Value):
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
     saved_at_every_step_s: float | None = None
+    estimated: int = 0
     does_not_pay: tuple[str, ...] | None = None
 
     @property
@@ -153,6 +156,7 @@ def describe(
         kept_steps=menu.kept_steps,
         flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
         predicted_loss=predicted_loss(chosen, scale),
+        estimated=sum(option.estimated for option in chosen),
         **(_times(menu, chosen) if menu.timed else {}),
     )
 
@@ -254,7 +258,7 @@ def _check_timed(menu: Menu) -> None:
 
 def _check_parameter(rule: Rule, parameter: float) -> None:
     upper, unit, example = _LIMITS[rule]
-    if not 0 <= parameter <= upper:
+    if not (math.isfinite(parameter) and 0 <= parameter <= upper):
         raise RequestError(
             f"--{rule} {parameter:g} is out of range",
             f"it is {unit} from 0 to {upper:g}",

@@ -27,19 +27,21 @@ def selection_files(
         verification: How it was verified, None where it was not.
 
     Returns:
-        The JSON of only the chosen layers with their measured SSIM, onediffx's where it can say
-        the selection and our own where not; and the sidecar.
+        The JSON of only the chosen layers with their SSIM alone, onediffx's where it can say the
+        selection and our own where not; and the sidecar, which tells estimates from measurements.
     """
-    menu = menu_of(profiles)
-    measured = {option.key: option.ssim for option in menu.options}
+    known = {option.key: option for option in menu_of(profiles).options}
     # In the selection's order, so that onediffx's stable sort keeps ties as they were chosen.
-    ssim_by_fqn = {fqn: measured[fqn, kind] for fqn, kind in selection.assignments.items()}
+    options = {fqn: known[fqn, kind] for fqn, kind in selection.assignments.items()}
+    ssim_by_fqn = {fqn: option.ssim for fqn, option in options.items()}
+    estimated = {fqn for fqn, option in options.items() if option.estimated}
     record = SelectionSidecar(
         profile=names[0],
         profiles=tuple(names),
         conditions=profiles[0].conditions,
         selection=selection,
-        measured_ssim=ssim_by_fqn,
+        measured_ssim={fqn: x for fqn, x in ssim_by_fqn.items() if fqn not in estimated},
+        estimated_ssim={fqn: x for fqn, x in ssim_by_fqn.items() if fqn in estimated},
         use_with_top_percentage=100 if selection.fits_onediff else None,
         verification=verification,
     )

@@ -92,7 +92,8 @@ class SelectionSidecar(Value):
         profiles: Those of all of them, one for each quant type.
         conditions: What the first profile was measured on; the others differ in the quant type.
         selection: The rule and its outcome.
-        measured_ssim: SSIM of each chosen layer alone.
+        measured_ssim: SSIM of each chosen layer alone that was measured on images.
+        estimated_ssim: The same of those that the fast method only estimated.
         use_with_top_percentage: What onediffx must be given to quantize exactly the selection;
             None where the selection has several quant types, which it cannot read.
         verification: The loss of all chosen layers at once, None where it was not measured.
@@ -105,6 +106,7 @@ class SelectionSidecar(Value):
     conditions: Conditions
     selection: Selection
     measured_ssim: Mapping[str, float]
+    estimated_ssim: Mapping[str, float] = {}
     use_with_top_percentage: float | None = 100
     verification: Verification | None = None
 

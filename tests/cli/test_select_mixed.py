@@ -125,3 +125,30 @@ def test_steps_are_chosen_only_by_measuring(
 ) -> None:
     assert main(["select", profiles[0], "--flops-share", "0.6", "--choose-steps"]) == 2
     assert "add --verify" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (["--flops-share", "0.5", "--keep-last-steps", "20"], "leaves none to quantize"),
+        (["--keep-first-steps", "9", "--keep-last-steps", "11"], "leaves none to quantize"),
+        (["--flops-share", "0.5", "--seed-rule", "--detach"], "--seed-rule, --detach: only"),
+        (["--pareto", "--verify", "--max-loss", "1"], "--max-loss, --verify changes nothing"),
+        (["--verify", "--json"], "use --display json"),
+        (["--max-loss", "inf"], "out of range"),
+    ],
+)
+def test_what_would_change_nothing_is_refused(
+    profiles: list[str], capsys: pytest.CaptureFixture[str], asked: list[str], told: str
+) -> None:
+    assert main(["select", profiles[0], *asked]) == 2
+    assert told in capsys.readouterr().err
+    assert not Path(profiles[0]).with_name("fp8_e4m3.selected.json").exists()
+
+
+def test_a_verification_of_several_types_is_refused_for_onediff_before_it_begins(
+    profiles: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["select", *profiles, "--max-loss", "0.1", "--verify", "--format", "onediff"]
+    assert main(asked) == 2
+    assert "OneDiff's JSON holds layers of one quant type" in capsys.readouterr().err

@@ -104,3 +104,12 @@ def test_the_order_of_the_images_changes_nothing() -> None:
 
 def test_nothing_is_estimated_before_something_was_imaged() -> None:
     assert estimate(_probing(), []) is None
+
+
+def test_a_layer_with_an_image_that_is_not_finite_has_no_estimate_and_no_rank() -> None:
+    probing = _probing()
+    images = _images(_truth(probing), _LAYERS[:4])
+    broken = images[0].model_copy(update={"finite": False, "ssim": None})
+    found = estimate(probing, [broken, *images[1:]])
+    assert found is not None
+    assert found.layers == tuple(sorted(_LAYERS[1:]))

@@ -187,3 +187,8 @@ def test_without_latency_nothing_is_told_of_time_and_its_rule_is_refused() -> No
     with pytest.raises(RequestError, match="time of its layers") as refused:
         select(scores, QUANT_TYPE, "time-share", 0.5)
     assert "pixart-tui profile" in refused.value.next_step
+
+
+def test_an_endless_budget_is_refused() -> None:
+    with pytest.raises(RequestError, match="out of range"):
+        select([score("a", 0.9)], QUANT_TYPE, "max-loss", float("inf"))

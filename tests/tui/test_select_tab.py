@@ -4,8 +4,16 @@ import json
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
+from pixart_tui.domain.selection import select
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui.board import ProfileView, RunView
+from pixart_tui.tui.select_tab.dial import Dial
+from pixart_tui.tui.select_tab.lines import body_lines
+from pixart_tui.tui.select_tab.solving import question_of
+from tests.samples import conditions, layer, measurement, score
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, shown, until, until_shown, until_told
 
@@ -183,3 +191,21 @@ async def test_p_shows_the_curve_and_the_layers_again(tmp_path: Path) -> None:
         await until_shown(pilot, "loss over share of linear FLOPs, predicted", "seed's rule", "█")
         await pilot.press("p")
         await until_shown(pilot, "kept as they are")
+
+
+def test_images_that_come_after_the_last_layer_was_probed_ask_the_question_again() -> None:
+    run = RunView("0", RunState.RUNNING, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
+    before = Profile(conditions=conditions(), layers=(layer("a"),), excluded={}, measurements=())
+    after = before.model_copy(update={"measurements": (measurement("a"),)})
+    asked = [question_of(ProfileView(run, profile), Dial()) for profile in (before, after)]
+    assert asked[0] != asked[1]
+
+
+def test_a_layer_that_was_not_imaged_is_marked_and_not_told_to_be_equal() -> None:
+    known = score("a", 0.99).model_copy(update={"estimated": True})
+    run = RunView("0", RunState.DONE, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
+    view = ProfileView(run, scores=(known,))
+    selection = select([known], known.layer.fqn, "top-percentage", 100)
+    text = "\n".join("".join(s.text for s in row) for row in body_lines(view, selection, 79))
+    assert "~" in text
+    assert "equal" not in text

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.selecting.quiet import quiet_stdout
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Indices: TypeAlias = npt.NDArray[np.int64]
@@ -101,7 +102,8 @@ def solve(problem: Knapsack) -> Indices:
 
 def _promising(reduced: Floats, best: Indices) -> Flags:
     """The options that raise the bound the least, and those of ``best``: few enough to solve."""
-    most = np.partition(reduced, len(best) + _CORE_OPTIONS, axis=None)[len(best) + _CORE_OPTIONS]
+    last = min(len(best) + _CORE_OPTIONS, reduced.size - 1)
+    most = np.partition(reduced, last, axis=None)[last]
     chosen = np.asarray(reduced <= most)
     chosen[np.arange(len(best)), best] = True
     return chosen
@@ -228,13 +230,14 @@ def _milp(cost: Floats, weight: Floats, owner: Indices, limit: float, gap: float
     one_each = csr_matrix((np.ones(len(owner)), places))
     scale = _scale(weight) or 1.0
     within = LinearConstraint(weight[np.newaxis, :] / scale, -np.inf, limit / scale)
-    solution = milp(
-        cost / (_scale(cost) or 1.0),
-        constraints=[LinearConstraint(one_each, 1, 1), within],
-        integrality=np.ones(len(cost), dtype=np.int64),
-        bounds=Bounds(0, 1),
-        options={"mip_rel_gap": gap, "time_limit": _SOLVER_LIMIT_S},
-    )
+    with quiet_stdout():
+        solution = milp(
+            cost / (_scale(cost) or 1.0),
+            constraints=[LinearConstraint(one_each, 1, 1), within],
+            integrality=np.ones(len(cost), dtype=np.int64),
+            bounds=Bounds(0, 1),
+            options={"mip_rel_gap": gap, "time_limit": _SOLVER_LIMIT_S},
+        )
     return None if solution.x is None else np.asarray(solution.x > 0.5)
 
 

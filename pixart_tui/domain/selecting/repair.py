@@ -101,11 +101,6 @@ def repair(case: Case) -> Repair:
     return _within_budget(case) if case.rule == "max-loss" else _measured_once(case)
 
 
-def options_of(menu: Menu, selection: Selection) -> list[Option]:
-    """The options that a selection took."""
-    return [o for o in menu.options if selection.assignments.get(o.target) == o.quant_type]
-
-
 def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
     """The seed's rule at a share: the layers by SSIM, until their FLOPs reach it."""
     flops = {target.name: target.flops for target in menu.targets}
@@ -127,12 +122,14 @@ def _measured_once(case: Case) -> Repair:
 def _within_budget(case: Case) -> Repair:
     """Re-solves with losses scaled by what was measured, from both sides, until that is settled."""
     holding: list[Outcome] = []
+    measured = 0
     fails_at, holds_at, scale = 0.0, float("inf"), 1.0
     for _ in range(case.rounds):
         selection = case.solved(scale)
         if not selection.chosen or _seen(selection, holding):
             break
         trial = yield selection
+        measured += 1
         ratio = trial.loss / max(selection.predicted_loss, 1e-12)
         if trial.loss <= case.parameter:
             holding.append((selection, trial))
@@ -145,7 +142,7 @@ def _within_budget(case: Case) -> Repair:
         if holds_at <= fails_at * _TIGHTER:
             break
     if not holding:
-        raise _nothing_holds(case)
+        raise _nothing_holds(case, measured)
     return max(holding, key=lambda outcome: _gain(outcome[0]))
 
 
@@ -170,9 +167,13 @@ def _gain(selection: Selection) -> float:
     return selection.flops_share if saved_s is None else saved_s
 
 
-def _nothing_holds(case: Case) -> WorkError:
+def _nothing_holds(case: Case, measured: int) -> WorkError:
+    title = f"no selection was found that keeps 1 - SSIM within {case.parameter:g}"
+    if measured < case.rounds:
+        cause = "after {} measured, no layer is left that is predicted to cost so little"
+        return WorkError(title, cause.format(measured), "allow more with --max-loss")
     return WorkError(
-        f"no selection was found that keeps 1 - SSIM within {case.parameter:g}",
-        f"{case.rounds} were measured at most, each smaller than the one before",
+        title,
+        f"{measured} were measured, each smaller than the one before",
         "allow more with --max-loss, or measure more with --rounds",
     )

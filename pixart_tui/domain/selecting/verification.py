@@ -135,12 +135,19 @@ def check_disjoint(sets: Mapping[str, ImageSet]) -> None:
         sets: What each is for, and the set.
 
     Raises:
-        RequestError: Two of them overlap, or one is empty.
+        RequestError: Two of them overlap, one is empty, or a single image is to be reported.
     """
     names = list(sets)
     for name in names:
         if not sets[name].images:
             raise RequestError(f"there are no images for {name}", "", "give it prompts and a seed")
+    reporting = sets.get("reporting")
+    if reporting is not None and reporting.images < 2:
+        raise RequestError(
+            "a single image has no interval to report",
+            f'reporting has only "{reporting.prompts[0]}"',
+            "give at least two lines in --report-prompts FILE",
+        )
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
             _refuse_overlap(one, sets[one], other, sets[other])
@@ -159,7 +166,12 @@ def _refuse_overlap(one: str, first: ImageSet, other: str, second: ImageSet) -> 
 
 
 def three_sets(
-    prompts: Sequence[str], fitting: ImageSet, *, repair_images: int, report_images: int
+    prompts: Sequence[str],
+    fitting: ImageSet,
+    *,
+    repair_images: int,
+    report_images: int,
+    given: ImageSet | None = None,
 ) -> tuple[ImageSet, ImageSet]:
     """Sets to repair and to report on, from prompts that the profile has not used.
 
@@ -168,11 +180,13 @@ def three_sets(
         fitting: What the profile was measured on.
         repair_images: Images to repair on, about.
         report_images: Images to report on, about.
+        given: A set that takes the place of one of the two; they share nothing with it either.
 
     Raises:
         RequestError: Fewer than two prompts are left.
     """
-    free = [prompt for prompt in dict.fromkeys(prompts) if prompt not in fitting.prompts]
+    taken = {*fitting.prompts, *(given.prompts if given else ())}
+    free = [prompt for prompt in dict.fromkeys(prompts) if prompt not in taken]
     if len(free) < 2:
         raise RequestError(
             "there are no prompts left to verify on",
@@ -182,7 +196,7 @@ def three_sets(
     wanted = repair_images + report_images
     cut = min(repair_images, max(1, len(free) * repair_images // wanted))
     repair, report = free[:cut], free[cut : cut + report_images]
-    seed = max(fitting.seeds) + 1
+    seed = max(*fitting.seeds, *(given.seeds if given else ()), -1) + 1
     first = -(-repair_images // len(repair))
     second = -(-report_images // len(report))
     return (

@@ -248,6 +248,7 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
             fitting,
             repair_images=request.repair_images,
             report_images=request.report_images,
+            given=repairing or reporting,
         )
         repairing, reporting = repairing or made[0], reporting or made[1]
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})

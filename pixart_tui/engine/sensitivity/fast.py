@@ -25,7 +25,7 @@ from pixart_tui.domain.events import (
 )
 from pixart_tui.domain.fast_progress import FastProgress
 from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.probing import ProbeRow, Probing
+from pixart_tui.domain.probing import ProbeRow, Probing, Stability
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.quant.real import first_line
@@ -120,9 +120,26 @@ class Fast:
 
     def _prepare(self) -> Iterator[Event]:
         many = len(self._samples) >= _MANY_SAMPLES
-        followed = self._spread(_FOLLOWED_OF_MANY if many else _FOLLOWED_SAMPLES)
-        yield StageChanged(stage="preparing", detail=f"following {len(followed)} trajectories")
+        wanted = _FOLLOWED_OF_MANY if many else _FOLLOWED_SAMPLES
         start_s = time.perf_counter()
+        while True:
+            followed = self._spread(min(wanted, self._rows_at_once))
+            yield StageChanged(stage="preparing", detail=f"following {len(followed)} trajectories")
+            try:
+                stability, prepared = self._prepared(followed)
+            except torch.OutOfMemoryError as error:
+                cause = first_line(error)
+            else:
+                break
+            # Only here, because the error's traceback holds the tensors that filled the memory.
+            free_unused()
+            yield self._halve(cause)
+        yield StabilityChecked(stability=stability)
+        elapsed_s = time.perf_counter() - start_s
+        yield prepared.model_copy(update={"elapsed_s": elapsed_s})
+
+    def _prepared(self, followed: tuple[Sample, ...]) -> tuple[Stability, ProbesPrepared]:
+        """What following some trajectories says, and the rows to probe."""
 
         def amplify(
             renderer: Renderer, known: Trajectories, samples: Sequence[Sample]
@@ -136,19 +153,18 @@ class Fast:
             found = amplify(self._renderer, self._trajectories, followed)
             stability, forwards = found.stability(self._settings.guidance_scale), found.forwards
             if stability.forks:
-                more = self._spread(_FOLLOWED_OF_MANY)
+                more = self._spread(min(_FOLLOWED_OF_MANY, self._rows_at_once))
                 guidance, searched = stable_guidance(self._renderer, more, amplify)
                 stability, forwards = with_stable(stability, guidance), forwards + searched
             rows = self._choose_rows(found)
             null, taken = self._null(rows)
-        yield StabilityChecked(stability=stability)
-        yield ProbesPrepared(
+        return stability, ProbesPrepared(
             rows=rows,
             anchor=found.anchor,
             gains=found.gains,
             null=null,
             forwards=forwards + taken,
-            elapsed_s=time.perf_counter() - start_s,
+            elapsed_s=0.0,
         )
 
     def _spread(self, count: int) -> tuple[Sample, ...]:

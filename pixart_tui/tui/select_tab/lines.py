@@ -7,6 +7,7 @@ from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.domain.score_text import estimate_mark, psnr_text
 from pixart_tui.domain.selection import Selection
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import ProfileView
@@ -123,7 +124,7 @@ def _chosen_lines(chosen: list[LayerScore], view: ProfileView, width: int) -> It
         yield (
             *_mark_spans("●", "live", score),
             Span(_name(score, view, width)),
-            Span(fit_right(wording.loss(score.loss), _LOSS)),
+            Span(fit_right(estimate_mark(score) + wording.loss(score.loss), _LOSS)),
             Span(fit_right(wording.loss(summed), _SUM), "muted"),
             *_cost_spans(score, view),
         )
@@ -135,7 +136,7 @@ def _kept_line(score: LayerScore, view: ProfileView, width: int) -> Line:
     if note:
         room = width - _MARK - _name_width(view, width) - 2
         return (*head, Span("  " + fit(note, room), "muted"))
-    loss = Span(fit_right(wording.loss(score.loss), _LOSS), "muted")
+    loss = Span(fit_right(estimate_mark(score) + wording.loss(score.loss), _LOSS), "muted")
     return (*head, loss, Span(" " * _SUM), *_cost_spans(score, view))
 
 
@@ -147,10 +148,9 @@ def _mark_spans(mark: str, ink: Ink, score: LayerScore) -> tuple[Span, ...]:
 
 def _cost_spans(score: LayerScore, view: ProfileView) -> tuple[Span, Span]:
     total = sum(other.layer.flops for other in view.scores)
-    psnr = "equal" if score.psnr_db is None else f"{score.psnr_db:.1f}"
     share = score.layer.flops / total if total else 0.0
     return (
-        Span(fit_right(psnr, _PSNR), "muted"),
+        Span(fit_right(psnr_text(score), _PSNR), "muted"),
         Span(fit_right(wording.share(share), _SHARE), "muted"),
     )
 

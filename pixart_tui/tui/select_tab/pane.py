@@ -17,7 +17,7 @@ from pixart_tui.tui.lines import Ink, Line, Span, line, wrap_path
 from pixart_tui.tui.requests import selection_path
 from pixart_tui.tui.select_tab.dial import Dial
 from pixart_tui.tui.select_tab.lines import body_lines, head_lines, is_timed
-from pixart_tui.tui.select_tab.solving import Answer, curve_of, question_of, solve
+from pixart_tui.tui.select_tab.solving import Answer, curve_of, measured_of, question_of, solve
 from pixart_tui.tui.select_tab.verified import curve_lines, verify_lines
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.pane import Pane
@@ -73,7 +73,7 @@ class SelectPane(Pane):
         self.answer: Answer | None = None
         self._note: tuple[str, Ink] = ("", "good")
         self._solving = False
-        self._curve: tuple[tuple[str, int], Curve] | None = None
+        self._curve: tuple[tuple[str, tuple[int, int]], Curve] | None = None
         self._showing_curve = False
         self._solving_curve = False
 
@@ -112,7 +112,7 @@ class SelectPane(Pane):
             self.body.show([])
 
     def _draw_curve(self, view: ProfileView, width: int) -> None:
-        key = (view.run.id, view.run.done)
+        key = (view.run.id, measured_of(view))
         known = self._curve
         if known is not None and known[0] == key:
             self.body.show(curve_lines(known[1], width - 1))
@@ -122,7 +122,7 @@ class SelectPane(Pane):
             self._solving_curve = True
             self.run_worker(self._solve_curve(view, key), group="curve")
 
-    async def _solve_curve(self, view: ProfileView, key: tuple[str, int]) -> None:
+    async def _solve_curve(self, view: ProfileView, key: tuple[str, tuple[int, int]]) -> None:
         self._curve = (key, await asyncio.to_thread(curve_of, view))
         self._solving_curve = False
         self.redraw()

@@ -19,12 +19,13 @@ class Question:
 
     Attributes:
         run_id: The profile's run.
-        measured: Layers that are measured so far.
+        measured: Layers that are measured so far, and images: with the fast method images still
+            come, and change the figures, when every layer is probed.
         dial: The rule and its parameter.
     """
 
     run_id: str
-    measured: int
+    measured: tuple[int, int]
     dial: Dial
 
 
@@ -47,7 +48,12 @@ class Answer:
 
 def question_of(view: ProfileView, dial: Dial) -> Question:
     """The question that a profile and a dial ask."""
-    return Question(view.run.id, view.run.done, dial)
+    return Question(view.run.id, measured_of(view), dial)
+
+
+def measured_of(view: ProfileView) -> tuple[int, int]:
+    """What a profile's figures depend on: see ``Question``."""
+    return (view.run.done, len(view.profile.measurements) if view.profile else 0)
 
 
 def solve(view: ProfileView, dial: Dial) -> Answer:

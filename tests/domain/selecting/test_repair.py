@@ -80,6 +80,12 @@ def test_losses_that_no_selection_keeps_within_the_budget_are_told() -> None:
         _settled(_case(1e-3), lambda s: 1.0)
 
 
+def test_a_budget_that_no_layer_fits_into_is_not_told_as_measured() -> None:
+    with pytest.raises(WorkError) as raised:
+        _settled(_case(0.0), lambda s: 1.0)
+    assert "after 0 measured" in raised.value.cause
+
+
 def test_a_share_is_measured_once_and_kept_steps_are_chosen_by_what_they_leave() -> None:
     choices = (
         StepChoice(),
@@ -110,3 +116,20 @@ def test_the_sets_that_are_made_are_disjoint(prompts: int, repair: int, report: 
     check_disjoint({"fitting": fitting, "repairing": made[0], "reporting": made[1]})
     assert made[0].images >= repair
     assert made[1].images >= report
+
+
+@given(st.integers(4, 30), st.integers(1, 20), st.integers(2, 40), st.booleans())
+def test_a_set_that_is_made_beside_a_given_one_shares_nothing_with_it(
+    prompts: int, repair: int, report: int, repairing: bool
+) -> None:
+    names = [f"p{i}" for i in range(prompts)]
+    fitting = ImageSet(prompts=("p0",), seeds=(0,))
+    given = ImageSet(prompts=("p1", "mine"), seeds=(1 if repairing else 2,))
+    made = three_sets(names, fitting, repair_images=repair, report_images=report, given=given)
+    sets = (given, made[1]) if repairing else (made[0], given)
+    check_disjoint({"fitting": fitting, "repairing": sets[0], "reporting": sets[1]})
+
+
+def test_a_report_of_one_image_is_refused_as_it_has_no_interval() -> None:
+    with pytest.raises(RequestError, match="single image"):
+        check_disjoint({"reporting": ImageSet(prompts=("a",), seeds=(0,))})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import time
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pixart_tui.domain.selecting.decisions import mixed_groups
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
 from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selecting.quiet import quiet_stdout
 from pixart_tui.domain.selection import Selection, choose
 from tests.domain.selecting.menus import TYPES, every_choice, menus
 
@@ -101,3 +103,19 @@ def _whole_model() -> Menu:
         for quant_type, factor, share in zip(TYPES, (1, 1.2, 0.2), (0.4, 0.33, 0.22), strict=True)
     ]
     return Menu(targets=tuple(targets), options=tuple(options), quant_types=TYPES)
+
+
+@pytest.mark.parametrize("count", [41, 50, 60])
+def test_layers_that_are_all_alike_and_too_large_for_the_budget_are_kept(count: int) -> None:
+    targets = tuple(Target(name=f"l{i}", flops=10) for i in range(count))
+    options = tuple(Option(target=t.name, quant_type=TYPES[0], ssim=0.99) for t in targets)
+    menu = Menu(targets=targets, options=options, quant_types=TYPES[:1])
+    assert choose(menu, "max-loss", 0.005).chosen == ()
+
+
+def test_what_the_solver_prints_is_not_among_the_results(capfd: pytest.CaptureFixture[str]) -> None:
+    with quiet_stdout():
+        ctypes.CDLL(None).printf(b"HighsMipSolverData\n")
+    ctypes.CDLL(None).fflush(None)
+    print("a result", flush=True)  # noqa: T201 - what the test is about
+    assert capfd.readouterr().out == "a result\n"

@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.events import BatchChosen, Event, FloorMeasured, LayerMeasured
+from pixart_tui.domain.events import (
+    BatchChosen,
+    Event,
+    FloorMeasured,
+    LayerMeasured,
+    LayerProbed,
+    ProbesPrepared,
+)
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profiling
@@ -119,6 +126,15 @@ def test_what_is_not_disturbed_does_not_differ_after_the_batch_was_halved(
     comparisons = comparer.compare(comparer.reference)
     assert comparer.batch_size == 2
     assert [c.latent_mse for c in comparisons] == [0.0] * 5
+
+
+def test_fewer_trajectories_are_followed_where_two_do_not_fit(gpu: FullGpu) -> None:
+    gpu.largest = 1
+    request = _REQUEST.model_copy(update={"method": "fast", "num_inference_steps": 3})
+    events = list(profile_model(request))
+    assert len(_of(events, ProbesPrepared)) == 1
+    assert len(_of(events, LayerProbed)) > 1
+    assert "ran out of memory" in _of(events, BatchChosen)[-1].reason
 
 
 def test_a_resumed_run_starts_with_the_batch_that_fitted(gpu: FullGpu) -> None:
