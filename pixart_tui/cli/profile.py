@@ -67,7 +67,7 @@ Examples:
     default=DEFAULT_COST_SHARE,
     show_default=True,
     metavar="X",
-    help="What fast may cost, as a part of exhaustive.",
+    help="What fast may cost, as a part of exhaustive; what it cannot do without may cost more.",
 )
 @click.option(
     "--cut",

@@ -197,7 +197,8 @@ def _ranked_by_images(
         for fqn in known
         if len(by_layer[fqn]) == common
     ]
-    if not losses or len(losses) < len(known):
+    # With one image nothing tells luck from sensitivity: no layer has a rank.
+    if not losses or len(losses) < len(known) or common < 2:
         return tuple(scores)
     means = np.array([x.mean() for x in losses])
     ranks = rank_layers(means, paired_bootstrap(losses, _BOOTSTRAP_SAMPLES))

@@ -8,13 +8,14 @@ from pixart_tui.domain.profile import LayerScore
 
 ESTIMATE_MARK: Final = "~"
 TIE_MARK: Final = "="
+UNKNOWN_MARK: Final = "?"
 
 
 def rank_text(place: int, score: LayerScore) -> str:
-    """``3``, or ``2=`` for all layers that cannot be told apart from the second."""
+    """``3``, ``2=`` for all that cannot be told apart from the second, ``3?`` without any noise."""
     if score.tied and score.tied_from is not None:
         return f"{score.tied_from}{TIE_MARK}"
-    return str(place)
+    return str(place) if score.rank is not None else f"{place}{UNKNOWN_MARK}"
 
 
 def estimate_mark(score: LayerScore) -> str:

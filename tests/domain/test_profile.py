@@ -15,6 +15,7 @@ from pixart_tui.domain.profile import (
     score_layer,
     score_layers,
 )
+from pixart_tui.domain.score_text import rank_text
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
 _MEASUREMENTS = st.lists(
@@ -106,3 +107,13 @@ def test_noise_and_floor_are_reference_figures_of_their_own() -> None:
     )
     assert profile.deployment_floor == pytest.approx(0.02)
     assert profile.measurement_noise == pytest.approx(np.std([0.9, 0.7], ddof=1))
+
+
+def test_one_image_gives_no_ranks_and_says_so() -> None:
+    layers = (layer("a"), layer("b"))
+    one = [measurement("a", 0.9, "robot", 0), measurement("b", 0.8, "robot", 0)]
+    alone = ranked(score_layers(layers, {}, one))
+    assert [rank_text(i, x) for i, x in enumerate(alone, 1)] == ["1?", "2?"]
+    two = [*one, measurement("a", 0.91, "apple", 0), measurement("b", 0.81, "apple", 0)]
+    both = ranked(score_layers(layers, {}, two))
+    assert [rank_text(i, x) for i, x in enumerate(both, 1)] == ["1", "2"]
