@@ -29,13 +29,12 @@ from pixart_tui.domain.selecting.repair import seed_rule_at_share
 from pixart_tui.domain.selecting.verification import ImageSet, check_disjoint, joint_loss
 from pixart_tui.domain.selection import Selection, choose, describe
 from pixart_tui.engine.joint.probe import Joint, JointProbe
-from pixart_tui.engine.joint.verifying import samples_of
+from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity import profile_model
-from pixart_tui.engine.sensitivity.rendering import Settings
 from pixart_tui.runs.profile_files import read_profile_file
 
 CHECKED: Final = Path("profiles/pixart-emoji/fp8_e4m3.json")
@@ -83,15 +82,7 @@ def verified(there: Profile, selections: dict[str, Selection], images: ImageSet)
     """Each selection's joint loss under a profile's setting."""
     conditions = there.conditions
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=torch.device("cpu"))
-    settings = Settings(
-        samples=samples_of(images),
-        negative_prompt=conditions.negative_prompt,
-        num_inference_steps=conditions.num_inference_steps,
-        guidance_scale=conditions.guidance_scale,
-        height=conditions.height,
-        width=conditions.width,
-        max_sequence_length=loaded.defaults.max_sequence_length,
-    )
+    settings = settings_of(conditions, loaded, images)
     probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
     found = {}
     for name, selection in selections.items():

@@ -37,12 +37,11 @@ from pixart_tui.domain.selecting.verification import (
 )
 from pixart_tui.domain.selection import Selection, choose, describe
 from pixart_tui.engine.joint.probe import Joint, JointProbe
-from pixart_tui.engine.joint.verifying import everything, samples_of
+from pixart_tui.engine.joint.verifying import everything, samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
-from pixart_tui.engine.sensitivity.rendering import Settings
 from pixart_tui.runs.profile_files import read_profile_file
 
 PROFILES: Final = Path("profiles/pixart-emoji")
@@ -198,15 +197,7 @@ def measure(images: int, by_time_too: bool) -> Iterator[dict[str, Any]]:
     held_out = ImageSet(prompts=prompts[20:36], seeds=tuple(range(2, 2 + -(-images // 16))))
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": held_out})
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=device)
-    settings = Settings(
-        samples=(*samples_of(repairing), *samples_of(held_out)),
-        negative_prompt=conditions.negative_prompt,
-        num_inference_steps=conditions.num_inference_steps,
-        guidance_scale=conditions.guidance_scale,
-        height=conditions.height,
-        width=conditions.width,
-        max_sequence_length=loaded.defaults.max_sequence_length,
-    )
+    settings = settings_of(conditions, loaded, repairing, held_out)
     probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
     start_s = time.perf_counter()
     single, steps = menu_of([profile]), conditions.num_inference_steps

@@ -86,7 +86,7 @@ def verify_selection(
     yield StageChanged(stage="encoding")
     probe = JointProbe(
         loaded.pipeline,
-        _settings(conditions, plan, loaded),
+        settings_of(conditions, loaded, plan.fitting, plan.repairing, plan.reporting),
         Execution(conditions.execution),
         lanes=lane_count(torch.device(request.device), request.threads),
         check=check,
@@ -238,6 +238,19 @@ def samples_of(images: ImageSet) -> Samples:
     return tuple(Sample(prompt, seed) for seed in images.seeds for prompt in images.prompts)
 
 
+def settings_of(conditions: Conditions, loaded: LoadedPipeline, *sets: ImageSet) -> Settings:
+    """How the images of some sets are made as a profile's were."""
+    return Settings(
+        samples=tuple(sample for images in sets for sample in samples_of(images)),
+        negative_prompt=conditions.negative_prompt,
+        num_inference_steps=conditions.num_inference_steps,
+        guidance_scale=conditions.guidance_scale,
+        height=conditions.height,
+        width=conditions.width,
+        max_sequence_length=loaded.defaults.max_sequence_length,
+    )
+
+
 def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
     conditions = profiles[0].conditions
     fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
@@ -263,19 +276,6 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
         step_choices=1 + len(choices) if choices else 0,
         rounds=request.rounds,
         reports=1 + bool(choices) + request.seed_rule,
-    )
-
-
-def _settings(conditions: Conditions, plan: VerifyPlanned, loaded: LoadedPipeline) -> Settings:
-    sets = (plan.fitting, plan.repairing, plan.reporting)
-    return Settings(
-        samples=tuple(sample for images in sets for sample in samples_of(images)),
-        negative_prompt=conditions.negative_prompt,
-        num_inference_steps=conditions.num_inference_steps,
-        guidance_scale=conditions.guidance_scale,
-        height=conditions.height,
-        width=conditions.width,
-        max_sequence_length=loaded.defaults.max_sequence_length,
     )
 
 
