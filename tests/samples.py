@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
+from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
-from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.sidecar import ProfileSidecar
 
 QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 
@@ -48,3 +54,23 @@ def conditions() -> Conditions:
         baseline_dtype="float32",
         floor_dtype="bfloat16",
     )
+
+
+def write_profile(path: Path, profile: Profile, ssims: Mapping[str, float], device: str) -> Path:
+    """The two files of a profile."""
+    record = ProfileSidecar(
+        run="0a1b2c3d",
+        date="2026-01-01T00:00:00+00:00",
+        conditions=profile.conditions,
+        machine=Machine(device=device, device_name="x", cpu_cores=2, memory_bytes=1, os="Linux"),
+        versions={"torch": "2.11.0"},
+        elapsed_s=1.0,
+        deployment_floor=None,
+        measurement_noise=None,
+        layers=profile.scores(),
+        measurements=profile.measurements,
+        floor=(),
+    )
+    path.write_text(onediff_file.render(ssims))
+    Path(onediff_file.sidecar_path(path)).write_text(sidecar.render(record))
+    return path

@@ -12,9 +12,8 @@ from pixart_tui.cli.main import main
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.sidecar import ProfileSidecar, SelectionSidecar
-from tests.samples import conditions, layer, measurement
+from pixart_tui.domain.sidecar import SelectionSidecar
+from tests.samples import conditions, layer, measurement, write_profile
 
 _SSIM = {"large": 0.97, "small": 0.99, "idle": 0.999}
 _LATENCIES = {
@@ -38,22 +37,7 @@ def _profile() -> Profile:
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     profile, path = _profile(), tmp_path / "fp8_e4m3.json"
-    record = ProfileSidecar(
-        run="0a1b2c3d",
-        date="2026-01-01T00:00:00+00:00",
-        conditions=profile.conditions,
-        machine=Machine(device="cuda", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux"),
-        versions={"torch": "2.11.0"},
-        elapsed_s=1.0,
-        deployment_floor=None,
-        measurement_noise=None,
-        layers=profile.scores(),
-        measurements=profile.measurements,
-        floor=(),
-    )
-    path.write_text(onediff_file.render(_SSIM))
-    Path(onediff_file.sidecar_path(path)).write_text(sidecar.render(record))
-    return path
+    return write_profile(path, profile, _SSIM, "cuda")
 
 
 def test_the_time_share_says_what_it_saves_and_what_does_not_pay(

@@ -10,9 +10,8 @@ import pytest
 from pixart_tui.cli.main import main
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.sidecar import ProfileSidecar, SelectionSidecar
-from tests.samples import QUANT_TYPE, conditions, layer, measurement
+from pixart_tui.domain.sidecar import SelectionSidecar
+from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_profile
 
 _INT8 = "int8_dynamic"
 
@@ -27,22 +26,7 @@ def _write(path: Path, quant_type: str, ssims: dict[str, float], **changes: obje
             for fqn, ssim in ssims.items()
         ),
     )
-    record = ProfileSidecar(
-        run="0a1b2c3d",
-        date="2026-01-01T00:00:00+00:00",
-        conditions=profile.conditions,
-        machine=Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux"),
-        versions={"torch": "2.11.0"},
-        elapsed_s=1.0,
-        deployment_floor=None,
-        measurement_noise=None,
-        layers=profile.scores(),
-        measurements=profile.measurements,
-        floor=(),
-    )
-    path.write_text(onediff_file.render(ssims))
-    Path(onediff_file.sidecar_path(path)).write_text(sidecar.render(record))
-    return path
+    return write_profile(path, profile, ssims, "cpu")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from pixart_tui.domain.selecting.menu import Menu, Option
@@ -46,16 +46,6 @@ def decisions_of(
         name = fused_group(option.target) if fused and several else None
         grouped.setdefault(name or option.target, []).append(option)
     return tuple(Decision(alternatives=((), *_alternatives(group))) for group in grouped.values())
-
-
-def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
-    """The groups that read the same rows and in which several quant types meet."""
-    found: dict[str, set[str]] = {}
-    for target, quant_type in assignments.items():
-        group = "attn2 (text)" if reads_text(target) else fused_group(target)
-        if group is not None:
-            found.setdefault(group, set()).add(quant_type)
-    return [group for group, quant_types in found.items() if len(quant_types) > 1]
 
 
 def _alternatives(options: Sequence[Option]) -> Iterator[tuple[Option, ...]]:

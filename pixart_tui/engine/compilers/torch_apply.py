@@ -38,8 +38,8 @@ def apply_torch(
     """Changes a pipeline in place; what compiles does so at the first call.
 
     Names and parameters stay as they are; apply memory options and quantize before. A text
-    encoder that waits in host memory and a VAE that decodes in strips stay eager: their weights
-    move, or they are kernels already.
+    encoder that waits in host memory and a VAE that decodes in strips are not compiled: their
+    weights move, or they are kernels already. With the fused kernels they are captured.
 
     Args:
         pipeline: On the device that the plan was made for.

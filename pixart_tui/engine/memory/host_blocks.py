@@ -20,7 +20,7 @@ _ATTRIBUTE: Final = "host_blocks"
 
 
 def is_streamed(text_encoder: TextEncoder) -> bool:
-    """Whether blocks of a T5 encoder wait in host memory: it must then run eagerly."""
+    """Whether blocks of a T5 encoder wait in host memory: no compiler may hold their addresses."""
     return hasattr(text_encoder.encoder, _ATTRIBUTE)
 
 

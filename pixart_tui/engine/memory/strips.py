@@ -62,7 +62,7 @@ def decode_in_strips(vae: Vae, strip_pixels: int = STRIP_PIXELS) -> None:
 
 
 def is_in_strips(vae: Vae) -> bool:
-    """Whether a VAE decodes in strips, so that compiling or capturing it brings nothing."""
+    """Whether a VAE decodes in strips, so that a compiler leaves it alone."""
     return isinstance(vae.decoder.forward, StripDecoding)
 
 

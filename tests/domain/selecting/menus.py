@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import product
 
 from hypothesis import strategies as st
 
-from pixart_tui.domain.selecting.decisions import mixed_groups
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.roles import fused_group, reads_text
 
 TYPES = ("fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic")
 NAMES = (
@@ -44,6 +44,16 @@ def menus(draw: st.DrawFn, most_targets: int = 6, most_types: int = 2) -> Menu:
     ]
     options = [o.model_copy(update={"pays": (o.saved_s or 0) > 0}) for o in options]
     return Menu(targets=tuple(targets), options=tuple(options), quant_types=types)
+
+
+def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
+    """The groups that read the same rows and in which several quant types meet."""
+    found: dict[str, set[str]] = {}
+    for target, quant_type in assignments.items():
+        group = "attn2 (text)" if reads_text(target) else fused_group(target)
+        if group is not None:
+            found.setdefault(group, set()).add(quant_type)
+    return [group for group, quant_types in found.items() if len(quant_types) > 1]
 
 
 def every_choice(menu: Menu, *, fused: bool) -> Iterator[tuple[Option, ...]]:

@@ -8,12 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixart_tui.domain.selecting.decisions import mixed_groups
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.quiet import quiet_stdout
 from pixart_tui.domain.selection import Selection, choose
-from tests.domain.selecting.menus import TYPES, every_choice, menus
+from tests.domain.selecting.menus import TYPES, every_choice, menus, mixed_groups
 
 _SHARES = st.integers(0, 100).map(lambda p: p / 100)
 _BUDGETS = st.floats(0, 0.2)
