@@ -113,6 +113,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def uninterrupted(whole: Run) -> Path:
     """Its profile."""
     assert whole.record is not None
+    assert isinstance(whole.record.request, ProfileRequest)
     return Path(whole.record.request.output)
 
 
