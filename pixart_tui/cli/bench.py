@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -15,17 +14,16 @@ from pixart_tui.cli.kept_steps import check_kept_steps, kept_steps_fields, kept_
 from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
     check_output,
-    check_quant_type,
     display_option,
     sampling_fields,
     sampling_options,
 )
-from pixart_tui.domain import onediff_file
+from pixart_tui.cli.quantization import quantization_fields
 from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
 from pixart_tui.domain.compiler_config import parse_compiler_config
 from pixart_tui.domain.deployment import COMPILERS, Compiler
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
 from pixart_tui.runs.control import start_worker
@@ -220,55 +218,4 @@ def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str,
             "without it nothing would be quantized",
             "add --quantize, or leave them out",
         )
-    parsed = _parse_config(config)
-    return {
-        "quantize": quantize,
-        "quant_type": check_quant_type(str(parsed.pop("quant_type", DEFAULT_QUANT_TYPE))),
-        "top_percentage": _percentage(parsed.pop("top_percentage", DEFAULT_TOP_PERCENTAGE)),
-        "quant_submodules_config_path": _check_layers(layers),
-    } | _refuse_unknown(parsed)
-
-
-def _parse_config(config: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(config)
-    except json.JSONDecodeError as error:
-        cause = f"column {error.colno}: {error.msg}"
-    else:
-        if isinstance(parsed, dict):
-            return parsed
-        cause = "it is not an object"
-    example = """--quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}'"""
-    raise RequestError("--quantize-config is not a JSON object", cause, f"for example: {example}")
-
-
-def _refuse_unknown(parsed: dict[str, Any]) -> dict[str, Any]:
-    if parsed:
-        raise RequestError(
-            f'--quantize-config has an unknown key "{next(iter(parsed))}"',
-            "known: quant_type, top_percentage",
-            "leave it out",
-        )
-    return parsed
-
-
-def _percentage(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise RequestError(
-            f'"top_percentage": {json.dumps(value)} is out of range',
-            "it is the percentage of layers, by count",
-            "give a number from 0 to 100",
-        )
-    return float(value)
-
-
-def _check_layers(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "profile first") from error
-    onediff_file.parse(text, str(path))
-    return str(path.absolute())
+    return {"quantize": quantize} | quantization_fields(config, layers)

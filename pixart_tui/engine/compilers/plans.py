@@ -7,23 +7,26 @@ from typing import Any, TypeAlias
 import torch
 
 from pixart_tui.domain.compiler_config import parse_compiler_config
+from pixart_tui.domain.deployment import Compiler
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
+from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan
 from pixart_tui.engine.compilers.torch_apply import OnCapture, apply_torch
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
 
 # diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
 Transformer: TypeAlias = Any
-Plan: TypeAlias = CompilePlan | TorchPlan
+OurPlan: TypeAlias = CompilePlan | TorchPlan
+Plan: TypeAlias = OurPlan | OnediffPlan
 
 
-def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
+def plan_for(compiler: Compiler, config: str, device: torch.device) -> Plan | None:
     """What a compiler does on a device, None for ``none``.
 
     Args:
         compiler: Its name.
-        config: What ``torch`` is given, as JSON text; empty for its defaults.
+        config: What ``torch`` or ``nexfort`` is given, as JSON text; empty for its defaults.
         device: Where the pipeline is.
 
     Raises:
@@ -31,12 +34,14 @@ def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
     """
     if compiler == "torch":
         return torch_plan(parse_compiler_config(config or "{}"), device)
+    if compiler == "nexfort" or compiler == "oneflow":
+        return onediff_plan(compiler, config)
     return compile_plan(compiler, device)
 
 
 def apply_plan(
     pipeline: Pipeline,
-    plan: Plan | None,
+    plan: OurPlan | None,
     *,
     fp8_attention: bool = False,
     on_capture: OnCapture = lambda _elapsed_s: None,
