@@ -20,9 +20,10 @@ from pixart_tui.cli.options import (
 )
 from pixart_tui.cli.quantization import quantization_fields
 from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
-from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import COMPILERS, Compiler
+from pixart_tui.domain.compiler_config import check_nexfort_config, parse_compiler_config
+from pixart_tui.domain.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.onediff_backends import oneflow_does_not_quantize, require_backend
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
@@ -51,7 +52,7 @@ Examples:
 @click.option(
     "--compiler-config",
     metavar="JSON",
-    help='For torch: {"mode": "a:b:c", "memory_format": "channels_last", "dynamic": true}',
+    help='For torch, nexfort: {"mode": "a:b:c", "memory_format": "channels_last", "dynamic": true}',
 )
 @click.option("--quantize", is_flag=True, help="Measure a quantized row too.")
 @click.option(
@@ -126,6 +127,7 @@ def bench(
     if list_rows:
         return _list_rows()
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
+    _check_backends(compilers, quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
     _check_fp8_attention(fp8_attention, quantize, compilers)
     request = BenchRequest(
@@ -202,13 +204,23 @@ def _compiler_config(text: str | None, compilers: tuple[str, ...]) -> str:
     """The canonical text, empty for the defaults."""
     if text is None:
         return ""
-    if "torch" not in compilers:
-        raise RequestError(
-            "--compiler-config needs --compiler torch",
-            "the other compilers are measured as torch has them, a matrix brings its own",
-            "add --compiler torch, or leave it out",
-        )
-    return parse_compiler_config(text).to_json()
+    if "torch" in compilers:
+        return parse_compiler_config(text).to_json()
+    if "nexfort" in compilers:
+        return check_nexfort_config(text)
+    raise RequestError(
+        "--compiler-config needs --compiler torch or nexfort",
+        "the other compilers are measured as torch has them, a matrix brings its own",
+        "add --compiler torch, or leave it out",
+    )
+
+
+def _check_backends(compilers: tuple[str, ...], quantize: bool) -> None:
+    for name in ONEDIFF_BACKENDS:
+        if name in compilers:
+            require_backend(name)
+    if quantize and "oneflow" in compilers:
+        raise oneflow_does_not_quantize()
 
 
 def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pixart_tui.cli.quantization import quantization_fields
 from pixart_tui.domain.compiler_config import check_nexfort_config, parse_compiler_config
 from pixart_tui.domain.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.generation import CallOptions, parse_call_options
-from pixart_tui.domain.onediff_backends import require_backend
+from pixart_tui.domain.generation import parse_call_options
+from pixart_tui.domain.onediff_backends import oneflow_does_not_quantize, require_backend
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
@@ -164,11 +164,7 @@ def _quantization(options: dict[str, Any], compiler: Compiler) -> dict[str, Any]
             _tell_no_effect("the quantization options have", "--quantize is not given")
         return {}
     if compiler == "oneflow":
-        raise RequestError(
-            "--quantize cannot go with --compiler oneflow",
-            "OneDiff quantizes with nexfort alone",
-            "use --compiler nexfort or torch, or leave out --quantize",
-        )
+        raise oneflow_does_not_quantize()
     return fields | {"quantize": True}
 
 
@@ -187,7 +183,6 @@ def _compiler_config(text: str | None, compiler: Compiler) -> str:
 
 def _tell_no_effect(what: str, why: str) -> None:
     click.echo(f"notice: {what} no effect: {why}", err=True)
-
 
 
 def _is_yes(text: str) -> bool:

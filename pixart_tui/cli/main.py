@@ -53,7 +53,21 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(profile, select, bench, generate, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+    *(
+        profile,
+        select,
+        bench,
+        generate,
+        runs,
+        attach,
+        resume,
+        cancel,
+        delete,
+        logs,
+        cache,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(command)
 

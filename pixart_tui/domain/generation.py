@@ -86,7 +86,7 @@ def parse_call_options(text: str) -> CallOptions:
         raise RequestError(
             f'--extra-call-kwargs: "{found["loc"][0]}" cannot have that value',
             found["msg"],
-            'for example: --extra-call-kwargs \'{"guidance_scale": 4.5}\'',
+            "for example: --extra-call-kwargs '{\"guidance_scale\": 4.5}'",
         ) from error
 
 

@@ -67,6 +67,15 @@ def not_installed(name: OnediffBackend, found: str = "it is not installed") -> R
     )
 
 
+def oneflow_does_not_quantize() -> RequestError:
+    """The error where oneflow is asked to."""
+    return RequestError(
+        "--quantize cannot go with --compiler oneflow",
+        "OneDiff quantizes with nexfort alone",
+        "use --compiler nexfort or torch, or leave out --quantize",
+    )
+
+
 def _torch_version() -> str:
     try:
         return version("torch")

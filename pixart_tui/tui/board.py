@@ -52,7 +52,7 @@ class RunView:
 
     @property
     def kind(self) -> str:
-        """``profile``, ``bench``, ``verify``, ``generate``, or ``?`` where the request cannot be read."""
+        """What was asked for: ``profile``, ``bench``; ``?`` where the request cannot be read."""
         return self.request.kind if self.request else "?"
 
     @property

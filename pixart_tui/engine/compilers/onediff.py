@@ -1,4 +1,4 @@
-"""OneDiff's own back-ends, through the real ``onediff`` and ``onediffx``, called as its script does.
+"""OneDiff's own back-ends, through ``onediff`` and ``onediffx``, called as its script does.
 
 What is quantized there is quantized by nexfort, from the user's layer file itself.
 """
@@ -13,7 +13,12 @@ from typing import Any, TypeAlias
 
 from pixart_tui.domain.deployment import Deployment, MemoryOptions, OnediffBackend
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.onediff_backends import NEXFORT_CONFIG, not_installed, require_backend
+from pixart_tui.domain.onediff_backends import (
+    NEXFORT_CONFIG,
+    not_installed,
+    oneflow_does_not_quantize,
+    require_backend,
+)
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any
@@ -108,11 +113,12 @@ def _compile_with_oneflow(pipeline: Pipeline) -> None:
 
 def _refuse_ours(deployment: Deployment) -> None:
     """What only our own compilers know to do."""
+    if deployment.compiler == "oneflow" and deployment.quant_type is not None:
+        raise oneflow_does_not_quantize()
     ours = (
         (bool(deployment.kept_steps), "--keep-first-steps and --keep-last-steps"),
         (deployment.memory != MemoryOptions(), "the memory options"),
         (deployment.fp8_attention, "--fp8-attention"),
-        (deployment.compiler == "oneflow" and deployment.quant_type is not None, "--quantize"),
     )
     for asked, what in ours:
         if asked:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 
 from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import Compiler
+from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, OnediffBackend
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
 from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan
@@ -21,7 +21,7 @@ OurPlan: TypeAlias = CompilePlan | TorchPlan
 Plan: TypeAlias = OurPlan | OnediffPlan
 
 
-def plan_for(compiler: Compiler, config: str, device: torch.device) -> Plan | None:
+def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
     """What a compiler does on a device, None for ``none``.
 
     Args:
@@ -34,8 +34,8 @@ def plan_for(compiler: Compiler, config: str, device: torch.device) -> Plan | No
     """
     if compiler == "torch":
         return torch_plan(parse_compiler_config(config or "{}"), device)
-    if compiler == "nexfort" or compiler == "oneflow":
-        return onediff_plan(compiler, config)
+    if compiler in ONEDIFF_BACKENDS:
+        return onediff_plan(cast(OnediffBackend, compiler), config)
     return compile_plan(compiler, device)
 
 

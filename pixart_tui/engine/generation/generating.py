@@ -12,6 +12,7 @@ import torch
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Deployment
 from pixart_tui.domain.events import Event, GeneratePlanned, Noticed, StageChanged, WarmupProgressed
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
+from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.warmup import Warmup
 from pixart_tui.engine.bench.memory import peak_bytes
@@ -39,6 +40,7 @@ from pixart_tui.engine.generation.schedulers import fewest_steps, find_scheduler
 from pixart_tui.engine.generation.sizes import bins_of, drawn_size
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
+from pixart_tui.engine.quant.execution import plan_execution
 
 THROUGHPUT_STEPS: Final = range(1, 100)
 """Steps of the calls that ``--throughput`` times: those of OneDiff's script."""
@@ -101,7 +103,9 @@ def generate(request: GenerateRequest, tell: Tell, check: Check) -> Iterator[Fin
     for text in notices(loaded.pipeline, call, size, quantization):
         yield Noticed(text=text)
     calls = list(_calls(request, call, loaded, first))
-    yield GeneratePlanned(plan=_plan(request, loaded, call, quantization, calls, device, dtype))
+    yield GeneratePlanned(
+        plan=_plan(request, loaded, call, quantization, calls=calls, device=device, dtype=dtype)
+    )
     made = _Calls(loaded, device, memory, tell, check)
     yield from made.make(quantization.deployment, calls)
 
@@ -110,16 +114,18 @@ def _calls(
     request: GenerateRequest, call: GenerateCall, loaded: LoadedPipeline, first: int
 ) -> Iterator[tuple[Purpose, GenerateCall]]:
     """Every call, in the script's order."""
-    yield from [("warm-up", call)] * request.warmups
+    for _ in range(request.warmups):
+        yield "warm-up", call
     yield "image", call
     if request.multiple_resolutions:
         side = max(loaded.defaults.height, loaded.defaults.width)
         sides = [int(side * part) for part in _SIDES]
         for height in sides:
-            yield from (("resolution", call.sized(height, width)) for width in sides)
+            for width in sides:
+                yield "resolution", call.sized(height, width)
     if request.throughput:
-        counts = (steps for steps in THROUGHPUT_STEPS if steps >= first)
-        yield from (("throughput", call.stepping(steps)) for steps in counts)
+        for steps in THROUGHPUT_STEPS[first - 1 :]:
+            yield "throughput", call.stepping(steps)
 
 
 def _plan(
@@ -127,6 +133,7 @@ def _plan(
     loaded: LoadedPipeline,
     call: GenerateCall,
     quantization: Quantization,
+    *,
     calls: Sequence[tuple[Purpose, GenerateCall]],
     device: torch.device,
     dtype: torch.dtype,
@@ -175,9 +182,6 @@ class _Calls:
             yield self._with_peak(found, deployment) if purpose == "image" else found.call
 
     def _deploy(self, deployment: Deployment, progress: WarmupProgress) -> None:
-        from pixart_tui.domain.quant_types import parse_quant_type
-        from pixart_tui.engine.quant.execution import plan_execution
-
         kind = deployment.quant_type
         plan = plan_execution(parse_quant_type(kind), self.device) if kind else None
         self.tell(StageChanged(stage="deploying", detail=deployment.label))

@@ -20,7 +20,7 @@ KEEP: Final = "none"
 
 
 def find_scheduler(name: str) -> SchedulerClass | None:
-    """diffusers' class of that name, None to keep the model's own.
+    """The class of that name, None to keep the model's own.
 
     Raises:
         RequestError: There is none; it names the closest one.

@@ -32,7 +32,7 @@ _BINS: Final[Mapping[Family, Mapping[int, Bins]]] = {
 
 
 def bins_of(pipeline: Pipeline, family: Family) -> Bins | None:
-    """The sizes by aspect ratio that the stock pipeline knows for a model, None if it knows none."""
+    """A model's sizes by aspect ratio, None where the stock pipeline knows none."""
     return _BINS[family].get(pipeline.transformer.config.sample_size)
 
 

@@ -35,7 +35,7 @@ class WeightFiles:
 
 
 def has_variant(folder: Path, variant: str) -> bool:
-    """Whether a component has weights of a variant; diffusers takes its others where it has none."""
+    """Whether a part has weights of a variant; diffusers takes the others where it has none."""
     named = (path.name.split(".")[1] for path in folder.glob("*.*.*"))
     return any(name == variant or name.startswith(f"{variant}-") for name in named)
 
