@@ -115,7 +115,7 @@ def test_sizes_of_the_models_own_side_are_timed() -> None:
 
 
 def test_throughput_times_numbers_of_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert generating.THROUGHPUT_STEPS == range(1, 100)
+    assert list(generating.THROUGHPUT_STEPS)[::98] == [1, 99]
     monkeypatch.setattr(generating, "THROUGHPUT_STEPS", range(1, 5))
 
     sigma = generated(throughput=True)
