@@ -42,7 +42,7 @@ def run_generate(run: Run, request: GenerateRequest, emit: Emit, check: Check) -
 
 def _write(run: Run, request: GenerateRequest, drawn: Drawn, tell: Emit) -> None:
     """Every image into the run's directory, the first one where the user said."""
-    tell(StageChanged(stage="writing", detail=request.output or "images"))
+    tell(StageChanged(stage="writing", detail=Path(request.output).name if request.output else ""))
     for index, pixels in enumerate(drawn.images):
         path = run.paths.artifacts / f"image-{index}.png"
         write_image(path, pixels)

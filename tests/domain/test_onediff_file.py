@@ -110,7 +110,9 @@ _SSIM = (
     | st.sampled_from([0, 1, 1.0, 0.5, 2**53, 2**53 + 1, 10**400])
 )
 _DETAILS = st.fixed_dictionaries({"ssim": _SSIM}, optional={"psnr": st.none() | st.text()})
-_BROKEN = st.none() | st.just({}) | st.lists(st.integers()) | st.text() | st.integers()
+_BROKEN: st.SearchStrategy[object] = (
+    st.none() | st.just({}) | st.lists(st.integers()) | st.text() | st.integers()
+)
 _PAIRS = st.lists(st.tuples(st.text(max_size=6) | _FQNS, _DETAILS), max_size=30)
 _DAMAGED = st.lists(st.tuples(_FQNS, _DETAILS | _BROKEN), min_size=1, max_size=6)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pixart_tui.domain.events import Event
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.journal import JournalWriter
@@ -31,7 +32,11 @@ def work(run: Run, check: Callable[[], None] = nothing) -> Run:
     assert run.record is not None
     assert isinstance(run.record.request, GenerateRequest)
     with JournalWriter(run.paths.events) as journal:
-        run_generate(run, run.record.request, journal.append, check)
+
+        def emit(event: Event) -> None:
+            journal.append(event)
+
+        run_generate(run, run.record.request, emit, check)
     run.poll()
     return run
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from pixart_tui.cli.display.paths import relative
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.generation import result_lines
 from pixart_tui.domain.requests import GenerateRequest
@@ -31,7 +32,7 @@ def print_generation(run: Run, request: GenerateRequest) -> None:
         for path in _images(run, request):
             _show(path)
     if any(artifact.role == "output_image" for artifact in run.snapshot.artifacts):
-        click.echo(f"wrote {request.output}", err=True)
+        click.echo(f"wrote {relative(str(request.output))}", err=True)
 
 
 def _images(run: Run, request: GenerateRequest) -> Iterator[Path]:

@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from rich.table import Table
 
 from pixart_tui.cli.display.fast_notes import fast_notes
 from pixart_tui.cli.display.generated import print_generation
+from pixart_tui.cli.display.paths import relative
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
 from pixart_tui.domain.cost import Cost
@@ -179,11 +179,3 @@ def _age(seconds: float) -> str:
         if seconds >= length_s:
             return f"{seconds / length_s:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def relative(path: str) -> str:
-    """A path below the working directory as the user would type it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

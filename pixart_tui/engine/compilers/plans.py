@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import torch
 
 from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, OnediffBackend
+from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
 from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan
@@ -32,10 +32,15 @@ def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
     Raises:
         RequestError: The configuration is not one.
     """
+    if compiler in ONEDIFF_BACKENDS:
+        return onediff_plan(compiler, config)
+    return our_plan_for(compiler, config, device)
+
+
+def our_plan_for(compiler: str, config: str, device: torch.device) -> OurPlan | None:
+    """The same of the compilers that are not OneDiff's; see :func:`plan_for`."""
     if compiler == "torch":
         return torch_plan(parse_compiler_config(config or "{}"), device)
-    if compiler in ONEDIFF_BACKENDS:
-        return onediff_plan(cast(OnediffBackend, compiler), config)
     return compile_plan(compiler, device)
 
 
