@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
@@ -19,6 +19,9 @@ from pixart_tui.domain.suggestions import closest
 from pixart_tui.domain.values import Value
 
 RULE: Final = "======================================="
+Purpose: TypeAlias = Literal["warm-up", "image", "resolution", "throughput"]
+"""What a pipeline call is for."""
+
 NO_OUTPUT_LINE: Final = "Please set `--output-image` to save the output image"
 
 _FLAGS: Final = {
@@ -127,7 +130,7 @@ class PipelineCall(Value):
         peak_bytes: Most memory by then, of the image's call alone.
     """
 
-    purpose: Literal["warm-up", "image", "resolution", "throughput"]
+    purpose: Purpose
     height: int
     width: int
     steps: int
@@ -203,7 +206,7 @@ def result_lines(
     yield from _throughput_lines(_of(calls, "throughput"), simulated)
 
 
-def _of(calls: Sequence[PipelineCall], purpose: str) -> list[PipelineCall]:
+def _of(calls: Sequence[PipelineCall], purpose: Purpose) -> list[PipelineCall]:
     return [call for call in calls if call.purpose == purpose]
 
 

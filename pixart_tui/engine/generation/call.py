@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.generation import PipelineCall
+from pixart_tui.domain.generation import PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.bench.timing import synchronize, timer_for
 from pixart_tui.engine.loading import LoadedPipeline
@@ -22,8 +22,6 @@ Pipeline: TypeAlias = Any
 Images: TypeAlias = npt.NDArray[np.uint8]
 OnStep: TypeAlias = Callable[[int], None]
 """Takes how many steps of a call are done; it may raise to cancel."""
-
-Purpose: TypeAlias = Literal["warm-up", "image", "resolution", "throughput"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import torch
 
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Deployment
 from pixart_tui.domain.events import Event, GeneratePlanned, Noticed, StageChanged, WarmupProgressed
-from pixart_tui.domain.generation import GenerationPlan, PipelineCall
+from pixart_tui.domain.generation import GenerationPlan, PipelineCall, Purpose
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.warmup import Warmup
@@ -24,7 +24,6 @@ from pixart_tui.engine.generation.call import (
     GenerateCall,
     Images,
     OnStep,
-    Purpose,
     make_call,
     resolve_call,
 )

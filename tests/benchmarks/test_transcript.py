@@ -1,0 +1,33 @@
+"""The transcript holds every command of OneDiff's page, and they are commands of this program."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from benchmarks.transcript import COMMANDS, Command
+from pixart_tui.cli.generate import generate
+
+_PAGE = Path(__file__).parents[2] / "docs" / "transcript.md"
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)
+def test_it_is_run_as_it_stands_but_for_names(command: Command) -> None:
+    theirs, ours = shlex.split(command.text)[2:], shlex.split(command.here)[2:]
+    differing = [(a, b) for a, b in zip(theirs, ours, strict=True) if a != b]
+    assert {b for _, b in differing} <= {"pixart-emoji", "synthetic:sigma-tiny", "fp8_e4m3.json"}
+    generate.make_context("generate", list(ours))  # click knows every flag
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.title)
+def test_the_page_shows_what_came_of_it(command: Command) -> None:
+    page = _PAGE.read_text(encoding="utf-8")
+    section = page.partition(f"## {command.title}\n")[2].partition("\n## ")[0]
+    assert f"$ {command.here}\n" in section
+    if command.backend:
+        assert f"--compiler {command.backend} cannot run" in section
+        assert "\n2\n```" in section
+    assert "Inference time: " in section
+    assert section.rstrip().endswith("\n0\n```")
