@@ -144,8 +144,9 @@ def _head() -> Iterator[str]:
     yield ""
     yield (
         "Where nexfort or oneflow is asked for and not installed, the error is shown, and then the "
-        "same command with `--compiler torch`. This machine has no GPU: fp8 is simulated, and "
-        "the times say nothing of one. `2>` marks what goes to standard error."
+        "same command with `--compiler torch`. A machine without a GPU simulates fp8, and its "
+        "times say nothing of one, least of all where it is shared, as the one of this page was. "
+        "`2>` marks what goes to standard error."
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import click
+from rich.console import Console
 
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
@@ -27,12 +28,17 @@ def print_generation(run: Run, request: GenerateRequest) -> None:
     backend = request.compiler if request.compiler in ONEDIFF_BACKENDS else ""
     saved = request.output is not None
     for text in result_lines(plan, run.snapshot.calls, saved=saved, backend=backend):
-        click.echo(text)
+        _say(text)
     if request.print_output:
         for path in _images(run, request):
             _show(path)
     if any(artifact.role == "output_image" for artifact in run.snapshot.artifacts):
         click.echo(f"wrote {relative(str(request.output))}", err=True)
+
+
+def _say(text: str) -> None:
+    """A line on stdout, as it is; Rich leaves quietly where its reader has gone."""
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _images(run: Run, request: GenerateRequest) -> Iterator[Path]:
@@ -46,10 +52,8 @@ def _images(run: Run, request: GenerateRequest) -> Iterator[Path]:
 def _show(path: Path) -> None:
     """An image and its path in a terminal; the path alone anywhere else."""
     if not sys.stdout.isatty():
-        click.echo(path)
+        _say(str(path))
         return
-    from rich.console import Console
-
     from pixart_tui.tui.pictures import ImageMode, choose_pictures, picture
 
     pictures = choose_pictures(ImageMode.AUTO, os.environ)
