@@ -152,14 +152,14 @@ def _head() -> Iterator[str]:
 
 def _section(command: Command, directory: Path) -> Iterator[str]:
     yield from ("", f"## {command.title}", "")
-    yield from _run(command.here, directory)
+    yield from run_command(command.here, directory)
     if command.backend:
         again = command.here.replace(f"--compiler {command.backend}", "--compiler torch")
         yield ""
-        yield from _run(again, directory)
+        yield from run_command(again, directory)
 
 
-def _run(command: str, directory: Path) -> Iterator[str]:
+def run_command(command: str, directory: Path) -> Iterator[str]:
     """A command, what it printed, and its exit code."""
     print(command, file=sys.stderr)
     program = f'pixart-tui() {{ PYTHONPATH={_ROOT} {sys.executable} -m pixart_tui "$@"; }}\n'

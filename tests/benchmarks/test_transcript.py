@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.transcript import COMMANDS, Command
+from benchmarks.transcript import COMMANDS, Command, run_command
 from pixart_tui.cli.generate import generate
 
 _PAGE = Path(__file__).parents[2] / "docs" / "transcript.md"
@@ -36,3 +36,12 @@ def test_the_page_shows_what_came_of_it(command: Command) -> None:
         assert "\n2\n```" in section
     assert "Inference time: " in section
     assert section.rstrip().endswith("\n0\n```")
+
+
+def test_a_command_is_really_run(tmp_path: Path) -> None:
+    lines = list(run_command(COMMANDS[1].here, tmp_path))
+
+    assert lines[1].startswith("$ pixart-tui generate")
+    assert lines[-2:] == ["$ echo $?\n0", "```"]
+    assert "2> wrote pixart_sigma.png" in lines
+    assert (tmp_path / "pixart_sigma.png").exists()
