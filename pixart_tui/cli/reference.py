@@ -1,7 +1,4 @@
-"""The command reference, written from the commands themselves.
-
-    python -m pixart_tui.cli.reference [FILE]
-"""
+"""The command reference, from the commands themselves: ``python -m pixart_tui.cli.reference``."""
 
 from __future__ import annotations
 
@@ -19,8 +16,9 @@ PAGE: Final = Path("docs/commands.md")
 _HEAD: Final = """\
 # Commands
 
-Written from the commands' own `--help` by `make tables`. Results go to stdout, narration to stderr. Exit codes: 0 done, 1 the work
-failed, 2 the request was wrong, 130 cancelled. `RUN` is a run's id, a unique beginning of one, or `last`.
+Written from the commands' own `--help` by `make tables`. Results go to stdout, narration to stderr.
+Exit codes: 0 done, 1 the work failed, 2 the request was wrong, 130 cancelled. `RUN` is a run's id,
+a unique beginning of one, or `last`.
 """
 _WIDTH: Final = 100
 
