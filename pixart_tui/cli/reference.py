@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,8 +50,9 @@ def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Writes the page."""
-    given = sys.argv[1:] if arguments is None else arguments
-    page = Path(given[0]) if given else PAGE
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
+    parser.add_argument("page", type=Path, nargs="?", default=PAGE)
+    page: Path = parser.parse_args(arguments).page
     page.write_text(reference(), encoding="utf-8")
     print(f"wrote {page}", file=sys.stderr)  # noqa: T201
 
