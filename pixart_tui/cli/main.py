@@ -13,6 +13,7 @@ from pixart_tui.cli.bench import bench
 from pixart_tui.cli.cache import cache
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
+from pixart_tui.cli.export import export
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
@@ -51,7 +52,8 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(profile, select, bench, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+    *(profile, select, bench, export, runs, attach, resume, cancel, delete, logs),
+    *(cache, doctor, demo),
 ):
     cli.add_command(command)
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Failure, StageChanged
-from pixart_tui.domain.requests import ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import ExportRequest, ProfileRequest, VerifyRequest
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.heartbeat import heartbeat
@@ -89,6 +89,10 @@ def _work(run: Run, emit: Emit) -> None:
             from pixart_tui.worker.verify_job import run_verify
 
             run_verify(run, request, emit, check)
+        elif isinstance(request, ExportRequest):
+            from pixart_tui.worker.export_job import run_export
+
+            run_export(request, emit, check)
         else:
             from pixart_tui.worker.bench_job import run_bench
 

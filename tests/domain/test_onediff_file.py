@@ -56,7 +56,7 @@ def test_a_value_without_a_number_is_refused(content: str) -> None:
         onediff_file.parse(content, "f.json")
 
 
-def _recording_nexfort(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def recording_nexfort(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """nexfort is not to be had; this stand-in records what onediffx asks it to quantize."""
     calls: list[dict[str, Any]] = []
 
@@ -96,7 +96,7 @@ def test_the_real_onediffx_quantizes_exactly_the_layers_that_we_say(
 ) -> None:
     from onediffx.compilers.diffusion_pipeline_compiler import quantize_pipe
 
-    calls = _recording_nexfort(monkeypatch)
+    calls = recording_nexfort(monkeypatch)
     path = tmp_path / "fp8_e4m3.json"
     path.write_text(onediff_file.render(entries))
     pipe = SimpleNamespace(transformer=object())

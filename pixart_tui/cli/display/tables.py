@@ -12,6 +12,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from pixart_tui.cli.display.checks import check_lines
 from pixart_tui.cli.display.fast_notes import fast_notes
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
@@ -37,6 +38,9 @@ def print_outcome(run: Run) -> None:
     snapshot = run.snapshot
     if snapshot.profile is not None and snapshot.measured:
         print_profile(snapshot.profile, snapshot.cost)
+    if snapshot.checked is not None:
+        for line in check_lines(snapshot.checked):
+            console().print(line, highlight=False, soft_wrap=True)
     if snapshot.bench_rows and snapshot.bench_plan:
         plan = snapshot.bench_plan
         print_bench(
@@ -53,7 +57,7 @@ def print_outcome(run: Run) -> None:
         console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "selection")
+_KEPT: Final = ("profile", "sidecar", "bench", "selection", "export")
 
 
 def print_profile(profile: Profile, cost: Cost | None = None) -> None:
