@@ -76,6 +76,10 @@ class Profiled:
         return target
 
 
+Source: TypeAlias = Profiled | Profile | str | Path
+"""A profile: a value, or the path of its JSON."""
+
+
 def load(
     model: str = "pixart-emoji", *, device: str | None = None, dtype: torch.dtype | None = None
 ) -> Pipeline:
@@ -165,7 +169,7 @@ def profile(
 
 
 def select(
-    profiles: Profiled | Profile | str | Path | Sequence[Profiled | Profile | str | Path],
+    profiles: Source | Sequence[Source],
     *,
     top_percentage: float | None = None,
     flops_share: float | None = None,
@@ -199,8 +203,11 @@ def select(
     if len(given) > 1:
         raise RequestError("several rules are given", ", ".join(r for r, _ in given), "give one")
     rule, parameter = given[0] if given else ("top-percentage", 90.0)
-    single = isinstance(profiles, Profiled | Profile | str | Path)
-    every = [profiles] if single else list(profiles)  # type: ignore[arg-type]
+    every: Sequence[Source]
+    if isinstance(profiles, Profiled | Profile | str | Path):
+        every = [profiles]
+    else:
+        every = profiles
     return choose(menu_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)
 
 
@@ -302,7 +309,7 @@ def bench(
         return _finished(run, on_event or (lambda _event: None))
 
 
-def _profile_of(found: Profiled | Profile | str | Path) -> Profile:
+def _profile_of(found: Source) -> Profile:
     if isinstance(found, Profiled):
         return found.profile
     return found if isinstance(found, Profile) else read_profile_file(Path(found))

@@ -15,6 +15,7 @@ from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.export import export
 from pixart_tui.cli.profile import profile
+from pixart_tui.cli.report import report
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
@@ -52,7 +53,7 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(profile, select, bench, export, runs, attach, resume, cancel, delete, logs),
+    *(profile, select, bench, export, report, runs, attach, resume, cancel, delete, logs),
     *(cache, doctor, demo),
 ):
     cli.add_command(command)

@@ -89,7 +89,7 @@ def test_a_saved_selection_becomes_a_checkpoint(
         (["--format", "gguf"], "gguf"),
         (["--format", "torchao", "--exact-at", "90"], "--exact-at is for --format onediff"),
         (["--format", "onediff", "--model", "x"], "--model is for --format diffusers"),
-        (["--format", "onediff", "--output", "/proc/x.json"], "cannot be written"),
+        (["--format", "onediff", "--output", "/dev/null/x.json"], "cannot be written"),
         (["--format", "onediff", "--exact-at", "0"], "out of range"),
         (["--format", "onediff", "--max-loss", "1", "--flops-share", "1"], "exclude each other"),
     ],

@@ -56,7 +56,7 @@ def picture(pipe: Any) -> Tensor:
     pipe.set_progress_bar_config(disable=True)
     images: Tensor = pipe(
         prompt="a red apple",
-        num_inference_steps=4,
+        num_inference_steps=2,
         guidance_scale=2.0,
         generator=torch.Generator("cpu").manual_seed(0),
         clean_caption=False,
