@@ -204,10 +204,7 @@ def select(
         raise RequestError("several rules are given", ", ".join(r for r, _ in given), "give one")
     rule, parameter = given[0] if given else ("top-percentage", 90.0)
     every: Sequence[Source]
-    if isinstance(profiles, Profiled | Profile | str | Path):
-        every = [profiles]
-    else:
-        every = profiles
+    every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
     return choose(menu_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)
 
 

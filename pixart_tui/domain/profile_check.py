@@ -8,6 +8,7 @@ from typing import Final
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.profile import LayerScore
+from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.values import Value
 
 SPEED_TOLERANCE: Final = 0.15
@@ -26,6 +27,9 @@ class Claim(Value):
         low: Lower end of its 95% interval; ``ssim`` where the file has none.
         high: Its upper end.
         speedup: Its time unquantized over quantized; None where the file has none.
+        speedup_noise: What that is uncertain by.
+        gpu: The GPU that it was timed on; None where it was none: a CPU's times move with whatever
+            else it does, so that they tell nothing about a file.
     """
 
     fqn: str
@@ -33,6 +37,8 @@ class Claim(Value):
     low: float
     high: float
     speedup: float | None = None
+    speedup_noise: float = 0.0
+    gpu: str | None = None
 
 
 class Disagreement(Value):
@@ -80,9 +86,10 @@ def claims_of_file(ssim_by_fqn: Mapping[str, float]) -> tuple[Claim, ...]:
 
 
 def claims_of_scores(
-    ssim_by_fqn: Mapping[str, float], scores: Sequence[LayerScore]
+    ssim_by_fqn: Mapping[str, float], scores: Sequence[LayerScore], machine: Machine
 ) -> tuple[Claim, ...]:
     """What a JSON and its sidecar claim. The figures are the JSON's, as OneDiff reads those."""
+    gpu = gpu_of(machine)
     known = {score.layer.fqn: score for score in scores}
     claims = []
     for claim in claims_of_file(ssim_by_fqn):
@@ -96,9 +103,16 @@ def claims_of_scores(
             "low": score.ssim_low + shift,
             "high": score.ssim_high + shift,
             "speedup": _speedup(score),
+            "speedup_noise": _speedup_noise(score),
+            "gpu": gpu,
         }
         claims.append(claim.model_copy(update=update))
     return tuple(claims)
+
+
+def gpu_of(machine: Machine) -> str | None:
+    """The GPU's name, None for a CPU."""
+    return machine.device_name if machine.device == "cuda" else None
 
 
 def check_names(claims: Sequence[Claim], layers: Sequence[Layer]) -> None:
@@ -118,18 +132,27 @@ def check_names(claims: Sequence[Claim], layers: Sequence[Layer]) -> None:
         )
 
 
-def check_profile(claims: Sequence[Claim], scores: Sequence[LayerScore]) -> ProfileCheck:
+def check_profile(
+    claims: Sequence[Claim], scores: Sequence[LayerScore], gpu: str | None
+) -> ProfileCheck:
     """Compares claims with what was measured.
 
     Two figures of an error disagree where their 95% intervals do not meet; a figure without an
-    interval, where it lies outside the measured one. Speeds disagree where the gain differs by
-    more than ``SPEED_TOLERANCE``.
+    interval, where it lies outside the measured one. Speeds are compared if both were measured
+    on a GPU of one name, and disagree where the gain differs by more than ``SPEED_TOLERANCE``
+    beyond the noise of both.
+
+    Args:
+        claims: What the file says.
+        scores: What was measured.
+        gpu: The GPU that measured, None for a CPU.
     """
     measured = {s.layer.fqn: s for s in scores if s.ssim is not None}
     claimed = {claim.fqn: claim for claim in claims}
     common = [fqn for fqn in claimed if fqn in measured]
     errors = [x for fqn in common if (x := _error(claimed[fqn], measured[fqn]))]
-    timed = [f for f in common if claimed[f].speedup and _speedup(measured[f])]
+    alike = [fqn for fqn in common if gpu is not None and claimed[fqn].gpu == gpu]
+    timed = [f for f in alike if claimed[f].speedup and _speedup(measured[f])]
     speeds = [x for fqn in timed if (x := _speed(claimed[fqn], measured[fqn]))]
     return ProfileCheck(
         compared=len(common),
@@ -158,9 +181,15 @@ def _speed(claim: Claim, score: LayerScore) -> Disagreement | None:
     claimed, measured = claim.speedup, _speedup(score)
     assert claimed is not None
     assert measured is not None
-    if abs(claimed / measured - 1) <= SPEED_TOLERANCE:
+    noise = claim.speedup_noise + _speedup_noise(score)
+    if abs(claimed - measured) <= SPEED_TOLERANCE * measured + noise:
         return None
     return Disagreement(fqn=claim.fqn, what="speed", claimed=claimed, measured=measured)
+
+
+def _speedup_noise(score: LayerScore) -> float:
+    latency = score.latency_s
+    return latency.noise / latency.quantized if latency and latency.quantized else 0.0
 
 
 def _speedup(score: LayerScore) -> float | None:

@@ -57,9 +57,11 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
         RequestError: A file cannot be read.
     """
     ssim_by_fqn = onediff_file.parse(_text(path, "check the name"), str(path))
-    if not Path(onediff_file.sidecar_path(path)).is_file():
+    beside = Path(onediff_file.sidecar_path(path))
+    if not beside.is_file():
         return claims_of_file(ssim_by_fqn)
-    return claims_of_scores(ssim_by_fqn, read_profile_file(path).scores())
+    record = sidecar.parse(_text(beside, "check the file"), str(beside), ProfileSidecar)
+    return claims_of_scores(ssim_by_fqn, record.profile.scores(), record.machine)
 
 
 def read_selection_file(path: Path) -> SelectionSidecar | None:

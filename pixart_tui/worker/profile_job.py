@@ -13,7 +13,7 @@ from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import ArtifactWritten, ProfileChecked, ProfilePlanned, StageChanged
 from pixart_tui.domain.profile import LayerScore
-from pixart_tui.domain.profile_check import check_names, check_profile
+from pixart_tui.domain.profile_check import check_names, check_profile, gpu_of
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
@@ -55,10 +55,15 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
             _time_layers(request, event, emit, check)
     _write_profile(run, request, emit)
     if request.checks is not None:
-        profile = run.snapshot.profile
-        assert profile is not None
-        found = check_profile(read_claims(Path(request.checks)), profile.scores())
-        emit(ProfileChecked(source=request.checks, found=found))
+        _check(run, request.checks, emit)
+
+
+def _check(run: Run, path: str, emit: Emit) -> None:
+    profile, plan = run.snapshot.profile, run.snapshot.planned
+    assert profile is not None
+    assert plan is not None
+    found = check_profile(read_claims(Path(path)), profile.scores(), gpu_of(plan.machine))
+    emit(ProfileChecked(source=path, found=found))
 
 
 def _time_layers(request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check) -> None:

@@ -13,6 +13,7 @@ from pixart_tui.domain.profile_check import (
     claims_of_file,
     claims_of_scores,
 )
+from pixart_tui.domain.provenance import Machine
 from tests.samples import layer
 
 
@@ -28,18 +29,22 @@ def _score(fqn: str, ssim: float, half: float = 0.002, speedup: float = 1.5) -> 
     )
 
 
+_GPU = "NVIDIA H100"
+_MACHINE = Machine(device="cuda", device_name=_GPU, cpu_cores=2, memory_bytes=1, os="Linux")
 _MEASURED = (_score("a", 0.99), _score("b", 0.95))
 
 
 def test_figures_within_the_noise_agree() -> None:
-    claims = claims_of_scores({"a": 0.993, "b": 0.95}, (_score("a", 0.993), _score("b", 0.95)))
-    found = check_profile(claims, _MEASURED)
+    claims = claims_of_scores(
+        {"a": 0.993, "b": 0.95}, (_score("a", 0.993), _score("b", 0.95)), _MACHINE
+    )
+    found = check_profile(claims, _MEASURED, _GPU)
     assert found.agrees
     assert (found.compared, found.speeds) == (2, 2)
 
 
 def test_a_figure_beyond_the_noise_is_named() -> None:
-    found = check_profile(claims_of_file({"a": 0.99, "b": 0.99}), _MEASURED)
+    found = check_profile(claims_of_file({"a": 0.99, "b": 0.99}), _MEASURED, _GPU)
     (difference,) = found.disagreements
     assert (difference.fqn, difference.what) == ("b", "error")
     assert difference.claimed == pytest.approx(0.01)
@@ -48,20 +53,25 @@ def test_a_figure_beyond_the_noise_is_named() -> None:
 
 
 def test_an_edited_json_is_not_saved_by_the_intervals_of_its_sidecar() -> None:
-    claims = claims_of_scores({"a": 0.99, "b": 0.999}, _MEASURED)
-    assert [x.fqn for x in check_profile(claims, _MEASURED).disagreements] == ["b"]
+    claims = claims_of_scores({"a": 0.99, "b": 0.999}, _MEASURED, _MACHINE)
+    found = check_profile(claims, _MEASURED, _GPU)
+    assert [x.fqn for x in found.disagreements] == ["b"]
 
 
 def test_a_speed_that_is_not_reached_is_named() -> None:
     theirs = (_score("a", 0.99, speedup=3.0), _score("b", 0.95))
-    found = check_profile(claims_of_scores({"a": 0.99, "b": 0.95}, theirs), _MEASURED)
+    claims = claims_of_scores({"a": 0.99, "b": 0.95}, theirs, _MACHINE)
+    found = check_profile(claims, _MEASURED, _GPU)
     assert [(x.fqn, x.what, x.claimed, x.measured) for x in found.disagreements] == [
         ("a", "speed", 3.0, 1.5)
     ]
+    assert found.speeds == 2
+    for elsewhere in ("NVIDIA L4", None):
+        assert check_profile(claims, _MEASURED, elsewhere).agrees
 
 
 def test_layers_that_one_side_lacks_are_a_disagreement() -> None:
-    found = check_profile(claims_of_file({"a": 0.99, "c": 1.0}), _MEASURED)
+    found = check_profile(claims_of_file({"a": 0.99, "c": 1.0}), _MEASURED, _GPU)
     assert (found.not_in_file, found.not_measured) == (("b",), ("c",))
     assert not found.agrees
 

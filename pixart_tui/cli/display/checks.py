@@ -16,7 +16,9 @@ def check_lines(checked: ProfileChecked) -> Iterator[str]:
     """The verdict, and the layers that disagree."""
     found, name = checked.found, Path(checked.source).name
     verdict = "agrees with" if found.agrees else "DISAGREES with"
-    speeds = f"{found.speeds} speeds" if found.speeds else "no speed, as not both were timed"
+    speeds = (
+        f"{found.speeds} speeds" if found.speeds else "no speed, as not both timed one kind of GPU"
+    )
     yield f"{name} {verdict} what was measured: {found.compared} errors compared, {speeds}"
     for names, words in (
         (found.not_in_file, "measured, and not in the file"),
