@@ -12,6 +12,7 @@ from pixart_tui.domain.benchmark import describe_warmups
 from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.events import ArtifactWritten, BenchPlanned, ProfilePlanned, VerifyPlanned
 from pixart_tui.domain.profile import Conditions, Profile
+from pixart_tui.domain.reporting.command import command_of
 from pixart_tui.domain.reporting.content import Picture, Report
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.selecting.menu import menu_of
@@ -41,7 +42,7 @@ def report_of_run(run: Run) -> Report:
     return Report(
         title=_title(request.model, plan, profile),
         run=f"{run.id} ({request.kind}, {run.state()})",
-        command=request.command if isinstance(request, BenchRequest) else "",
+        command=command_of(request),
         date=_day(run.created_s),
         machine=plan.machine,
         versions=plan.versions,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
-from itertools import groupby
 
 from pixart_tui.domain.bench_table import BenchTable, split_change
 from pixart_tui.domain.profile import LayerScore, Profile
@@ -153,7 +152,10 @@ def _cells(row: Sequence[str], names: int) -> Iterator[str]:
             yield f'<th scope="row"{_NAME}>{_breakable(cell)}</th>'
             continue
         figure, change = split_change(cell)
-        yield f"<td>{escape(figure)}{f' <small>{escape(change)}</small>' if change else ''}</td>"
+        low, to, high = figure.partition(" to ")
+        end = f' <span class="to">to {escape(high)}</span>' if to else ""
+        small = f" <small>{escape(change)}</small>" if change else ""
+        yield f"<td>{escape(low)}{end}{small}</td>"
 
 
 def _breakable(name: str) -> str:
@@ -163,22 +165,29 @@ def _breakable(name: str) -> str:
 
 def _pictures(pictures: Sequence[Picture]) -> Iterator[str]:
     """Those of one prompt and seed side by side, in the order in which the first was made."""
-    order = {key: i for i, key in reversed(list(enumerate(map(_shown_as, pictures))))}
-    grouped = sorted(pictures, key=lambda picture: order[_shown_as(picture)])
-    for (prompt, seed), found in groupby(grouped, key=_shown_as):
-        words = prompt if seed is None else f"{prompt}, seed {seed}"
-        figures = "".join(_figure(picture, words) for picture in found)
+    groups: dict[str, list[Picture]] = {}
+    for picture in pictures:
+        groups.setdefault(_made_of(picture), []).append(picture)
+    if all(len(found) == 1 for found in groups.values()):
+        figures = "".join(
+            _figure(picture, f"{words}: {picture.caption}") for words, (picture,) in groups.items()
+        )
+        yield f"<div class='pictures'>{figures}</div>"
+        return
+    for words, found in groups.items():
+        figures = "".join(_figure(picture, picture.caption, words) for picture in found)
         yield f"<h3>{escape(words)}</h3><div class='pictures'>{figures}</div>"
 
 
-def _shown_as(picture: Picture) -> tuple[str, int | None]:
-    return picture.prompt, picture.seed
+def _made_of(picture: Picture) -> str:
+    """Prompt and seed in words."""
+    return picture.prompt if picture.seed is None else f"{picture.prompt}, seed {picture.seed}"
 
 
-def _figure(picture: Picture, words: str) -> str:
+def _figure(picture: Picture, caption: str, words: str = "") -> str:
     data = base64.b64encode(picture.png).decode("ascii")
-    caption = escape(picture.caption)
+    alt = f"{caption}: {words}" if words else caption
     return (
-        f'<figure><img alt="{caption}: {escape(words)}" src="data:image/png;base64,{data}">'
-        f"<figcaption>{_breakable(picture.caption)}</figcaption></figure>"
+        f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+        f"<figcaption>{_breakable(caption)}</figcaption></figure>"
     )

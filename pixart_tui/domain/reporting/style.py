@@ -80,7 +80,7 @@ main{padding:1rem .75rem 2rem}
 svg{font-size:18px}
 .figures{font-size:.8rem}
 .figures th,.figures td{padding:.2rem .3rem}
-.figures td{white-space:normal}
+.to{display:block}
 dl{grid-template-columns:1fr}dt{margin-top:.5rem;font-size:.8rem}
 }
 """
