@@ -29,6 +29,8 @@ from pixart_tui.domain.exporting.formats import (
     default_export_path,
 )
 from pixart_tui.domain.exporting.snippets import diffusers_model, snippet
+from pixart_tui.domain.quant_rules import hardware_limit
+from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import ExportRequest, VerifyRequest
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selection import choose
@@ -55,7 +57,7 @@ Examples:
   pixart-tui export last --format modelopt --output quant_config.py"""
 )
 @click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
-@click.option("--format", "export_format", type=click.Choice(EXPORT_FORMATS), required=True)
+@click.option("--format", "export_format", type=click.Choice(EXPORT_FORMATS))
 @rule_options
 @click.option(
     "--exact-at",
@@ -81,7 +83,10 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
     that is saved or verified already. The formats: OneDiff's JSON, torchao's FqnToConfig, a
     diffusers checkpoint of the transformer, NVIDIA ModelOpt's quant_cfg.
     """
-    export_format: ExportFormat = options["export_format"]
+    export_format: ExportFormat | None = options["export_format"]
+    if export_format is None:
+        known = ", ".join(EXPORT_FORMATS)
+        raise RequestError("export needs a --format", f"known: {known}", "name one of them")
     _refuse_unused(export_format, options)
     record, source = _selection(profiles, options)
     check_expressible(record.selection, export_format)
@@ -90,6 +95,7 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
         raise RequestError(f"{output} is what is exported", "", "name another --output")
     device = resolve_device(options["device"])
     if export_format == "diffusers":
+        _check_device(record, device)
         exit_code = _write_checkpoint(record, check_output_directory(output), device, options)
         if exit_code:
             return exit_code
@@ -109,6 +115,18 @@ def _refuse_unused(export_format: ExportFormat, options: Mapping[str, Any]) -> N
             "the other formats hold no weights",
             "leave it out",
         )
+
+
+def _check_device(record: SelectionSidecar, device: str) -> None:
+    """Refuses at once what a CPU cannot quantize; a GPU is asked by the worker."""
+    for name in sorted(set(record.selection.assignments.values())):
+        limit = hardware_limit(parse_quant_type(name), None) if device == "cpu" else None
+        if limit is not None:
+            raise RequestError(
+                f"a CPU cannot make a checkpoint in {name}",
+                limit,
+                "export on such a GPU, or --format torchao, which quantizes where it is loaded",
+            )
 
 
 def _selection(

@@ -9,7 +9,9 @@ import pytest
 
 from pixart_tui.cli.main import main
 from pixart_tui.domain import sidecar
+from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.sidecar import SelectionSidecar
+from tests.samples import conditions, layer, measurement, write_profile
 
 _MODEL = "synthetic:alpha-tiny"
 _QUANT_TYPE = "int8_weightonly"
@@ -87,6 +89,7 @@ def test_a_saved_selection_becomes_a_checkpoint(
     ("arguments", "words"),
     [
         (["--format", "gguf"], "gguf"),
+        ([], "known: onediff, torchao, diffusers, modelopt"),
         (["--format", "torchao", "--exact-at", "90"], "--exact-at is for --format onediff"),
         (["--format", "onediff", "--model", "x"], "--model is for --format diffusers"),
         (["--format", "onediff", "--output", "/dev/null/x.json"], "cannot be written"),
@@ -142,3 +145,47 @@ def test_a_file_for_another_model_is_refused_before_measuring(
     arguments = ["profile", "--model", _MODEL, "--verify", str(path), "--display", "none"]
     assert main([*arguments, "--device", "cpu", "--prompt", "x", "--steps", "2"]) == 2
     assert "layers that the model does not have" in capsys.readouterr().err
+
+
+def test_what_a_cpu_cannot_quantize_is_refused_before_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ssims = {"a": 0.99, "b": 0.9}
+    known = Profile(
+        conditions=conditions(),
+        layers=tuple(layer(fqn) for fqn in ssims),
+        excluded={},
+        measurements=tuple(measurement(fqn, ssim) for fqn, ssim in ssims.items()),
+    )
+    path = write_profile(tmp_path / "fp8_e4m3.json", known, ssims, "cpu")
+    arguments = ["export", str(path), "--format", "diffusers", "--device", "cpu"]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "a CPU cannot make a checkpoint in fp8_e4m3_e4m3_dynamic" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_format_cannot_say_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = []
+    for quant_type in ("int8_dynamic", "fp8_e5m2_weightonly"):
+        ssims = {"a": 0.99, "b": 0.9} if quant_type == "int8_dynamic" else {"a": 0.9, "b": 0.99}
+        measured = tuple(
+            measurement(fqn, ssim).model_copy(update={"quant_type": quant_type})
+            for fqn, ssim in ssims.items()
+        )
+        known = Profile(
+            conditions=conditions().model_copy(update={"quant_type": quant_type}),
+            layers=tuple(layer(fqn) for fqn in ssims),
+            excluded={},
+            measurements=measured,
+        )
+        paths.append(str(write_profile(tmp_path / f"{quant_type}.json", known, ssims, "cpu")))
+    before = sorted(tmp_path.iterdir())
+    for name, words in (
+        ("onediff", "OneDiff's JSON holds layers of one quant type"),
+        ("modelopt", "modelopt cannot say fp8_e5m2_weightonly"),
+    ):
+        assert main(["export", *paths, "--flops-share", "1", "--format", name]) == 2
+        assert words in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
