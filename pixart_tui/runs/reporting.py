@@ -20,7 +20,7 @@ from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.domain.sidecar import ProfileSidecar
 from pixart_tui.runs.run import Run
 
-_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"RIFF", b"WEBP"
 
 
 def report_of_run(run: Run) -> Report:
@@ -53,6 +53,7 @@ def report_of_run(run: Run) -> Report:
         verification=verified.verification if verified else None,
         bench=_bench(run),
         bench_notes=tuple(_bench_notes(run)),
+        bench_row=next(iter(snapshot.bench_rows.values()), None),
         pictures=tuple(_pictures(run)),
     )
 
@@ -146,8 +147,17 @@ def _pictures(run: Run) -> Iterator[Picture]:
             data = (run.paths.directory / artifact.path).read_bytes()
         except OSError:  # kept elsewhere, or removed since
             continue
-        if data.startswith(_PNG):
-            yield Picture(artifact.prompt or "", artifact.seed, _caption(artifact), data)
+        media_type = _media_type(data)
+        if media_type is not None:
+            caption = _caption(artifact)
+            yield Picture(artifact.prompt or "", artifact.seed, caption, data, media_type)
+
+
+def _media_type(data: bytes) -> str | None:
+    """What an image's first bytes say; None for what no browser is to be given."""
+    if data.startswith(_PNG):
+        return "image/png"
+    return "image/webp" if data[:4] == _RIFF and data[8:12] == _WEBP else None
 
 
 def _caption(artifact: ArtifactWritten) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pixart_tui.domain.bench_table import BenchTable
+from pixart_tui.domain.benchmark import BenchRow
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
@@ -27,13 +28,15 @@ class Picture:
         prompt: Its prompt, user text.
         seed: Its seed.
         caption: What it is: ``baseline``, a layer, a bench row.
-        png: The file's bytes.
+        data: The file's bytes.
+        media_type: ``image/png`` or ``image/webp``.
     """
 
     prompt: str
     seed: int | None
     caption: str
-    png: bytes
+    data: bytes
+    media_type: str = "image/png"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Report:
         verification: How it was verified.
         bench: A benchmark's table.
         bench_notes: What a benchmark's rows have to say besides.
+        bench_row: One of its rows, which says what all of them share.
         pictures: Images, in the order of being made.
     """
 
@@ -70,6 +74,7 @@ class Report:
     verification: Verification | None = None
     bench: BenchTable | None = None
     bench_notes: tuple[str, ...] = ()
+    bench_row: BenchRow | None = None
     pictures: tuple[Picture, ...] = ()
 
 
@@ -87,6 +92,19 @@ def provenance(report: Report) -> Iterator[tuple[str, str]]:
         yield "versions", ", ".join(f"{x} {known[x]}" for x in _PACKAGES if x in known)
     if report.conditions:
         yield from _conditions(report.conditions)
+    if report.bench_row:
+        yield from _shared(report.bench_row)
+
+
+def _shared(row: BenchRow) -> Iterator[tuple[str, str]]:
+    yield "model", row.model
+    yield "fingerprint", row.model_fingerprint
+    yield (
+        "images",
+        f"{row.width} x {row.height}, {row.steps} steps, guidance {row.guidance_scale:g}, "
+        f"seed {row.seed}",
+    )
+    yield "prompt", row.prompt
 
 
 def _conditions(found: Conditions) -> Iterator[tuple[str, str]]:

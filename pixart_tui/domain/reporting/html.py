@@ -185,9 +185,9 @@ def _made_of(picture: Picture) -> str:
 
 
 def _figure(picture: Picture, caption: str, words: str = "") -> str:
-    data = base64.b64encode(picture.png).decode("ascii")
+    data = base64.b64encode(picture.data).decode("ascii")
     alt = f"{caption}: {words}" if words else caption
     return (
-        f'<figure><img alt="{escape(alt)}" src="data:image/png;base64,{data}">'
+        f'<figure><img alt="{escape(alt)}" src="data:{picture.media_type};base64,{data}">'
         f"<figcaption>{_breakable(caption)}</figcaption></figure>"
     )

@@ -47,8 +47,22 @@ def _sections(report: Report) -> Iterator[str]:
         yield f"## What each share costs, predicted\n\n{table}"
     if report.bench is not None:
         notes = _list(report.bench_notes)
-        yield f"## Benchmark\n\n{to_markdown(report.bench)}" + (f"\n{notes}" if notes else "")
-    yield f"## Where the figures come from\n\n{_list(f'{a}: {b}' for a, b in provenance(report))}"
+        yield f"## Benchmark\n\n{to_markdown(report.bench)}".rstrip() + (
+            f"\n\n{notes}" if notes else ""
+        )
+    facts = (f"- {label}: {_fact(label, value)}" for label, value in provenance(report))
+    yield "## Where the figures come from\n\n" + "\n".join(facts)
+
+
+def _fact(label: str, value: str) -> str:
+    """A command stands as it would be typed."""
+    return code(value) if label == "command" else escaped(value)
+
+
+def code(text: str) -> str:
+    """Text as a code span, fenced by more backticks than it holds in a row."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {' '.join(text.split())} {fence}"
 
 
 def _list(lines: Sequence[str] | Iterator[str]) -> str:

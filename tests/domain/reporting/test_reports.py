@@ -13,7 +13,7 @@ from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.reporting.content import Picture, Report, decade
 from pixart_tui.domain.reporting.html import render_html
-from pixart_tui.domain.reporting.markdown import escaped, render_markdown
+from pixart_tui.domain.reporting.markdown import code, escaped, render_markdown
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from tests.samples import conditions, layer, measurement, score
@@ -99,7 +99,7 @@ def test_nothing_is_fetched() -> None:
         assert tag not in {"link", "script", "iframe", "object", "embed", "base"}
         for name in ("src", "href", "srcset", "poster", "data", "action"):
             value = attributes.get(name)
-            assert value is None or value.startswith("data:image/png;base64,")
+            assert value is None or value.startswith("data:image/")
     style = re.search(r"<style>(.*?)</style>", html, re.DOTALL)
     assert style
     assert "url(" not in style.group(1)
@@ -140,11 +140,17 @@ def test_pictures_of_one_prompt_stand_together() -> None:
 
 def test_markdown_holds_the_same_and_escapes_user_text() -> None:
     text = render_markdown(_report())
-    assert "<script" not in text.replace("\\<script", "")
+    outside = "\n".join(x for x in text.splitlines() if not x.startswith("- command: "))
+    assert "<script" not in outside.replace("\\<script", "")
     assert "| 1 | proj\\_out |" in text
     assert "| iteration speed | 1 it/s | 2 it/s (+100.0%) |" in text
     lines = [line for line in text.splitlines() if line.startswith("| ---")]
     assert len(lines) == 5
+
+
+def test_a_command_stands_in_markdown_as_it_would_be_typed() -> None:
+    command = "pixart-tui profile --prompt 'a `b` ``c`` <i>'"
+    assert code(command) == f"``` {command} ```"
 
 
 def test_escaped_text_is_one_line() -> None:
