@@ -9,8 +9,12 @@ import pytest
 
 from pixart_tui.cli.main import main
 from pixart_tui.domain import sidecar
+from pixart_tui.domain.events import AttemptFinished
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.runs.catalogue import create_run
+from tests.runs.builders import append, give_worker, started
 from tests.samples import conditions, layer, measurement, write_profile
 
 _MODEL = "synthetic:alpha-tiny"
@@ -189,3 +193,34 @@ def test_what_a_format_cannot_say_is_refused_with_the_reason(
         assert main(["export", *paths, "--flops-share", "1", "--format", name]) == 2
         assert words in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_verification_is_exported_as_it_was_verified_and_last_means_what_can_be(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ssims = {"a": 0.99, "b": 0.9, "c": 0.95}
+    known = Profile(
+        conditions=conditions(),
+        layers=tuple(layer(fqn) for fqn in ssims),
+        excluded={},
+        measurements=tuple(measurement(fqn, ssim) for fqn, ssim in ssims.items()),
+    )
+    path = write_profile(tmp_path / "fp8_e4m3.json", known, ssims, "cpu")
+    verified = tmp_path / "verified.json"
+    assert main(["select", str(path), "--top-percentage", "67", "--output", str(verified)]) == 0
+    run = create_run(
+        VerifyRequest(profiles=(str(path),), rule="max-loss", parameter=0.1, output=str(verified))
+    )
+    append(run, started())
+    give_worker(run, alive=True)
+    assert main(["export", "last", "--format", "onediff"]) == 2
+    assert "its selection is not verified yet" in capsys.readouterr().err
+    append(run, AttemptFinished(state="done"))
+    later = create_run(BenchRequest())
+    assert later.id != run.id
+    target = tmp_path / "out.json"
+    assert main(["export", "last", "--format", "onediff", "--output", str(target)]) == 0
+    assert json.loads(target.read_text()) == {"a": {"ssim": 0.99}, "c": {"ssim": 0.95}}
+    refused = ["export", "last", "--format", "onediff", "--flops-share", "1"]
+    assert main([*refused, "--output", str(target)]) == 2
+    assert "is a selection already" in capsys.readouterr().err

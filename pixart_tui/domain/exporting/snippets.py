@@ -134,7 +134,13 @@ from diffusers import {pipeline}
 
 {load}
 {read}
-mtq.quantize(pipe.transformer, config, lambda _: pipe("a photo", num_inference_steps=2))
+
+
+def calibrate(transformer):
+    pipe("a photo", num_inference_steps=2, use_resolution_binning=False)
+
+
+mtq.quantize(pipe.transformer, config, calibrate)
 """
 
 
