@@ -217,7 +217,8 @@ def _write_checkpoint(
     )
     run = create_run(request)
     start_worker(run)
-    return follow(run, options["display"])
+    # The snippet that follows is the point, so the dashboard opens only if it was asked for.
+    return follow(run, "plain" if options["display"] == "auto" else options["display"])
 
 
 def _print_snippet(
