@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -16,7 +17,9 @@ from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import code, escaped, render_markdown
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
-from tests.samples import conditions, layer, measurement, score
+from pixart_tui.domain.selecting.verification import ImageSet, JointLoss, Verification
+from pixart_tui.domain.selection import select
+from tests.samples import QUANT_TYPE, conditions, layer, measurement, score
 
 _EVIL = '<script src="https://example.org/x.js">alert(1)</script> | `x` & "y"'
 _PNG = b"\x89PNG\r\n\x1a\nrest"
@@ -155,3 +158,23 @@ def test_a_command_stands_in_markdown_as_it_would_be_typed() -> None:
 
 def test_escaped_text_is_one_line() -> None:
     assert escaped("a\n# b*c*") == "a \\# b\\*c\\*"
+
+
+def test_a_verified_selection_stands_first_with_its_interval_and_its_budget() -> None:
+    chosen = select(_profile().scores(), QUANT_TYPE, "top-percentage", 67)
+    loss = JointLoss(loss=2e-3, low=1e-3, high=3e-3, psnr_db=40.0, images=16)
+    found = Verification(
+        fitting=ImageSet(prompts=("a",), seeds=(0,)),
+        repairing=ImageSet(prompts=("b",), seeds=(1,)),
+        reporting=ImageSet(prompts=("c",), seeds=(2,)),
+        budget=1e-3,
+        predicted=1e-3,
+        repair=loss,
+        verified=loss,
+    )
+    report = replace(_report(), selection=chosen, verification=found)
+    for text in (_read(render_html(report)).text, render_markdown(report)):
+        assert text.index("Verified selection") < text.index("Where the model is sensitive")
+        assert "2.00e-03 (1.00e-03 to 3.00e-03)" in text
+        assert "2 of 4 layers" in text
+        assert "the budget of 0.001 does not hold" in text
