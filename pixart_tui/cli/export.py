@@ -12,7 +12,7 @@ import click
 import pixart_tui
 from pixart_tui.cli.choosing import RULE_OPTIONS, read_profile, rule_of, rule_options
 from pixart_tui.cli.display.follow import follow
-from pixart_tui.cli.display.tables import relative
+from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.options import (
     check_output,
     check_output_directory,

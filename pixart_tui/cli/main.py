@@ -14,6 +14,7 @@ from pixart_tui.cli.cache import cache
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.export import export
+from pixart_tui.cli.generate import generate
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.report import report
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
@@ -30,6 +31,7 @@ Examples:
   pixart-tui profile                  measure the model that ships with the package
   pixart-tui select last --top-percentage 90
   pixart-tui bench --compiler compile --json bench.json
+  pixart-tui generate --prompt "red apple" --scheduler none --output-image apple.png
   pixart-tui runs""",
 )
 @click.version_option(__version__, prog_name="pixart-tui")
@@ -53,8 +55,23 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(profile, select, bench, export, report, runs, attach, resume, cancel, delete, logs),
-    *(cache, doctor, demo),
+    *(
+        profile,
+        select,
+        bench,
+        generate,
+        export,
+        report,
+        runs,
+        attach,
+        resume,
+        cancel,
+        delete,
+        logs,
+        cache,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(command)
 

@@ -141,7 +141,7 @@ def check_output_directory(path: Path) -> Path:
 
 
 def _unwritable(path: Path, cause: str) -> RequestError:
-    return RequestError(f"{path} cannot be written", cause, "name another --output")
+    return RequestError(f"{path} cannot be written", cause, "name another file")
 
 
 def _check_size(name: str, pixels: int | None) -> None:

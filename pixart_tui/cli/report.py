@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from pixart_tui.cli.display.tables import relative
+from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.options import check_output
 from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import render_markdown

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from pixart_tui.domain.requests import (
-    AnyRequest,
     BenchRequest,
     ExportRequest,
+    GenerateRequest,
     ProfileRequest,
+    Request,
     VerifyRequest,
 )
 from pixart_tui.tui import wording
@@ -89,7 +90,7 @@ def _bar_width(width: int) -> int:
     return max(_BAR_LEAST, min(width - _FIXED - _model_width(width), _BAR_MOST))
 
 
-def _asked(request: AnyRequest | None) -> str:
+def _asked(request: Request | None) -> str:
     match request:
         case ProfileRequest():
             return f"{request.quant_type} on {request.device}, to {request.output}"
@@ -103,5 +104,9 @@ def _asked(request: AnyRequest | None) -> str:
         case ExportRequest():
             layers = len(request.record.selection.chosen)
             return f"a checkpoint with {layers} layers quantized, to {request.output}"
+        case GenerateRequest():
+            quantized = f" with {request.quant_type}" if request.quantize else ""
+            where = f", to {request.output}" if request.output else ""
+            return f"{request.compiler}{quantized} on {request.device}{where}"
         case None:
             return "what was asked cannot be read"

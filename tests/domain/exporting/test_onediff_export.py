@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
@@ -17,8 +18,8 @@ from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.selection import select
 from pixart_tui.domain.selection_files import selection_record
 from pixart_tui.domain.sidecar import SelectionSidecar
-from tests.domain.test_onediff_file import recording_nexfort
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
+from tests.stand_ins import nexfort
 
 
 def _record(count: int, chosen_percentage: float) -> SelectionSidecar:
@@ -37,17 +38,17 @@ def _record(count: int, chosen_percentage: float) -> SelectionSidecar:
 def test_onediffx_at_its_default_quantizes_exactly_the_selection(
     chosen_percentage: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onediffx.compilers.diffusion_pipeline_compiler import quantize_pipe
+    recorded = nexfort.install(tmp_path, monkeypatch)
+    from onediffx import quantize_pipe
 
-    calls = recording_nexfort(monkeypatch)
     record = _record(20, chosen_percentage)
     path = tmp_path / "fp8_e4m3.json"
     path.write_text(render_exact(record, 90))
 
-    quantize_pipe(SimpleNamespace(transformer=object()), str(path), quant_type=QUANT_TYPE)
+    quantize_pipe(SimpleNamespace(transformer=nn.Module()), str(path), quant_type=QUANT_TYPE)
 
-    (call,) = calls
-    assert call["filter_fn_kwargs"]["allowed_fqns"] == list(record.selection.chosen)
+    (call,) = recorded.of("quantize")
+    assert call["allowed"] == list(record.selection.chosen)
 
 
 def test_ssim_is_the_order_there_and_measured_ssim_the_truth() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.exporting import modelopt
 from pixart_tui.engine.exporting.checkpoint import (
@@ -27,6 +28,7 @@ from tests.engine.exporting.pictures import (
     picture,
     run_snippet,
 )
+from tests.stand_ins import nexfort
 
 _CPU_CASES = [
     (("int8_weightonly",), "float32"),
@@ -66,6 +68,19 @@ def test_int8_with_activations_too_is_the_same_for_torchao(tmp_path: Path) -> No
     path = _torchao(tmp_path / "torchao.json", dict(selection.assignments))
     theirs = picture(run_snippet("torchao", path, selection, "float32"))
     assert torch.equal(theirs, deployed(selection, "float32"))
+
+
+def test_onediff_s_snippet_has_the_real_onediffx_quantize_exactly_the_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded = nexfort.install(tmp_path, monkeypatch)
+    selection = assigned("int8_weightonly")
+    path = tmp_path / "int8_weightonly.selected.json"
+    path.write_text(onediff_file.render(dict.fromkeys(LAYERS, 1.0)))
+    run_snippet("onediff", path, selection, "float32")
+    (call,) = recorded.of("quantize")
+    assert call["allowed"] == list(LAYERS)
+    assert call["quant_type"] == "int8_weightonly"
 
 
 def test_another_model_is_refused() -> None:
