@@ -13,8 +13,10 @@ from pixart_tui.cli.bench import bench
 from pixart_tui.cli.cache import cache
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
+from pixart_tui.cli.export import export
 from pixart_tui.cli.generate import generate
 from pixart_tui.cli.profile import profile
+from pixart_tui.cli.report import report
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
@@ -58,6 +60,8 @@ for command in (
         select,
         bench,
         generate,
+        export,
+        report,
         runs,
         attach,
         resume,

@@ -122,6 +122,24 @@ def check_output(path: Path) -> Path:
     return absolute
 
 
+def check_output_directory(path: Path) -> Path:
+    """A directory that can be made, absolute: it is not there yet, or empty.
+
+    Raises:
+        RequestError: Something is there, or it cannot be made.
+    """
+    absolute = path.absolute()
+    if absolute.is_dir() and not any(absolute.iterdir()):
+        absolute.rmdir()
+    if absolute.exists():
+        raise RequestError(
+            f"{path} is there already",
+            "a checkpoint takes a directory of its own",
+            "name another --output, or remove it",
+        )
+    return check_output(absolute)
+
+
 def _unwritable(path: Path, cause: str) -> RequestError:
     return RequestError(f"{path} cannot be written", cause, "name another file")
 

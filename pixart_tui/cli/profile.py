@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from pixart_tui.cli.checking import fields_of_checked
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.options import (
     check_output,
@@ -15,6 +16,7 @@ from pixart_tui.cli.options import (
     sampling_fields,
     sampling_options,
 )
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.requests import (
     DEFAULT_COST_SHARE,
@@ -34,6 +36,7 @@ Examples:
   pixart-tui profile --model /models/PixArt-XL-2-1024-MS --device cuda --detach
   pixart-tui profile --device cuda --execution real --model synthetic:alpha
   pixart-tui profile --method exhaustive
+  pixart-tui profile --verify theirs/fp8_e4m3.json
   pixart-tui profile --display json | head"""
 )
 @sampling_options
@@ -84,6 +87,14 @@ Examples:
     help="The JSON that OneDiff reads; by default profiles/MODEL/NAME.json, with a folder of its "
     "own for another execution or dtype: profiles/MODEL/real-bfloat16/NAME.json.",
 )
+@click.option(
+    "--verify",
+    "checks",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Measure somebody's JSON again, as its .meta.json says where it has one, and say where it "
+    "disagrees; exit code 1 if it does.",
+)
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
 def profile(
@@ -94,6 +105,7 @@ def profile(
     cost_share: float,
     cut: float,
     seeds: int,
+    checks: Path | None,
     output: Path | None,
     detach: bool,
     display: str,
@@ -104,25 +116,38 @@ def profile(
     Writes the JSON that OneDiff reads and beside it a .meta.json with every measurement. The work
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
-    name = check_quant_type(quant_type)
-    default = default_output(sampling["model"], name, execution, baseline_dtype, method)
-    request = ProfileRequest(
-        **sampling_fields(sampling),
-        quant_type=name,
-        execution=execution,
-        baseline_dtype=baseline_dtype,
-        method=method,
-        cost_share=cost_share,
-        cut=cut,
-        seeds=tuple(range(seeds)),
-        output=str(check_output(output or default)),
+    fields = sampling_fields(sampling) | {
+        "quant_type": check_quant_type(quant_type),
+        "execution": execution,
+        "baseline_dtype": baseline_dtype,
+        "method": method,
+        "cost_share": cost_share,
+        "cut": cut,
+        "seeds": tuple(range(seeds)),
+    }
+    if checks is not None:
+        fields |= fields_of_checked(checks, fields)
+        output = output or checks.with_name(f"{checks.name.removesuffix('.json')}.checked.json")
+        _refuse_overwriting(checks, output)
+    default = default_output(
+        *(str(fields[x]) for x in ("model", "quant_type", "execution", "baseline_dtype", "method"))
+    )
+    request = ProfileRequest.model_validate(
+        fields | {"output": str(check_output(output or default))}
     )
     run = create_run(request)
     start_worker(run)
     if detach:
         click.echo(run.id)
         return 0
-    return follow(run, display)
+    exit_code = follow(run, display)
+    checked = run.snapshot.checked
+    return 1 if checked is not None and not checked.found.agrees else exit_code
+
+
+def _refuse_overwriting(checks: Path, output: Path) -> None:
+    if checks.absolute() == output.absolute():
+        raise RequestError(f"{output} is the file to check", "", "name another --output")
 
 
 def default_output(

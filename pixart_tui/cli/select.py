@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from pixart_tui.cli.choosing import RULE_OPTIONS, read_profile, rule_of, rule_options
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.selections import print_pareto, print_selection
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
@@ -17,21 +18,19 @@ from pixart_tui.cli.options import check_output, display_option, read_lines, res
 from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.selection_files import selection_files
-from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.devices import default_threads
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
-from pixart_tui.runs.run import RunState
 
-_RULES: Final = ("top_percentage", "flops_share", "time_share", "saved_share", "max_loss")
 _OF_STEPS: Final = ("keep_first_steps", "keep_last_steps", "choose_steps")
 _OF_VERIFYING: Final = (
     "rounds",
@@ -58,31 +57,7 @@ Examples:
   pixart-tui select last --pareto"""
 )
 @click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
-@click.option("--top-percentage", type=float, metavar="P", help="The seed's rule: 90 by default.")
-@click.option("--flops-share", type=float, metavar="S", help="Share of linear FLOPs, 0 to 1.")
-@click.option(
-    "--time-share",
-    type=float,
-    metavar="S",
-    help="Share of measured linear time, 0 to 1, of layers that are faster quantized.",
-)
-@click.option(
-    "--saved-share",
-    type=float,
-    metavar="S",
-    help="Share, 0 to 1, of the time that quantizing can save at most.",
-)
-@click.option(
-    "--max-loss",
-    type=float,
-    metavar="X",
-    help="Largest 1 - SSIM; saves the most measured time, or moves the most FLOPs.",
-)
-@click.option(
-    "--fused/--not-fused",
-    help="Whether the deployment quantizes the input of to_q, to_k and to_v once, as --compiler "
-    "torch does; then they never have two quant types.",
-)
+@rule_options
 @click.option(
     "--format",
     "file_format",
@@ -129,7 +104,7 @@ def _refuse_unused(options: Mapping[str, Any]) -> None:
     """Refuses options that would change nothing, rather than leave somebody believing they did."""
     unused: tuple[str, ...]
     if options["pareto"]:
-        unused, why = (*_RULES, *_OF_VERIFYING, *_OF_STEPS, "verify", "output"), "--pareto"
+        unused, why = (*RULE_OPTIONS, *_OF_VERIFYING, *_OF_STEPS, "verify", "output"), "--pareto"
     elif options["verify"]:
         unused, why = ("as_json",), "--verify"
     else:
@@ -162,15 +137,7 @@ class _Asked:
 
     @classmethod
     def of(cls, references: Sequence[str], options: Mapping[str, Any]) -> _Asked:
-        rule, parameter = _rule(
-            {
-                "top-percentage": options["top_percentage"],
-                "flops-share": options["flops_share"],
-                "time-share": options["time_share"],
-                "saved-share": options["saved_share"],
-                "max-loss": options["max_loss"],
-            }
-        )
+        rule, parameter = rule_of(options)
         found = [read_profile(reference) for reference in references]
         paths = tuple(path for _, path in found)
         output = options["output"] or _default_output(paths)
@@ -282,28 +249,6 @@ def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:
     return ImageSet(prompts=read_lines(prompts), seeds=(seed,)) if prompts else None
 
 
-def read_profile(reference: str) -> tuple[Profile, Path]:
-    """The profile in a file or of a run, and the file's path.
-
-    Raises:
-        RequestError: There is none, or it cannot be read.
-    """
-    path = Path(reference)
-    if path.suffix == ".json" or path.is_file():
-        return read_profile_file(path), path
-    run = find_run(reference)
-    request = run.record.request if run.record else None
-    if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
-        raise RequestError(f"run {run.id} holds no profile", "", "see: pixart-tui runs")
-    if run.state() is not RunState.DONE:
-        raise RequestError(
-            f"run {run.id} is {run.state()}",
-            f"{run.snapshot.done} of {run.snapshot.total} layers are measured",
-            f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
-        )
-    return run.snapshot.profile, Path(request.output)
-
-
 def write_selection(
     profiles: Sequence[Profile], selection: Selection, names: Sequence[str], target: Path
 ) -> None:
@@ -328,11 +273,3 @@ def _default_output(paths: Sequence[Path]) -> Path:
     """``mixed.selected.json`` beside the first of several profiles."""
     first = paths[0] if len(paths) == 1 else paths[0].with_name("mixed.json")
     return Path(onediff_file.selected_path(first))
-
-
-def _rule(rules: Mapping[Rule, float | None]) -> tuple[Rule, float]:
-    given = [(rule, value) for rule, value in rules.items() if value is not None]
-    if len(given) > 1:
-        names = " and ".join(f"--{rule}" for rule, _ in given)
-        raise RequestError(f"{names} exclude each other", "", "give one of them")
-    return given[0] if given else ("top-percentage", DEFAULT_TOP_PERCENTAGE)

@@ -17,6 +17,7 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.probing import ProbeRow, Stability
 from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.profile_check import ProfileCheck
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
 from pixart_tui.domain.selection import Selection
@@ -188,6 +189,14 @@ class StabilityChecked(Value):
     stability: Stability
 
 
+class ProfileChecked(Value):
+    """Somebody's profile was compared with what was measured."""
+
+    type: Literal["profile_checked"] = "profile_checked"
+    source: str
+    found: ProfileCheck
+
+
 class BenchPlanned(Value):
     """The rows that will be measured."""
 
@@ -295,7 +304,7 @@ class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``baseline_image``,
+        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``export``, ``baseline_image``,
             ``bench_image``, ``image``, ``output_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
@@ -340,6 +349,7 @@ Event = Annotated[
     | LayerProbed
     | ImagesPlanned
     | StabilityChecked
+    | ProfileChecked
     | BenchPlanned
     | BenchRowUpdated
     | WarmupProgressed

@@ -12,6 +12,7 @@ from pixart_tui.domain.probing import Method
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule
+from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
@@ -60,6 +61,8 @@ class ProfileRequest(SamplingRequest):
         cut: The percentage of the layers, by count, whose choice the fast method confirms with
             whole images.
         seeds: One image per prompt and seed.
+        checks: Absolute path of somebody's onediffx JSON that is compared with what is measured;
+            None for none.
         output: Absolute path of the onediffx JSON; its sidecar stands beside it.
     """
 
@@ -71,6 +74,7 @@ class ProfileRequest(SamplingRequest):
     cost_share: Annotated[float, Field(gt=0, le=1)] = DEFAULT_COST_SHARE
     cut: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
     seeds: tuple[int, ...] = (0,)
+    checks: str | None = None
     output: str
 
 
@@ -204,6 +208,20 @@ class VerifyRequest(SamplingRequest):
     output: str
 
 
-Request = Annotated[
-    ProfileRequest | BenchRequest | GenerateRequest | VerifyRequest, Field(discriminator="kind")
-]
+class ExportRequest(SamplingRequest):
+    """Write a quantized checkpoint of the transformer.
+
+    Attributes:
+        record: The selection.
+        dtype: Of what is not quantized.
+        output: Absolute path of the checkpoint's directory.
+    """
+
+    kind: Literal["export"] = "export"
+    record: SelectionSidecar
+    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    output: str
+
+
+AnyRequest = ProfileRequest | BenchRequest | GenerateRequest | VerifyRequest | ExportRequest
+Request = Annotated[AnyRequest, Field(discriminator="kind")]

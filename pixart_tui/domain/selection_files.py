@@ -12,30 +12,26 @@ from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.sidecar import SelectionSidecar
 
 
-def selection_files(
+def selection_record(
     profiles: Sequence[Profile],
     selection: Selection,
     names: Sequence[str],
     verification: Verification | None = None,
-) -> tuple[str, str]:
-    """The texts of ``<name>.selected.json`` and of its sidecar.
+) -> SelectionSidecar:
+    """What is known of a selection, which tells estimates from measurements.
 
     Args:
         profiles: What the selection was made from, one for each quant type.
         selection: The layers to quantize.
         names: File names of the profiles' JSON files, for the record.
         verification: How it was verified, None where it was not.
-
-    Returns:
-        The JSON of only the chosen layers with their SSIM alone, onediffx's where it can say the
-        selection and our own where not; and the sidecar, which tells estimates from measurements.
     """
     known = {option.key: option for option in menu_of(profiles).options}
     # In the selection's order, so that onediffx's stable sort keeps ties as they were chosen.
     options = {fqn: known[fqn, kind] for fqn, kind in selection.assignments.items()}
     ssim_by_fqn = {fqn: option.ssim for fqn, option in options.items()}
     estimated = {fqn for fqn, option in options.items() if option.estimated}
-    record = SelectionSidecar(
+    return SelectionSidecar(
         profile=names[0],
         profiles=tuple(names),
         conditions=profiles[0].conditions,
@@ -45,6 +41,21 @@ def selection_files(
         use_with_top_percentage=100 if selection.fits_onediff else None,
         verification=verification,
     )
+
+
+def selection_files(
+    profiles: Sequence[Profile],
+    selection: Selection,
+    names: Sequence[str],
+    verification: Verification | None = None,
+) -> tuple[str, str]:
+    """The texts of ``<name>.selected.json`` and of its sidecar; see :func:`selection_record`.
+
+    Returns:
+        The JSON of only the chosen layers with their SSIM alone, onediffx's where it can say the
+        selection and our own where not; and the sidecar.
+    """
+    record = selection_record(profiles, selection, names, verification)
     if selection.fits_onediff:
-        return onediff_file.render(ssim_by_fqn), sidecar.render(record)
-    return mixed_file.render(selection, ssim_by_fqn), sidecar.render(record)
+        return onediff_file.render(record.ssim_by_fqn), sidecar.render(record)
+    return mixed_file.render(selection, record.ssim_by_fqn), sidecar.render(record)

@@ -110,6 +110,12 @@ class SelectionSidecar(Value):
     use_with_top_percentage: float | None = 100
     verification: Verification | None = None
 
+    @property
+    def ssim_by_fqn(self) -> dict[str, float]:
+        """SSIM of each chosen layer alone, measured or estimated, in the selection's order."""
+        known = {**self.estimated_ssim, **self.measured_ssim}
+        return {fqn: known[fqn] for fqn in self.selection.assignments}
+
 
 def render(sidecar: Value) -> str:
     """The sidecar's text."""

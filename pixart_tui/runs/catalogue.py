@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError
@@ -36,13 +37,19 @@ def list_runs() -> list[Run]:
     return sorted(runs, key=lambda run: run.created_s, reverse=True)
 
 
-def find_run(reference: str) -> Run:
+def find_run(reference: str, kinds: Collection[str] = ()) -> Run:
     """The run with this id, unique prefix of an id, or ``last``, its journal read.
+
+    Args:
+        reference: What the user typed.
+        kinds: The kinds of run that ``last`` means; empty for all.
 
     Raises:
         RequestError: There is none, or several.
     """
     runs = list_runs()
+    if reference == "last" and kinds:
+        runs = [run for run in runs if run.record and run.record.request.kind in kinds] or runs
     if not runs:
         raise RequestError("there are no runs", str(runs_root()), "start one: pixart-tui profile")
     matches = runs[:1] if reference == "last" else [r for r in runs if r.id.startswith(reference)]

@@ -1,12 +1,17 @@
-"""Reading a profile from its files."""
+"""A profile's files: what they hold, and reading them."""
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
+from pixart_tui.domain.sidecar import ProfileSidecar, SelectionSidecar
+from pixart_tui.runs.snapshot import RunSnapshot
 
 
 def read_profile_file(path: Path) -> Profile:
@@ -19,6 +24,56 @@ def read_profile_file(path: Path) -> Profile:
     beside = Path(onediff_file.sidecar_path(path))
     text = _text(beside, "keep the .meta.json beside the .json, or profile again")
     return sidecar.parse(text, str(beside), sidecar.ProfileSidecar).profile
+
+
+def profile_sidecar(snapshot: RunSnapshot, run_id: str, date: datetime) -> ProfileSidecar:
+    """The sidecar of a profile that is measured."""
+    profile, plan = snapshot.profile, snapshot.planned
+    assert profile is not None
+    assert plan is not None
+    return ProfileSidecar(
+        run=run_id,
+        date=date.isoformat(timespec="seconds"),
+        conditions=profile.conditions,
+        machine=plan.machine,
+        versions=plan.versions,
+        elapsed_s=round(snapshot.worked_s, 3),
+        batch_sizes=tuple(snapshot.batch_sizes),
+        deployment_floor=profile.deployment_floor,
+        measurement_noise=profile.measurement_noise,
+        layers=profile.scores(),
+        measurements=profile.measurements,
+        floor=profile.floor,
+        probing=profile.probing,
+        stability=profile.stability,
+        cost=snapshot.cost,
+    )
+
+
+def read_claims(path: Path) -> tuple[Claim, ...]:
+    """What a profile's JSON claims, with the intervals and times of its sidecar if it has one.
+
+    Raises:
+        RequestError: A file cannot be read.
+    """
+    ssim_by_fqn = onediff_file.parse(_text(path, "check the name"), str(path))
+    beside = Path(onediff_file.sidecar_path(path))
+    if not beside.is_file():
+        return claims_of_file(ssim_by_fqn)
+    record = sidecar.parse(_text(beside, "check the file"), str(beside), ProfileSidecar)
+    return claims_of_scores(ssim_by_fqn, record.profile.scores(), record.machine)
+
+
+def read_selection_file(path: Path) -> SelectionSidecar | None:
+    """What is known of a saved selection; None where the file is not one with its sidecar."""
+    beside = Path(onediff_file.sidecar_path(path))
+    try:
+        content = json.loads(beside.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(content, dict) or content.get("kind") != "selection":
+        return None
+    return sidecar.parse(json.dumps(content), str(beside), SelectionSidecar)
 
 
 def _text(path: Path, next_step: str) -> str:

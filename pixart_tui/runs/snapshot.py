@@ -28,6 +28,7 @@ from pixart_tui.domain.events import (
     LayerProbed,
     Noticed,
     ProbesPrepared,
+    ProfileChecked,
     ProfilePlanned,
     StabilityChecked,
     StageChanged,
@@ -61,6 +62,7 @@ class RunSnapshot:
         measured: Layer to its measurements of whole images, in the order of measuring.
         fast: What the fast method knows by now.
         floor: The deployment floor.
+        checked: How somebody's profile compares with this one.
         bench_plan: What a benchmark will measure.
         bench_rows: Label to row, in the planned order.
         warmups: Label to what the row's latest process has compiled.
@@ -86,6 +88,7 @@ class RunSnapshot:
     measured: dict[str, LayerMeasured] = field(default_factory=dict)
     fast: FastProgress = field(default_factory=FastProgress)
     floor: FloorMeasured | None = None
+    checked: ProfileChecked | None = None
     bench_plan: BenchPlanned | None = None
     bench_rows: dict[str, BenchRow] = field(default_factory=dict)
     warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
@@ -128,6 +131,8 @@ class RunSnapshot:
                 self._take_layer(event)
             case ProbesPrepared() | LayerProbed() | ImagesPlanned() | StabilityChecked():
                 self._take_probes(event)
+            case ProfileChecked():
+                self.checked = event
             case BenchPlanned():
                 self.bench_plan = event
                 self.bench_rows = {row.label: row for row in event.rows} | self.bench_rows

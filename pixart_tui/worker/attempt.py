@@ -13,7 +13,13 @@ from typing import Literal
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Failure, StageChanged
-from pixart_tui.domain.requests import GenerateRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import (
+    AnyRequest,
+    ExportRequest,
+    GenerateRequest,
+    ProfileRequest,
+    VerifyRequest,
+)
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.heartbeat import heartbeat
@@ -80,23 +86,31 @@ def _work(run: Run, emit: Emit) -> None:
 
     with device_lock(run, request.device, waiting, check):
         emit(StageChanged(stage="starting"))
-        # Only now, so that a waiting worker holds no memory and importing torch delays no state.
-        if isinstance(request, ProfileRequest):
-            from pixart_tui.worker.profile_job import run_profile
+        _do(run, request, emit, check)
 
-            run_profile(run, request, emit, check)
-        elif isinstance(request, VerifyRequest):
-            from pixart_tui.worker.verify_job import run_verify
 
-            run_verify(run, request, emit, check)
-        elif isinstance(request, GenerateRequest):
-            from pixart_tui.worker.generate_job import run_generate
+def _do(run: Run, request: AnyRequest, emit: Emit, check: Check) -> None:
+    # Only now, so that a waiting worker holds no memory and importing torch delays no state.
+    if isinstance(request, ProfileRequest):
+        from pixart_tui.worker.profile_job import run_profile
 
-            run_generate(run, request, emit, check)
-        else:
-            from pixart_tui.worker.bench_job import run_bench
+        run_profile(run, request, emit, check)
+    elif isinstance(request, VerifyRequest):
+        from pixart_tui.worker.verify_job import run_verify
 
-            run_bench(run, request, emit, check)
+        run_verify(run, request, emit, check)
+    elif isinstance(request, ExportRequest):
+        from pixart_tui.worker.export_job import run_export
+
+        run_export(request, emit, check)
+    elif isinstance(request, GenerateRequest):
+        from pixart_tui.worker.generate_job import run_generate
+
+        run_generate(run, request, emit, check)
+    else:
+        from pixart_tui.worker.bench_job import run_bench
+
+        run_bench(run, request, emit, check)
 
 
 def _ended(

@@ -11,12 +11,14 @@ from PIL import Image
 
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.events import ArtifactWritten, ProfilePlanned, StageChanged
-from pixart_tui.domain.profile import LayerScore, Profile
+from pixart_tui.domain.events import ArtifactWritten, ProfileChecked, ProfilePlanned, StageChanged
+from pixart_tui.domain.profile import LayerScore
+from pixart_tui.domain.profile_check import check_names, check_profile, gpu_of
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.profile_files import profile_sidecar, read_claims
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
 from pixart_tui.worker.latency import latency_key, time_layers
@@ -26,7 +28,8 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
     """Measures what the journal does not hold yet, then writes the profile.
 
     Raises:
-        RequestError: The journal was measured on something else than what is there now.
+        RequestError: The journal was measured on something else than what is there now, or the
+            file to check is for another model.
         WorkError: No layer gave a finite image, or the files cannot be written.
     """
     before = run.snapshot.planned
@@ -45,10 +48,22 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
             continue
         if isinstance(event, ProfilePlanned) and before is not None:
             _refuse_another(before, event)
+        if isinstance(event, ProfilePlanned) and request.checks is not None:
+            check_names(read_claims(Path(request.checks)), event.layers)
         emit(event)
         if isinstance(event, ProfilePlanned) and run.snapshot.latency is None:
             _time_layers(request, event, emit, check)
     _write_profile(run, request, emit)
+    if request.checks is not None:
+        _check(run, request.checks, emit)
+
+
+def _check(run: Run, path: str, emit: Emit) -> None:
+    profile, plan = run.snapshot.profile, run.snapshot.planned
+    assert profile is not None
+    assert plan is not None
+    found = check_profile(read_claims(Path(path)), profile.scores(), gpu_of(plan.machine))
+    emit(ProfileChecked(source=path, found=found))
 
 
 def _time_layers(request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check) -> None:
@@ -94,12 +109,12 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
 def _write_profile(run: Run, request: ProfileRequest, emit: Emit) -> None:
     output = Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
-    profile, plan = run.snapshot.profile, run.snapshot.planned
+    profile = run.snapshot.profile
     assert profile is not None
-    assert plan is not None
     scores = profile.scores()
     beside = Path(onediff_file.sidecar_path(output))
-    write_atomically(beside, sidecar.render(_sidecar(run, plan, profile, scores)))
+    record = profile_sidecar(run.snapshot, run.id, datetime.now(UTC))
+    write_atomically(beside, sidecar.render(record))
     write_atomically(output, onediff_file.render(_ssim_by_fqn(scores)))
     emit(ArtifactWritten(role="sidecar", path=str(beside)))
     emit(ArtifactWritten(role="profile", path=str(output)))
@@ -114,25 +129,3 @@ def _ssim_by_fqn(scores: tuple[LayerScore, ...]) -> dict[str, float]:
             "read the reasons in the .meta.json, then try another --quant-type",
         )
     return found
-
-
-def _sidecar(
-    run: Run, plan: ProfilePlanned, profile: Profile, scores: tuple[LayerScore, ...]
-) -> sidecar.ProfileSidecar:
-    return sidecar.ProfileSidecar(
-        run=run.id,
-        date=datetime.now(UTC).isoformat(timespec="seconds"),
-        conditions=profile.conditions,
-        machine=plan.machine,
-        versions=plan.versions,
-        elapsed_s=round(run.snapshot.worked_s, 3),
-        batch_sizes=tuple(run.snapshot.batch_sizes),
-        deployment_floor=profile.deployment_floor,
-        measurement_noise=profile.measurement_noise,
-        layers=scores,
-        measurements=profile.measurements,
-        floor=profile.floor,
-        probing=profile.probing,
-        stability=profile.stability,
-        cost=run.snapshot.cost,
-    )

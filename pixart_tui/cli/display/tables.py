@@ -11,6 +11,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from pixart_tui.cli.display.checks import check_lines
 from pixart_tui.cli.display.fast_notes import fast_notes
 from pixart_tui.cli.display.generated import print_generation
 from pixart_tui.cli.display.paths import relative
@@ -39,6 +40,9 @@ def print_outcome(run: Run) -> None:
     snapshot = run.snapshot
     if snapshot.profile is not None and snapshot.measured:
         print_profile(snapshot.profile, snapshot.cost)
+    if snapshot.checked is not None:
+        for line in check_lines(snapshot.checked):
+            console().print(line, highlight=False, soft_wrap=True)
     if snapshot.bench_rows and snapshot.bench_plan:
         plan = snapshot.bench_plan
         print_bench(
@@ -57,7 +61,7 @@ def print_outcome(run: Run) -> None:
         console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "selection")
+_KEPT: Final = ("profile", "sidecar", "bench", "selection", "export")
 
 
 def print_profile(profile: Profile, cost: Cost | None = None) -> None:

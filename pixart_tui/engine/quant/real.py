@@ -55,7 +55,7 @@ def config_name(quant_type: QuantType) -> str:
     """What does the work, for reports."""
     if _is_per_tensor_weight_only(quant_type):
         return "Float8Tensor"
-    return type(_config(quant_type)).__name__
+    return type(torchao_config(quant_type)).__name__
 
 
 def first_line(error: Exception) -> str:
@@ -72,7 +72,7 @@ def _replace_weight(linear: nn.Linear, quant_type: QuantType) -> None:
         _replace_int4_weight(linear, quant_type)
     else:
         original = linear.weight.detach()
-        quantize_(linear, _config(quant_type), filter_fn=lambda *_: True)
+        quantize_(linear, torchao_config(quant_type), filter_fn=lambda *_: True)
         if quant_type.weight is NumberFormat.INT8 and is_quantized(linear):
             _round_in_float32(linear.weight, original, quant_type)
     if quant_type.weight.is_fp8 and is_quantized(linear):
@@ -93,7 +93,7 @@ def _replace_int4_weight(linear: nn.Linear, quant_type: QuantType) -> None:
     from torchao.quantization import quantize_
 
     linear.weight = nn.Parameter(linear.weight.detach() * _INT4_FACTOR, requires_grad=False)
-    quantize_(linear, _config(quant_type), filter_fn=lambda *_: True)
+    quantize_(linear, torchao_config(quant_type), filter_fn=lambda *_: True)
     if is_quantized(linear):
         cast(Any, linear.weight).scale_and_zero.div_(_INT4_FACTOR)
 
@@ -111,7 +111,8 @@ def _per_tensor_weight(linear: nn.Linear, quant_type: QuantType) -> Tensor:
     return weight
 
 
-def _config(quant_type: QuantType) -> Any:
+def torchao_config(quant_type: QuantType) -> Any:
+    """The configuration that torchao quantizes a linear by."""
     # torchao's set_inductor_config would change global Inductor flags for good.
     from torchao import quantization as ao
 

@@ -7,6 +7,7 @@ from typing import Final
 
 from pixart_tui.domain.requests import (
     BenchRequest,
+    ExportRequest,
     GenerateRequest,
     ProfileRequest,
     Request,
@@ -100,6 +101,9 @@ def _asked(request: Request | None) -> str:
         case VerifyRequest():
             rule = f"{request.rule} {request.parameter:g}"
             return f"{rule} on {request.device}, to {request.output}"
+        case ExportRequest():
+            layers = len(request.record.selection.chosen)
+            return f"a checkpoint with {layers} layers quantized, to {request.output}"
         case GenerateRequest():
             quantized = f" with {request.quant_type}" if request.quantize else ""
             where = f", to {request.output}" if request.output else ""

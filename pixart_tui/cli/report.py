@@ -1,0 +1,61 @@
+"""``pixart-tui report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.options import check_output
+from pixart_tui.domain.reporting.html import render_html
+from pixart_tui.domain.reporting.markdown import render_markdown
+from pixart_tui.runs.catalogue import find_run
+from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.reporting import report_of_file, report_of_run
+
+_KINDS = ("profile", "bench", "verify")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pixart-tui report last
+  pixart-tui report last --output report.html
+  pixart-tui report profiles/pixart-emoji/fp8_e4m3.json --format markdown >> issue.md"""
+)
+@click.argument("run")
+@click.option(
+    "--format",
+    "report_format",
+    type=click.Choice(("html", "markdown")),
+    help="By default what --output ends with, else html.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    help="By default pixart-tui-RUN.html here; Markdown goes to stdout.",
+)
+def report(run: str, report_format: str | None, output: Path | None) -> int:
+    """Write one file to share of RUN (a run, or a profile's JSON).
+
+    The HTML holds everything: images, charts and style; nothing is fetched when it is opened.
+    """
+    markdown = report_format == "markdown" or (
+        report_format is None and output is not None and output.suffix == ".md"
+    )
+    path = Path(run)
+    from_file = path.suffix == ".json" or path.is_file()
+    name = path.name.removesuffix(".json")
+    if from_file:
+        found = report_of_file(path)
+    else:
+        opened = find_run(run, kinds=_KINDS)
+        found, name = report_of_run(opened), opened.id
+    if markdown and output is None:
+        click.echo(render_markdown(found), nl=False)
+        return 0
+    target = check_output(output or Path(f"pixart-tui-{name}.html"))
+    write_atomically(target, render_markdown(found) if markdown else render_html(found))
+    click.echo(f"wrote {relative(str(target))}", err=True)
+    return 0

@@ -1,0 +1,1 @@
+"""A selection for other libraries: what each format can say, its text, how to use it there."""

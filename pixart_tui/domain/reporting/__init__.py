@@ -1,0 +1,1 @@
+"""A run as one document to share: values in, text out."""

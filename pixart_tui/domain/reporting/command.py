@@ -1,0 +1,61 @@
+"""The command line that asks for what a run was asked, for those who want to do it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+from pixart_tui.domain.requests import AnyRequest, BenchRequest, ProfileRequest, VerifyRequest
+
+_SAMPLING = {
+    "negative_prompt": "--negative-prompt",
+    "num_inference_steps": "--steps",
+    "guidance_scale": "--guidance-scale",
+    "height": "--height",
+    "width": "--width",
+}
+_PROFILE = {
+    "quant_type": "--quant-type",
+    "execution": "--execution",
+    "baseline_dtype": "--baseline-dtype",
+    "method": "--method",
+    "cost_share": "--cost-share",
+    "cut": "--cut",
+}
+
+
+def command_of(request: AnyRequest) -> str:
+    """A benchmark's is as it was typed; the others are put together, without default values."""
+    if isinstance(request, BenchRequest):
+        return request.command
+    if isinstance(request, ProfileRequest):
+        return shlex.join(["pixart-tui", "profile", *_profile(request)])
+    if isinstance(request, VerifyRequest):
+        return shlex.join(["pixart-tui", "select", *_verify(request)])
+    return ""
+
+
+def _profile(request: ProfileRequest) -> Iterator[str]:
+    yield from ("--model", request.model)
+    for prompt in request.prompts:
+        yield from ("--prompt", prompt)
+    yield from _given(request, _SAMPLING | _PROFILE)
+    if len(request.seeds) > 1:
+        yield from ("--seeds", str(len(request.seeds)))
+    yield from ("--device", request.device)
+
+
+def _verify(request: VerifyRequest) -> Iterator[str]:
+    yield from (*request.profiles, f"--{request.rule}", f"{request.parameter:g}", "--verify")
+    if request.fused:
+        yield "--fused"
+    if request.choose_steps:
+        yield "--choose-steps"
+    yield from ("--device", request.device)
+
+
+def _given(request: ProfileRequest, options: dict[str, str]) -> Iterator[str]:
+    for field, option in options.items():
+        value = getattr(request, field)
+        if value is not None and value != ProfileRequest.model_fields[field].default:
+            yield from (option, f"{value:g}" if isinstance(value, float) else str(value))

@@ -1,0 +1,226 @@
+"""What a report shows, and the words of it that HTML and Markdown share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pixart_tui.domain.bench_table import BenchTable
+from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
+from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
+from pixart_tui.domain.selecting.pareto import Curve
+from pixart_tui.domain.selecting.verification import JointLoss, Verification
+from pixart_tui.domain.selection import Selection
+
+_PACKAGES = ("torch", "diffusers", "transformers", "torchao", "triton", "python", "pixart-tui")
+
+_RANKED_HEADINGS = ("rank", "layer", "1-SSIM", "95% interval", "PSNR dB", "FLOPs", "time")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image that a run kept.
+
+    Attributes:
+        prompt: Its prompt, user text.
+        seed: Its seed.
+        caption: What it is: ``baseline``, a layer, a bench row.
+        data: The file's bytes.
+        media_type: ``image/png`` or ``image/webp``.
+    """
+
+    prompt: str
+    seed: int | None
+    caption: str
+    data: bytes
+    media_type: str = "image/png"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything that a report shows; what a run does not have is None or empty.
+
+    Attributes:
+        title: One line.
+        run: The run's id, or a file's name.
+        command: How it was made, as far as it is known.
+        date: Day and time.
+        machine: Where.
+        versions: With what.
+        conditions: What a profile was measured on.
+        profile: The profile.
+        curve: Its predicted curve.
+        selection: A verified selection.
+        verification: How it was verified.
+        bench: A benchmark's table.
+        bench_notes: What a benchmark's rows have to say besides.
+        bench_row: One of its rows, which says what all of them share.
+        pictures: Images, in the order of being made.
+    """
+
+    title: str
+    run: str
+    command: str = ""
+    date: str = ""
+    machine: Machine | None = None
+    versions: Versions | None = None
+    conditions: Conditions | None = None
+    profile: Profile | None = None
+    curve: Curve | None = None
+    selection: Selection | None = None
+    verification: Verification | None = None
+    bench: BenchTable | None = None
+    bench_notes: tuple[str, ...] = ()
+    bench_row: BenchRow | None = None
+    pictures: tuple[Picture, ...] = ()
+
+
+def provenance(report: Report) -> Iterator[tuple[str, str]]:
+    """Where the figures come from: labels and values."""
+    yield "run", report.run
+    if report.date:
+        yield "date", report.date
+    if report.command:
+        yield "command", report.command
+    if report.machine:
+        yield "machine", f"{report.machine.summary}; {report.machine.os}"
+    if report.versions:
+        known = report.versions
+        yield "versions", ", ".join(f"{x} {known[x]}" for x in _PACKAGES if x in known)
+    if report.conditions:
+        yield from _conditions(report.conditions)
+    if report.bench_row:
+        yield from _shared(report.bench_row)
+
+
+def _shared(row: BenchRow) -> Iterator[tuple[str, str]]:
+    yield "model", row.model
+    yield "fingerprint", row.model_fingerprint
+    yield (
+        "images",
+        f"{row.width} x {row.height}, {row.steps} steps, guidance {row.guidance_scale:g}, "
+        f"seed {row.seed}",
+    )
+    yield "prompt", row.prompt
+
+
+def _conditions(found: Conditions) -> Iterator[tuple[str, str]]:
+    yield "model", f"{found.model} ({found.family})"
+    yield "fingerprint", found.model_fingerprint
+    yield "quant type", f"{found.quant_type}, {found.execution}; baseline {found.baseline_dtype}"
+    yield "method", found.method
+    images = len(found.prompts) * len(found.seeds)
+    yield (
+        "images",
+        f"{images} of {found.width} x {found.height}, {found.num_inference_steps} steps, "
+        f"guidance {found.guidance_scale:g}, seeds {', '.join(map(str, found.seeds))}",
+    )
+    yield "prompts", "; ".join(found.prompts)
+
+
+def profile_notes(profile: Profile) -> Iterator[str]:
+    """What the figures of a profile are to be compared with."""
+    scores = profile.scores()
+    if profile.deployment_floor is not None:
+        yield (
+            f"deployment floor ({profile.conditions.floor_dtype}, nothing quantized): "
+            f"{profile.deployment_floor:.1e}"
+        )
+    if profile.measurement_noise is not None:
+        yield f"measurement noise (median spread): {profile.measurement_noise:.1e}"
+    estimated = sum(score.estimated for score in scores)
+    if estimated:
+        yield f"~ marks an estimate from single noise predictions: {estimated} layers"
+    if any(score.tied for score in scores):
+        yield "= marks ranks that the measurement cannot tell apart"
+    excluded = [score for score in scores if score.status is LayerStatus.EXCLUDED]
+    if excluded:
+        yield f"excluded by the kernels' rules: {len(excluded)} layers ({excluded[0].reason})"
+    broken = [score for score in scores if score.status is LayerStatus.NOT_FINITE]
+    if broken:
+        yield f"gave NaN: {', '.join(score.layer.fqn for score in broken)}"
+
+
+def ranked_table(profile: Profile) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headings and rows of the ranked table, most sensitive first; time where it is known."""
+    scores = profile.scores()
+    total = sum(score.layer.flops for score in scores)
+    rows = [_cells(place, score, total) for place, score in enumerate(ranked(scores), 1)]
+    if profile.latencies:
+        return _RANKED_HEADINGS, rows
+    return _RANKED_HEADINGS[:-1], [row[:-1] for row in rows]
+
+
+def _cells(place: int, score: LayerScore, total_flops: int) -> tuple[str, ...]:
+    assert score.loss is not None
+    low, high = score.ssim_low, score.ssim_high
+    interval = "-" if low is None or high is None else f"{1 - high:.1e} to {1 - low:.1e}"
+    latency = score.latency_s
+    saved = "-" if latency is None else f"{-latency.saved / latency.unquantized:+.0%}"
+    return (
+        rank_text(place, score),
+        score.layer.fqn,
+        f"{estimate_mark(score)}{score.loss:.1e}",
+        interval,
+        psnr_text(score),
+        f"{score.layer.flops / total_flops:.1%}",
+        saved,
+    )
+
+
+def verification_lines(selection: Selection, found: Verification) -> Iterator[str]:
+    """What was chosen, and what it measured."""
+    count = len(selection.chosen) + len(selection.kept)
+    kinds = ", ".join(sorted(set(selection.assignments.values())))
+    yield (
+        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
+        f"{selection.flops_share:.1%} of the linear FLOPs, in {kinds}"
+    )
+    if selection.kept_steps:
+        yield f"nothing is quantized at {selection.kept_steps.words} steps"
+    yield f"verified 1-SSIM on other prompts and seeds: {_loss(found.verified)}"
+    yield f"predicted: {found.predicted:.2e}; on the repair set: {_loss(found.repair)}"
+    if found.holds is not None:
+        yield f"the budget of {found.budget:g} {'holds' if found.holds else 'does not hold'}"
+
+
+def _loss(measured: JointLoss) -> str:
+    return f"{measured.loss:.2e} ({measured.low:.2e} to {measured.high:.2e})"
+
+
+def decade(score: LayerScore | None) -> str:
+    """One character for a layer: n for 1-SSIM of 1e-n to 10e-n, or why there is no figure."""
+    if score is None:
+        return ""
+    if score.status is LayerStatus.EXCLUDED:
+        return "x"
+    if score.status is LayerStatus.NOT_FINITE:
+        return "!"
+    if score.loss is None:
+        return "·"
+    if score.loss <= 0:
+        return "9"
+    return str(min(max(-math.floor(math.log10(score.loss)), 1), 9))
+
+
+DECADE_LEGEND = (
+    "A digit n stands for 1-SSIM of 10^-n or a few times that: the smaller the digit, the more "
+    "sensitive the layer; x is excluded by the kernels' rules, ! gave NaN, · is not measured."
+)
+
+
+def in_blocks(
+    profile: Profile,
+) -> tuple[list[str], dict[int, dict[str, LayerScore]], list[LayerScore]]:
+    """The kinds of layer within blocks, the scores by block and kind, and those outside."""
+    scores = profile.scores()
+    blocks: dict[int, dict[str, LayerScore]] = {}
+    for score in scores:
+        if score.layer.block is not None:
+            blocks.setdefault(score.layer.block, {})[score.layer.kind] = score
+    kinds = list(dict.fromkeys(kind for found in blocks.values() for kind in found))
+    outside = [score for score in scores if score.layer.block is None]
+    return kinds, dict(sorted(blocks.items())), outside

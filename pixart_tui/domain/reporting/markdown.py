@@ -1,0 +1,98 @@
+"""A report as Markdown, for a README or an issue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from pixart_tui.domain.bench_table import BenchTable, to_markdown
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.reporting.content import (
+    DECADE_LEGEND,
+    Report,
+    decade,
+    in_blocks,
+    profile_notes,
+    provenance,
+    ranked_table,
+    verification_lines,
+)
+
+_SHOWN = 20
+_SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
+
+
+def render_markdown(report: Report) -> str:
+    """The whole text."""
+    return "\n\n".join([f"# {escaped(report.title)}", *_sections(report)]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """User text that stays text: no markup, no HTML, no line of its own."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def _sections(report: Report) -> Iterator[str]:
+    if report.selection is not None and report.verification is not None:
+        lines = verification_lines(report.selection, report.verification)
+        yield f"## Verified selection\n\n{_list(lines)}"
+    if report.profile is not None:
+        yield f"## Where the model is sensitive\n\n{_heat_map(report.profile)}"
+        yield f"## Layers, most sensitive first\n\n{_ranked(report.profile)}"
+    if report.curve is not None:
+        points = [("selected", x) for x in report.curve.ours]
+        points += [("seed's rule", x) for x in report.curve.seed_rule]
+        rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
+        table = _table(("", "share", "layers", "1-SSIM"), rows)
+        yield f"## What each share costs, predicted\n\n{table}"
+    if report.bench is not None:
+        notes = _list(report.bench_notes)
+        yield f"## Benchmark\n\n{to_markdown(report.bench)}".rstrip() + (
+            f"\n\n{notes}" if notes else ""
+        )
+    facts = (f"- {label}: {_fact(label, value)}" for label, value in provenance(report))
+    yield "## Where the figures come from\n\n" + "\n".join(facts)
+
+
+def _fact(label: str, value: str) -> str:
+    """A command stands as it would be typed."""
+    return code(value) if label == "command" else escaped(value)
+
+
+def code(text: str) -> str:
+    """Text as a code span, fenced by more backticks than it holds in a row."""
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence} {' '.join(text.split())} {fence}"
+
+
+def _list(lines: Sequence[str] | Iterator[str]) -> str:
+    return "\n".join(f"- {escaped(line)}" for line in lines)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    cells = tuple((row[0], tuple(escaped(cell) for cell in row[1:])) for row in rows)
+    return to_markdown(BenchTable(tuple(headings[1:]), cells, corner=headings[0])).rstrip()
+
+
+def _heat_map(profile: Profile) -> str:
+    kinds, blocks, outside = in_blocks(profile)
+    rows = [
+        (str(block), *(decade(found.get(kind)) for kind in kinds))
+        for block, found in blocks.items()
+    ]
+    others = [(score.layer.fqn, decade(score)) for score in outside]
+    return "\n\n".join(
+        [
+            escaped(DECADE_LEGEND),
+            _table(("block", *kinds), rows),
+            _table(("outside the blocks", "level"), others),
+        ]
+    )
+
+
+def _ranked(profile: Profile) -> str:
+    headings, rows = ranked_table(profile)
+    notes = list(profile_notes(profile))
+    if len(rows) > _SHOWN:
+        notes.append(f"and {len(rows) - _SHOWN} less sensitive layers")
+    return f"{_table(headings, rows[:_SHOWN])}\n\n{_list(notes)}"

@@ -1,0 +1,1 @@
+"""A selection in the words of torchao and diffusers, and quantized checkpoints."""

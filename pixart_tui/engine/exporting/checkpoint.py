@@ -1,0 +1,53 @@
+"""A quantized transformer as a diffusers checkpoint that plain ``from_pretrained`` loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from diffusers import TorchAoConfig
+from diffusers.quantizers import DiffusersAutoQuantizer
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.engine.exporting.torchao_config import fqn_to_config
+from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.execution import Execution
+
+
+def quantize_for_checkpoint(loaded: LoadedPipeline, assignments: Mapping[str, str]) -> None:
+    """Quantizes a pipeline's transformer as deployment does, and marks it as diffusers would.
+
+    Raises:
+        RequestError: The model has no such layer, or the weights cannot be quantized here.
+        WorkError: torchao cannot quantize a weight on this device.
+    """
+    transformer = loaded.pipeline.transformer
+    quant_types = {fqn: parse_quant_type(name) for fqn, name in assignments.items()}
+    quantize_layers(transformer, quant_types, execution=Execution.REAL)
+    config = TorchAoConfig(fqn_to_config(assignments))
+    quantizer = DiffusersAutoQuantizer.from_config(config, pre_quantized=True)
+    quantizer.validate_environment()
+    transformer.register_to_config(quantization_config=config)
+    transformer.hf_quantizer = quantizer
+
+
+def save_checkpoint(transformer: Any, directory: Path) -> None:
+    """Writes ``config.json`` and the weights."""
+    transformer.save_pretrained(str(directory))
+
+
+def check_same_model(loaded: LoadedPipeline, fingerprint: str) -> None:
+    """Refuses a model that is not the one that was profiled.
+
+    Raises:
+        RequestError: It is another one.
+    """
+    if loaded.fingerprint != fingerprint:
+        raise RequestError(
+            f"{loaded.name} is not the model that was profiled",
+            "its weights or configuration differ",
+            "name the profiled one with --model, or profile this one",
+        )

@@ -1,0 +1,354 @@
+"""The package as a library: measure, choose, quantize and benchmark from Python.
+
+    from pixart_tui import load, profile, quantize, select
+
+The command line asks for the same things through the same requests. What it does in a detached
+worker, :func:`profile` does in this process, with the same generator; :func:`bench` starts the
+worker too, as every row of a benchmark needs a process of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeAlias
+
+import torch
+
+from pixart_tui.domain import mixed_file, onediff_file, sidecar
+from pixart_tui.domain.benchmark import BenchResult
+from pixart_tui.domain.deployment import Compiler
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.events import AttemptStarted, Event
+from pixart_tui.domain.probing import Method
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, BenchRequest, ProfileRequest
+from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selection import Rule, Selection, choose
+from pixart_tui.domain.sidecar import ProfileSidecar
+from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.execution import Execution, plan_execution
+from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.devices import default_device, default_threads
+from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.journal import JournalEntry, JournalReader
+from pixart_tui.runs.profile_files import profile_sidecar, read_profile_file
+from pixart_tui.runs.run import Run, RunState
+from pixart_tui.runs.snapshot import RunSnapshot
+
+# diffusers ships no types; the name says what is meant.
+Pipeline: TypeAlias = Any
+OnEvent: TypeAlias = Callable[[Event], None]
+
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Profiled:
+    """A finished profile.
+
+    Attributes:
+        profile: The measurements; ``profile.scores()`` gives each layer's figures.
+        record: Everything that is known of it, as its sidecar keeps it.
+    """
+
+    profile: Profile
+    record: ProfileSidecar
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the JSON that OneDiff reads, and the sidecar beside it.
+
+        Raises:
+            WorkError: A file cannot be written.
+        """
+        target = Path(path)
+        found = {s.layer.fqn: s.ssim for s in self.profile.scores() if s.ssim is not None}
+        write_atomically(Path(onediff_file.sidecar_path(target)), sidecar.render(self.record))
+        write_atomically(target, onediff_file.render(found))
+        return target
+
+
+Source: TypeAlias = Profiled | Profile | str | Path
+"""A profile: a value, or the path of its JSON."""
+
+
+def load(
+    model: str = "pixart-emoji", *, device: str | None = None, dtype: torch.dtype | None = None
+) -> Pipeline:
+    """A diffusers pipeline, ready to be called.
+
+    Args:
+        model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
+        dtype: bfloat16 on a GPU and float32 on a CPU by default.
+
+    Raises:
+        RequestError: There is no such model.
+    """
+    where = torch.device(device or default_device())
+    usual = torch.float32 if where.type == "cpu" else torch.bfloat16
+    return load_pipeline(model, dtype=dtype or usual, device=where).pipeline
+
+
+def profile(
+    model: str = "pixart-emoji",
+    *,
+    quant_type: str = DEFAULT_QUANT_TYPE,
+    method: Method = "fast",
+    prompts: Sequence[str] = (),
+    seeds: int = 1,
+    steps: int | None = None,
+    guidance_scale: float | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    execution: Literal["simulated", "real"] = "simulated",
+    baseline_dtype: Literal["float32", "bfloat16"] = "float32",
+    device: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Profiled:
+    """Measures how much each layer's quantization changes the image, in this process.
+
+    Args:
+        model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        quant_type: nexfort's name of the quant type.
+        method: ``fast`` or ``exhaustive``.
+        prompts: The prompts; empty for those that ship with the package.
+        seeds: Images of each prompt.
+        steps: Denoising steps; None for the model's default, as for the next three.
+        guidance_scale: Classifier-free guidance.
+        height: Pixels.
+        width: Pixels.
+        execution: The reference numerics, or the kernel that the device runs.
+        baseline_dtype: Of everything around the disturbed layer.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
+        on_event: Told of everything that becomes known; it may raise to give up.
+
+    Raises:
+        RequestError: Something that cannot be done as asked.
+        WorkError: The work failed, or no layer gave a figure.
+    """
+    request = ProfileRequest(
+        model=model,
+        quant_type=parse_quant_type(quant_type).name,
+        method=method,
+        prompts=tuple(prompts),
+        seeds=tuple(range(seeds)),
+        num_inference_steps=steps,
+        guidance_scale=guidance_scale,
+        height=height,
+        width=width,
+        execution=execution,
+        baseline_dtype=baseline_dtype,
+        device=device or default_device(),
+        threads=default_threads(),
+        output="",
+    )
+    snapshot = RunSnapshot()
+    told = on_event or (lambda _event: None)
+
+    def take(event: Event) -> None:
+        snapshot.apply(JournalEntry(t=time.time(), event=event))
+        told(event)
+
+    take(AttemptStarted(attempt=1))
+    for event in profile_model(request):
+        if not isinstance(event, BaselineImage):
+            take(event)
+    found = snapshot.profile
+    if found is None or not any(score.ssim is not None for score in found.scores()):
+        raise WorkError("no layer can be quantized", "", "read the reasons in the scores")
+    return Profiled(found, profile_sidecar(snapshot, "library", datetime.now(UTC)))
+
+
+def select(
+    profiles: Source | Sequence[Source],
+    *,
+    top_percentage: float | None = None,
+    flops_share: float | None = None,
+    time_share: float | None = None,
+    saved_share: float | None = None,
+    max_loss: float | None = None,
+    fused: bool = False,
+) -> Selection:
+    """Chooses the layers to quantize by one rule; ``top_percentage=90`` if none is given.
+
+    Args:
+        profiles: One, or several of other quant types: a value, or the path of its JSON.
+        top_percentage: OneDiff's rule, by count.
+        flops_share: The least loss for that share of the linear FLOPs.
+        time_share: The least loss for that share of the measured linear time.
+        saved_share: The least loss for that share of the time that can be saved.
+        max_loss: The most time, or FLOPs, within that 1 - SSIM.
+        fused: Whether layers that read the same rows are decided together.
+
+    Raises:
+        RequestError: Several rules, a parameter out of range, or a share that is not reached.
+    """
+    rules: dict[Rule, float | None] = {
+        "top-percentage": top_percentage,
+        "flops-share": flops_share,
+        "time-share": time_share,
+        "saved-share": saved_share,
+        "max-loss": max_loss,
+    }
+    given = [(rule, value) for rule, value in rules.items() if value is not None]
+    if len(given) > 1:
+        raise RequestError("several rules are given", ", ".join(r for r, _ in given), "give one")
+    rule, parameter = given[0] if given else ("top-percentage", 90.0)
+    every: Sequence[Source]
+    every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
+    return choose(menu_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)
+
+
+def quantize(
+    pipeline: Pipeline,
+    selection: Selection,
+    *,
+    execution: Literal["real", "simulated"] = "real",
+) -> Pipeline:
+    """Quantizes a pipeline's transformer as a selection says, in place, and returns the pipeline.
+
+    Args:
+        pipeline: A PixArt pipeline that is not quantized.
+        selection: What :func:`select` gives.
+        execution: The device's kernels, or the reference numerics, which are slow.
+
+    Raises:
+        RequestError: The device has no kernel for a quant type, a layer that the pipeline does
+            not have, or a selection that keeps steps.
+    """
+    if selection.kept_steps:
+        raise RequestError(
+            "a pipeline that is quantized in place cannot keep steps",
+            f"the selection keeps {selection.kept_steps.words}",
+            "use pixart-tui bench --keep-last-steps",
+        )
+    quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
+    device = next(pipeline.transformer.parameters()).device
+    for quant_type in dict.fromkeys(quant_types.values()):
+        plan = plan_execution(quant_type, device)
+        if execution == "real" and plan.execution is not Execution.REAL:
+            raise RequestError(
+                f"{quant_type.name} does not run with its real kernel on {device}",
+                plan.reason,
+                'pass execution="simulated" for its images, without its speed',
+            )
+    quantize_layers(pipeline.transformer, quant_types, execution=Execution(execution))
+    return pipeline
+
+
+def bench(
+    model: str = "pixart-emoji",
+    *,
+    compilers: Sequence[Compiler] = ("compile",),
+    quant_type: str | None = None,
+    layers: str | Path | Selection | None = None,
+    top_percentage: float = 90.0,
+    prompts: Sequence[str] = (),
+    steps: int | None = None,
+    height: int | None = None,
+    width: int | None = None,
+    repeats: int = 5,
+    cold: bool = True,
+    device: str | None = None,
+    on_event: OnEvent | None = None,
+) -> BenchResult:
+    """Measures compilers and quantization beside the eager pipeline; rows run in processes.
+
+    Args:
+        model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        compilers: One row each; the eager pipeline is always measured.
+        quant_type: Measure each row quantized too; None for not.
+        layers: Which of them: a selection, or the layers' JSON; None for every layer that the
+            kernels can run.
+        top_percentage: The share of that file's layers, by count.
+        prompts: The prompts; empty for those that ship with the package.
+        steps: Denoising steps; None for the model's default, as for the next two.
+        height: Pixels.
+        width: Pixels.
+        repeats: Timed calls.
+        cold: Whether a start with empty compiler caches is measured.
+        device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
+        on_event: Told of everything that becomes known.
+
+    Raises:
+        RequestError: Something that cannot be done as asked.
+        WorkError: The benchmark failed.
+    """
+    with TemporaryDirectory() as folder:
+        request = BenchRequest(
+            model=model,
+            compilers=tuple(dict.fromkeys(("none", *compilers))),
+            quantize=quant_type is not None,
+            quant_type=parse_quant_type(quant_type or DEFAULT_QUANT_TYPE).name,
+            quant_submodules_config_path=_layers_file(layers, Path(folder)),
+            top_percentage=100.0 if isinstance(layers, Selection) else top_percentage,
+            prompts=tuple(prompts),
+            num_inference_steps=steps,
+            height=height,
+            width=width,
+            repeats=repeats,
+            cold=cold,
+            device=device or default_device(),
+            threads=default_threads(),
+            command="pixart_tui.bench",
+        )
+        run = create_run(request)
+        start_worker(run)
+        return _finished(run, on_event or (lambda _event: None))
+
+
+def _profile_of(found: Source) -> Profile:
+    if isinstance(found, Profiled):
+        return found.profile
+    return found if isinstance(found, Profile) else read_profile_file(Path(found))
+
+
+def _layers_file(layers: str | Path | Selection | None, folder: Path) -> str | None:
+    """The JSON that says which layers are quantized; a selection's is written to a folder."""
+    if layers is None:
+        return None
+    if not isinstance(layers, Selection):
+        return str(Path(layers).absolute())
+    mixed_file.refuse_for_onediff(layers)
+    path = folder / "selection.json"
+    # The order is all that is read of it where all of them are taken.
+    write_atomically(path, onediff_file.render(dict.fromkeys(layers.chosen, 1.0)))
+    return str(path)
+
+
+def _finished(run: Run, told: OnEvent) -> BenchResult:
+    """Follows a run to its end; giving up cancels it."""
+    try:
+        _follow(run, told)
+    except BaseException:
+        if not run.state().is_finished:
+            cancel(run)
+        raise
+    result = run.snapshot.bench_result
+    if run.state() is RunState.DONE and result is not None:
+        return result
+    failure = run.snapshot.finished.failure if run.snapshot.finished else None
+    if failure is None:
+        raise WorkError(f"run {run.id} is {run.state()}", "", f"see: pixart-tui logs {run.id}")
+    raise WorkError(failure.title, failure.cause, failure.next_step)
+
+
+def _follow(run: Run, told: OnEvent) -> None:
+    reader = JournalReader(run.paths.events)
+    finished = False
+    while not finished:
+        time.sleep(_POLL_S)
+        run.poll()
+        finished = run.state().is_finished
+        while entries := reader.poll():
+            for entry in entries:
+                told(entry.event)

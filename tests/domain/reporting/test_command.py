@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import shlex
+
+from pixart_tui.cli.profile import profile
+from pixart_tui.domain.reporting.command import command_of
+from pixart_tui.domain.requests import ProfileRequest
+
+
+def test_a_profile_can_be_asked_for_again() -> None:
+    request = ProfileRequest(
+        prompts=("red apple; rm -rf", "robot"),
+        num_inference_steps=4,
+        cost_share=0.5,
+        seeds=(0, 1),
+        output="/x/fp8_e4m3.json",
+    )
+    command = command_of(request)
+    name, *arguments = shlex.split(command)[1:]
+    assert name == "profile"
+    asked = profile.make_context("profile", arguments).params
+    assert asked["prompts"] == request.prompts
+    assert (asked["steps"], asked["cost_share"], asked["seeds"]) == (4, 0.5, 2)
+    assert "--method" not in command

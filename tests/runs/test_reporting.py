@@ -1,0 +1,100 @@
+"""Reports of runs and of files, with images that are there, gone, or no images."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pixart_tui.cli.main import main
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.events import ArtifactWritten, LayerMeasured, ProfilePlanned
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.journal import JournalEntry
+from pixart_tui.runs.reporting import report_of_file, report_of_run
+from pixart_tui.runs.run import Run
+from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_profile
+
+_NAMES = ("transformer_blocks.0.attn1.to_q", "proj_out")
+_MACHINE = Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux")
+
+
+def _run() -> Run:
+    run = create_run(ProfileRequest(prompts=("robot",), output="/x/fp8_e4m3.json"))
+    plan = ProfilePlanned(
+        machine=_MACHINE,
+        versions={"torch": "2.13.0"},
+        conditions=conditions(),
+        layers=tuple(layer(fqn) for fqn in _NAMES),
+        excluded={},
+    )
+    run.snapshot.apply(JournalEntry(t=time.time(), event=plan))
+    for fqn in _NAMES:
+        measured = LayerMeasured(layer=fqn, measurements=(measurement(fqn),), elapsed_s=1.0)
+        run.snapshot.apply(JournalEntry(t=time.time(), event=measured))
+    return run
+
+
+def _image(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(buffer, kind)
+    return buffer.getvalue()
+
+
+def test_a_run_s_report_has_its_kept_images_and_no_other_file() -> None:
+    run = _run()
+    run.paths.artifacts.mkdir()
+    files = {"a.png": _image("PNG"), "b.webp": _image("WEBP"), "c.png": b"<svg onload=x>"}
+    for name, data in files.items():
+        (run.paths.artifacts / name).write_bytes(data)
+    for role, name in (
+        ("baseline_image", "a.png"),
+        ("layer_image", "b.webp"),
+        ("layer_image", "c.png"),
+        ("layer_image", "gone.png"),
+        ("profile", "a.png"),
+    ):
+        written = ArtifactWritten(role=role, path=f"artifacts/{name}", prompt="robot", seed=0)
+        run.snapshot.apply(JournalEntry(t=time.time(), event=written))
+    report = report_of_run(run)
+    assert [(x.caption, x.media_type) for x in report.pictures] == [
+        ("nothing quantized", "image/png"),
+        ("layer", "image/webp"),
+    ]
+    assert report.command == "pixart-tui profile --model pixart-emoji --prompt robot --device cpu"
+    assert report.profile is not None
+    assert report.curve is not None
+
+
+def test_a_run_without_anything_says_so() -> None:
+    run = create_run(ProfileRequest(output="/x.json"))
+    with pytest.raises(RequestError, match="holds nothing to report"):
+        report_of_run(run)
+
+
+def test_a_profile_s_files_make_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ssims = dict.fromkeys(_NAMES, 0.99)
+    profile = Profile(
+        conditions=conditions(),
+        layers=tuple(layer(fqn) for fqn in _NAMES),
+        excluded={},
+        measurements=tuple(measurement(fqn) for fqn in _NAMES),
+    )
+    path = write_profile(tmp_path / "fp8_e4m3.json", profile, ssims, "cpu")
+    assert report_of_file(path).machine == _MACHINE
+    assert main(["report", str(path), "--output", str(tmp_path / "out.html")]) == 0
+    assert (tmp_path / "out.html").read_text().startswith("<!doctype html>")
+    capsys.readouterr()
+    assert main(["report", str(path), "--format", "markdown"]) == 0
+    assert capsys.readouterr().out.startswith("# pixart-emoji: sensitivity to")
+    assert main(["report", str(path), "--output", "/dev/null/x.html"]) == 2
+    assert main(["report", str(tmp_path / "none.json")]) == 2
+    assert QUANT_TYPE in report_of_file(path).title

@@ -1,0 +1,72 @@
+"""The examples of the documentation run for real, in order, as a reader would type them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import pixart_tui
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.selecting.steps import KeptSteps
+from tests.samples import QUANT_TYPE, conditions, layer, measurement
+
+_DOC = Path(__file__).parents[1] / "docs" / "library.md"
+_BLOCKS = re.findall(r"```python\n(.*?)```", _DOC.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_every_example_of_the_documentation_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for block in _BLOCKS:
+        exec(compile(block, "docs/library.md", "exec"), names)
+    told = capsys.readouterr().out
+    assert "layers, predicted 1-SSIM" in told
+    assert "none+int8_weightonly" in told
+    assert (tmp_path / "apple.png").stat().st_size > 1000
+    assert (tmp_path / "int8_weightonly.meta.json").is_file()
+
+
+def test_importing_the_package_loads_no_torch_and_knows_its_names() -> None:
+    code = (
+        "import sys, pixart_tui; assert 'profile' in dir(pixart_tui); "
+        "assert 'torch' not in sys.modules; "
+        "from pixart_tui import profile; assert 'torch' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_an_unknown_name_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="quantise"):
+        pixart_tui.quantise  # noqa: B018
+
+
+def _profile() -> Profile:
+    return Profile(
+        conditions=conditions(),
+        layers=(layer("a"), layer("b")),
+        excluded={},
+        measurements=(measurement("a", 0.99), measurement("b", 0.9)),
+    )
+
+
+def test_several_rules_are_refused() -> None:
+    with pytest.raises(RequestError, match="several rules"):
+        pixart_tui.select(_profile(), flops_share=0.5, max_loss=0.1)
+
+
+def test_a_cpu_is_not_asked_for_fp8_products_in_silence() -> None:
+    selection = pixart_tui.select(_profile(), flops_share=0.5)
+    assert selection.quant_type == QUANT_TYPE
+    pipeline = pixart_tui.load("synthetic:alpha-tiny", device="cpu")
+    with pytest.raises(RequestError, match="does not run with its real kernel"):
+        pixart_tui.quantize(pipeline, selection)
+    kept = selection.model_copy(update={"kept_steps": KeptSteps(last=1)})
+    with pytest.raises(RequestError, match="keep steps"):
+        pixart_tui.quantize(pipeline, kept)
