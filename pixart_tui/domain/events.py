@@ -269,12 +269,14 @@ class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``baseline_image``,
-            ``bench_image``.
+        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``side_by_side``, or an image:
+            ``baseline_image``, ``layer_image``, ``bench_image``, ``selection_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.
         label: The layer or the bench row of an image.
+        comparison: How far an image is from the baseline's of its prompt and seed, where no other
+            event says so.
     """
 
     type: Literal["artifact"] = "artifact"
@@ -283,6 +285,7 @@ class ArtifactWritten(Value):
     prompt: str | None = None
     seed: int | None = None
     label: str | None = None
+    comparison: Comparison | None = None
 
 
 class Failure(Value):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import (
     ArtifactWritten,
+    JointMeasured,
     StageChanged,
     VerifyFinished,
     VerifyPlanned,
@@ -15,11 +17,16 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selection_files import selection_files
-from pixart_tui.engine.joint.verifying import verify_selection
+from pixart_tui.engine.joint.verifying import samples_of, verify_selection
+from pixart_tui.engine.pixels import ImagePair
+from pixart_tui.engine.sensitivity.rendering import Sample
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.kept_pictures import PairPictures
+
+_KEPT_PAIRS: Final = 16
 
 
 def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> None:
@@ -31,16 +38,20 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
     """
     profiles = [read_profile_file(Path(path)) for path in request.profiles]
     before = run.snapshot.verify_plan
+    made: list[ImagePair] = []
     events = verify_selection(
         request,
         profiles,
         trials=tuple(run.snapshot.trials),
         check=check,
+        keep=made.append,
     )
     for event in events:
         check()
         if isinstance(event, VerifyPlanned):
             _refuse_another(before, event)
+        if isinstance(event, JointMeasured) and made:
+            _keep(run, made, emit)
         emit(event)
         if isinstance(event, VerifyFinished):
             _write(profiles, request, event, emit)
@@ -57,6 +68,18 @@ def _refuse_another(before: VerifyPlanned | None, now: VerifyPlanned) -> None:
         "different: " + ", ".join(differing),
         "start a new one with: pixart-tui select PROFILE --verify",
     )
+
+
+def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
+    """Keeps the first images of the report, before the event of what was measured on them."""
+    assert run.snapshot.verify_plan is not None
+    kept = samples_of(run.snapshot.verify_plan.reporting)[:_KEPT_PAIRS]
+    pictures = PairPictures(run, emit, "selection_image")
+    for pair in made:
+        sample = Sample(pair.comparison.prompt, pair.comparison.seed)
+        if sample in kept:
+            pictures.keep_pair(kept.index(sample), pair)
+    made.clear()
 
 
 def _write(
