@@ -11,6 +11,7 @@ import click
 from pixart_tui import __version__
 from pixart_tui.cli.bench import bench
 from pixart_tui.cli.cache import cache
+from pixart_tui.cli.compare import compare
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.profile import profile
@@ -51,7 +52,21 @@ def cli(context: click.Context, debug: bool) -> None:
 
 
 for command in (
-    *(profile, select, bench, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+    *(
+        profile,
+        select,
+        bench,
+        compare,
+        runs,
+        attach,
+        resume,
+        cancel,
+        delete,
+        logs,
+        cache,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(command)
 

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.measurements import Likeness
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -25,7 +25,8 @@ C2: Final = 0.03**2
 
 def _window() -> Floats:
     weights: Floats = np.exp(-np.square(np.arange(-5, 6) / 1.5) / 2)
-    return weights / weights.sum()
+    normalized: Floats = weights / weights.sum()
+    return normalized
 
 
 WINDOW: Final = _window()
@@ -33,20 +34,6 @@ WINDOW: Final = _window()
 
 # Arrays of numpy or tensors of torch, which this package does not know.
 _Array = TypeVar("_Array", bound=Any)
-
-
-class Likeness(Value):
-    """An image beside its twin, both with 8 bits a channel.
-
-    Attributes:
-        ssim: Structural similarity, 1 for equal images.
-        psnr_db: Peak signal-to-noise ratio in dB, None for equal images (infinite).
-        mae: Mean absolute error of the channels, whose values are in [0, 1].
-    """
-
-    ssim: float
-    psnr_db: float | None
-    mae: float
 
 
 def likeness(image: Pixels, twin: Pixels) -> Likeness:

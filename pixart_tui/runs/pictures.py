@@ -28,7 +28,7 @@ _LEAST_CELL: Final = 256
 _MARGIN: Final = 8
 _FONT_SIZE: Final = 14
 _LINE: Final = 20
-_PAPER: Final = (255, 255, 255)
+_PAPER: Final = (232, 232, 232)
 _TEXT: Final = (20, 20, 20)
 
 
@@ -105,6 +105,18 @@ def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
     return True
 
 
+def write_image(path: Path, image: Image.Image) -> None:
+    """Writes an image in the format that its name asks for, or leaves what was there.
+
+    Raises:
+        WorkError: The directory cannot be written to, or the disk is full.
+    """
+    encoded = io.BytesIO()
+    options = {"lossless": True} if path.suffix == ".webp" else {}
+    image.save(encoded, Image.registered_extensions()[path.suffix], **options)
+    write_atomically(path, encoded.getvalue())
+
+
 def difference(image: Image.Image, twin: Image.Image) -> Difference:
     """What differs between two images of one size, made visible."""
     values = np.abs(np.asarray(image).astype(np.int16) - np.asarray(twin))
@@ -160,6 +172,6 @@ def _sized(image: Image.Image, side: int) -> Image.Image:
 def _write(sheet: Image.Image, text: str, left: int, top: int, width: int) -> None:
     font = ImageFont.load_default(_FONT_SIZE)
     shown = text
-    while shown and font.getlength(shown) > width:
+    while len(shown) > 1 and font.getlength(shown) > width:
         shown = shown[:-2] + "…"
     ImageDraw.Draw(sheet).text((left, top), shown, font=font, fill=_TEXT)

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain import onediff_file
-from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import (
     ArtifactWritten,
     JointMeasured,
@@ -25,6 +24,7 @@ from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
 from pixart_tui.worker.kept_pictures import PairPictures
+from pixart_tui.worker.same_plan import refuse_another
 
 _KEPT_PAIRS: Final = 16
 
@@ -49,25 +49,12 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
     for event in events:
         check()
         if isinstance(event, VerifyPlanned):
-            _refuse_another(before, event)
+            refuse_another(before, event, "pixart-tui select PROFILE --verify")
         if isinstance(event, JointMeasured) and made:
             _keep(run, made, emit)
         emit(event)
         if isinstance(event, VerifyFinished):
             _write(profiles, request, event, emit)
-
-
-def _refuse_another(before: VerifyPlanned | None, now: VerifyPlanned) -> None:
-    """What was measured on different things must never decide about one selection."""
-    if before is None or before == now:
-        return
-    pairs = zip(before, now, strict=True)
-    differing = [name for (name, old), (_, new) in pairs if old != new]
-    raise RequestError(
-        "this run was measured on something else than what is here now",
-        "different: " + ", ".join(differing),
-        "start a new one with: pixart-tui select PROFILE --verify",
-    )
 
 
 def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
