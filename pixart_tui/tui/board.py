@@ -11,6 +11,7 @@ from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.runs.pairs import Pair
 from pixart_tui.runs.run import RunState
 
 
@@ -110,6 +111,14 @@ class VerifyView:
 
 
 @dataclass(frozen=True, slots=True)
+class CompareView:
+    """A run with the pictures that it has kept by now, in pairs."""
+
+    run: RunView
+    pairs: tuple[Pair, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything that the tabs show.
 
@@ -119,6 +128,7 @@ class Board:
         profile: The profile that is open.
         bench: The benchmark that is open.
         verify: The newest verification.
+        compare: The run whose pictures are open.
         problem: Why the runs cannot be read; empty if all is well.
     """
 
@@ -127,6 +137,7 @@ class Board:
     profile: ProfileView | None = None
     bench: BenchView | None = None
     verify: VerifyView | None = None
+    compare: CompareView | None = None
     problem: str = ""
 
     def run(self, run_id: str | None) -> RunView | None:
@@ -142,3 +153,8 @@ class Board:
     def open_bench(self) -> str | None:
         """Id of the benchmark that is open."""
         return self.bench.run.id if self.bench else None
+
+    @property
+    def open_compare(self) -> str | None:
+        """Id of the run whose pictures are open."""
+        return self.compare.run.id if self.compare else None

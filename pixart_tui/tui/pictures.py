@@ -53,6 +53,9 @@ class Pictures:
     reason: str = ""
 
 
+HALF_CELLS: Final = Pictures(ImageMode.HALFCELL)
+
+
 def choose_pictures(
     wish: ImageMode,
     environ: Mapping[str, str],
