@@ -7,6 +7,7 @@ end up on the screen. It is imported only where a protocol is wanted, and half-c
 
 from __future__ import annotations
 
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -75,13 +76,14 @@ def choose_pictures(
         return Pictures(ImageMode.NONE)
     if reason := _in_the_way(environ, is_terminal, ascii_only):
         return Pictures(ImageMode.NONE, reason)
-    if wish is not ImageMode.AUTO:
-        if wish is not ImageMode.HALFCELL:
-            _ask_terminal()  # for the size of its cells
-        return Pictures(wish)
-    if _is_far(environ):
-        return Pictures(ImageMode.HALFCELL)
-    return Pictures(_ask_terminal())
+    if wish is ImageMode.HALFCELL or (wish is ImageMode.AUTO and _is_far(environ)):
+        return HALF_CELLS
+    able = _ask_terminal()  # a protocol that was asked for needs at least the size of a cell
+    if wish is ImageMode.AUTO:
+        return Pictures(able or ImageMode.HALFCELL)
+    if able is None:
+        return Pictures(ImageMode.NONE, f"{wish} pictures need a terminal that tells its size")
+    return Pictures(wish)
 
 
 def _in_the_way(environ: Mapping[str, str], is_terminal: bool, ascii_only: bool) -> str:
@@ -102,9 +104,13 @@ def _is_far(environ: Mapping[str, str]) -> bool:
     return multiplexed or any(environ.get(name) for name in (*_MULTIPLEXERS, *_REMOTE))
 
 
-def _ask_terminal() -> ImageMode:
-    """What the terminal says it can do."""
-    from textual_image import renderable, widget  # noqa: F401 - widget asks for a size
+def _ask_terminal() -> ImageMode | None:
+    """What the terminal says it can do; None where it cannot be asked."""
+    try:
+        from textual_image import renderable, widget  # noqa: F401 - widget asks for a size
+    except (OSError, ValueError, ArithmeticError, termios.error):
+        # Standard input is none, it has no columns, or what it said was not understood.
+        return None
 
     if renderable.Image is renderable.TGPImage:
         return ImageMode.KITTY
