@@ -40,8 +40,8 @@ def load_pair(image: Path, twin: Path) -> LoadedPair:
     try:
         first, second = read_image(image), read_image(twin)
     except PixartTuiError as error:
-        return LoadedPair(problem=f"{error.title}: {error.cause}")
+        return LoadedPair(problem=f"no picture: {error.cause}")
     if first.size != second.size:
-        return LoadedPair(problem=f"{image.name} and {twin.name} have different sizes")
+        return LoadedPair(problem="no difference: the two have different sizes")
     found = difference(first, second)
     return LoadedPair(second, first, found.image, found.factor)

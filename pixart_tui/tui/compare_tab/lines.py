@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from rich.cells import chop_cells
 
@@ -93,7 +94,7 @@ def _faces(shown: Face | None, loaded: LoadedPair | None, pictures: Pictures) ->
 
 def _problem(loaded: LoadedPair | None, pictures: Pictures, width: int) -> Iterator[Line]:
     why = pictures.reason or (loaded.problem if loaded else "")
-    for text in chop_cells(printable(why), max(width - 2, 1)) if why else ():
+    for text in wrap(printable(why), max(width - 2, 1)):
         yield line(Span(f" {text}", "warn"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -35,6 +36,7 @@ class PairPictures(Horizontal):
     DEFAULT_CSS = """
     PairPictures { height: 1fr; }
     PairPictures PictureView { width: 1fr; }
+    PairPictures.-all PictureView { margin-right: 1; }
     PairPictures .-hidden { display: none; }
     """
 
@@ -71,7 +73,7 @@ class PairPictures(Horizontal):
             self.loaded = None
             self._draw()
         else:
-            self.run_worker(self._load(*files), exclusive=True, group="pair")
+            self.run_worker(partial(self._load, *files), exclusive=True, group="pair")
 
     async def _load(self, image: Path, twin: Path) -> None:
         found = await asyncio.to_thread(load_pair, image, twin)
@@ -97,6 +99,7 @@ class PairPictures(Horizontal):
     def _draw(self) -> None:
         found = self.loaded or LoadedPair()
         images = dict(zip(FACES, (found.twin, found.image, found.difference), strict=True))
+        self.set_class(self.all_three, "-all")
         for number, face in enumerate(FACES):
             view = self.query_one(f"#picture-{face}", PictureView)
             view.set_class(number > 0 and not self.all_three, "-hidden")
