@@ -41,6 +41,15 @@ UP: Final = "↑"
 DOWN: Final = "↓"
 LEVELS: Final = "▁▂▃▄▅▆▇█"
 SHADES: Final = "░▒▓"
+ESTIMATED_LEVELS: Final = "⡀⣀⣄⣤⣦⣶⣷⣿"
+"""The levels of figures that no image has confirmed."""
+
+PENDING: Final = "·"
+EXCLUDED: Final = "-"
+SORTED: Final = "▾"
+POINT: Final = "◆"
+QUANT_TYPES: Final = "●▲■◆"
+"""One for each quant type of a selection, in their order."""
 
 _TWINS: Final[dict[str, str]] = {
     QUEUED: "o",
@@ -58,7 +67,13 @@ _TWINS: Final[dict[str, str]] = {
     RIGHT: ">",
     UP: "^",
     DOWN: "v",
-    **dict(zip(LEVELS, "_.:-=+*#", strict=True)),
+    PENDING: ".",
+    SORTED: "v",
+    POINT: "@",
+    "▲": "A",
+    # Digits and letters: `.`, `-` and `=` are marks of their own in a map of layers.
+    **dict(zip(LEVELS, "12345678", strict=True)),
+    **dict(zip(ESTIMATED_LEVELS, "abcdefgh", strict=True)),
     **dict(zip(SHADES, ".:%", strict=True)),
     "▀": '"',
     "▌": "|",

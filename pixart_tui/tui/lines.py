@@ -12,7 +12,24 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from pixart_tui.tui import glyphs
 
 Ink = Literal[
-    "text", "muted", "title", "head", "live", "good", "warn", "bad", "track", "floor", "active"
+    "text",
+    "muted",
+    "title",
+    "head",
+    "live",
+    "good",
+    "warn",
+    "bad",
+    "track",
+    "floor",
+    "active",
+    "heat1",
+    "heat2",
+    "heat3",
+    "heat4",
+    "heat5",
+    "heat6",
+    "heat7",
 ]
 
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")

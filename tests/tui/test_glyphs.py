@@ -33,13 +33,16 @@ def test_states_stay_apart_in_ascii() -> None:
 
 
 def test_levels_stay_apart_in_ascii() -> None:
-    assert len(set(in_ascii(glyphs.LEVELS))) == len(glyphs.LEVELS)
+    levels = glyphs.LEVELS + glyphs.ESTIMATED_LEVELS
+    others = glyphs.PENDING + glyphs.RUNNING + glyphs.FAILED + glyphs.EXCLUDED + " ~="
+    shown = in_ascii(levels + others)
+    assert len(set(shown)) == len(levels + others)
     assert len(set(in_ascii(glyphs.SHADES))) == len(glyphs.SHADES)
 
 
 def test_borders_and_dots_are_drawn_with_ascii() -> None:
     assert in_ascii("╭─┬╮│┼╰┴╯") == "+-+" + "+|+" + "+++"
-    assert in_ascii("⠀⠁⣿") == " .#"
+    assert in_ascii("⠀⠁⣾") == " .#"
 
 
 def test_the_filter_leaves_styles_and_control_codes_alone() -> None:
