@@ -84,8 +84,10 @@ class LayerGrid:
         """
         y, x = self._place(fqn)
         if columns:
-            return _first(self.rows[y].cells[x + 1 :], shown, fqn) if columns > 0 else _first(
-                reversed(self.rows[y].cells[:x]), shown, fqn
+            return (
+                _first(self.rows[y].cells[x + 1 :], shown, fqn)
+                if columns > 0
+                else _first(reversed(self.rows[y].cells[:x]), shown, fqn)
             )
         others = self.rows[y + 1 :] if rows > 0 else tuple(reversed(self.rows[:y]))
         return _first((_nearest(row.cells, x, shown) for row in others), shown, fqn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -19,6 +19,7 @@ _BELOW_FLOOR: Final = (1 / 300, 1 / 100, 1 / 30, 1 / 10, 1 / 3, 3.0, 10.0)
 _AROUND: Final = (1 / 30, 1 / 10, 1 / 3, 3.0, 10.0, 30.0, 100.0)
 _INKS: Final[tuple[Ink, ...]] = ("heat1", "heat2", "heat3", "heat4", "heat5", "heat6", "heat7")
 _NEUTRAL_INK: Final = 3
+_WIDE: Final = 60
 _MEASURING: Final = ("measuring", "calibrating", "confirming")
 
 
@@ -87,28 +88,33 @@ def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
 
 def measuring_now(view: ProfileView) -> str | None:
     """The layer that is being measured, of several side by side the one that was told last."""
-    words = view.run.stage_detail.split()
-    return words[-1] if view.run.stage in _MEASURING and words else None
+    if view.run.stage not in _MEASURING:
+        return None
+    names = {score.layer.fqn for score in view.scores}
+    return next((word for word in view.run.stage_detail.split() if word in names), None)
 
 
-def legend(scale: Scale, width: int, *, ties: bool) -> list[Span]:
+def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]:
     """What the cells mean, the levels first.
 
     Args:
+        view: The profile; marks that it has none of are left out.
         scale: The levels.
         width: Terminal cells of a line; where they are few the levels are told in short.
-        ties: Whether the cells say which layers are tied.
+        cell: Terminal cells of a layer; beside a single one there is no room for ties.
     """
-    levels = list(_exact_levels(scale) if width >= 60 else _brief_levels(scale))
-    marks = [
-        Span(f"{glyphs.ESTIMATED_LEVELS[3]} dotted: estimate", "muted"),
-        *([Span(f"{TIE_MARK} tied", "muted")] if ties else []),
+    spans = list(_exact_levels(scale) if width >= _WIDE else _brief_levels(scale))
+    if any(score.estimated for score in view.scores):
+        spans.append(Span(f"{glyphs.ESTIMATED_LEVELS[3]} dotted: estimate", "muted"))
+    if cell > 1 and any(score.tied for score in view.scores):
+        spans.append(Span(f"{TIE_MARK} tied", "muted"))
+    return [
+        *spans,
         Span(f"{glyphs.PENDING} to come", "muted"),
         Span(f"{glyphs.RUNNING} now", "live"),
         Span(f"{glyphs.FAILED} NaN", "bad"),
         Span(f"{glyphs.EXCLUDED} excluded", "muted"),
     ]
-    return [*levels, *marks]
 
 
 def _brief_levels(scale: Scale) -> Iterator[Span]:
@@ -127,8 +133,3 @@ def _exact_levels(scale: Scale) -> Iterator[Span]:
 
 def _multiple(ratio: float) -> str:
     return f"1/{round(1 / ratio)}" if ratio < 1 else f"{ratio:g}x"
-
-
-def ties_shown(scores: Sequence[LayerScore], cell: int) -> bool:
-    """Whether the map has room to say which layers are tied, and there are any."""
-    return cell > 1 and any(score.tied for score in scores)

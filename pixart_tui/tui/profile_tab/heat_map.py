@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.tui.layer_grid import LayerGrid
 from pixart_tui.tui.lines import Line, line
 from pixart_tui.tui.map_lines import MapLayout, Mark, legend_lines
 from pixart_tui.tui.profile_tab.details import detail_lines
 from pixart_tui.tui.profile_tab.facts import Facts
-from pixart_tui.tui.profile_tab.heat import layer_mark, legend, ties_shown
+from pixart_tui.tui.profile_tab.heat import layer_mark, legend
 
-_DETAILS_LEAST = 8
+_DETAILS_LEAST: Final = 8
 """Fewer lines below the map hold too little of a layer's details."""
 
 
@@ -30,8 +32,8 @@ def below_lines(
     facts: Facts, current: LayerScore | None, layout: MapLayout, room: int
 ) -> list[Line]:
     """The legend, and in a high terminal the layer under the cursor."""
-    ties = ties_shown(facts.view.scores, layout.cell)
-    lines = legend_lines(legend(facts.scale, layout.width, ties=ties), layout.width)
+    entries = legend(facts.view, facts.scale, layout.width, layout.cell)
+    lines = legend_lines(entries, layout.width)
     left = room - len(lines) - 1
     if current is not None and left >= _DETAILS_LEAST:
         lines += [line(), *detail_lines(current, facts, layout.width - 1)[:left]]

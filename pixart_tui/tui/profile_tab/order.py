@@ -127,4 +127,3 @@ def _named(word: str, name: str) -> bool:
     if "*" in word or "?" in word:
         return fnmatchcase(name, word) or fnmatchcase(name.removeprefix(_IN_BLOCK), word)
     return word in name
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -28,6 +28,9 @@ from pixart_tui.tui.widgets.map_view import MapView
 from pixart_tui.tui.widgets.pane import Pane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 
+_BRIEF_HEAD: Final = 2
+"""Lines of the head that stay over a layer's details: the state and the progress."""
+
 
 class ProfilePane(Pane):
     """One profile, live or finished: a map of its layers, a table of them, and one in detail."""
@@ -39,15 +42,27 @@ class ProfilePane(Pane):
     ProfilePane.-detail #profile-detail { display: block; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "details", "Details"),
-        Binding("slash", "filter", "Filter", key_display="/"),
-        Binding("o", "sort", "Order"),
-        Binding("m", "map", "Map", show=False),
-        Binding("escape", "back", "Back", show=False),
-        Binding("left", "step(0, -1)", "Block before", show=False),
-        Binding("right", "step(0, 1)", "Block after", show=False),
-        Binding("shift+up,left_square_bracket", "step(-1, 0)", "Type before", show=False),
-        Binding("shift+down,right_square_bracket", "step(1, 0)", "Type after", show=False),
+        Binding("enter", "details", "Details", id="layer_details"),
+        Binding("slash", "filter", "Filter", key_display="/", id="filter_layers"),
+        Binding("o", "sort", "Sort by the next column", show=False, id="sort_layers"),
+        Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
+        Binding("escape", "back", "Back to the table, no filter", show=False, id="back"),
+        Binding("left", "step(0, -1)", "Same layer, block before", show=False, id="block_before"),
+        Binding("right", "step(0, 1)", "Same layer, next block", show=False, id="block_after"),
+        Binding(
+            "shift+up,left_square_bracket",
+            "step(-1, 0)",
+            "Same block, layer above",
+            show=False,
+            id="layer_above",
+        ),
+        Binding(
+            "shift+down,right_square_bracket",
+            "step(1, 0)",
+            "Same block, layer below",
+            show=False,
+            id="layer_below",
+        ),
     ]
 
     def __init__(self, *, id: str) -> None:
@@ -97,25 +112,33 @@ class ProfilePane(Pane):
     def draw(self, board: Board, width: int) -> None:
         """Draws the profile that is open."""
         view = board.profile
-        head = head_lines(view, width) if view is not None else []
-        self._block("head").show(head)
         if view is None or not view.scores:
+            self._block("head").show(head_lines(view, width) if view is not None else [])
             self._draw_empty(view)
             return
         facts = Facts.of(view)
         order = self.filter.kept(ordered(view.scores, self.sort))
         self._names = [score.layer.fqn for score in order]
         current = self._current(facts)
+        if self.has_class("-detail") and current is not None:
+            self._draw_details(facts, current, width)
+        else:
+            self._draw_all(facts, order, current, width)
+
+    def _draw_details(self, facts: Facts, current: LayerScore, width: int) -> None:
+        self._block("head").show(head_lines(facts.view, width)[:_BRIEF_HEAD])
+        self._block("foot").show([])
+        self.query_one("#profile-figures", LineView).show(detail_lines(current, facts, width - 1))
+
+    def _draw_all(
+        self, facts: Facts, order: list[LayerScore], current: LayerScore | None, width: int
+    ) -> None:
+        head = head_lines(facts.view, width)
         foot = [cursor_line(current, facts, width)] if current else []
-        foot += self._filter_lines(len(view.scores), width)
+        foot += self._filter_lines(len(facts.view.scores), width)
+        self._block("head").show(head)
         self._block("foot").show(foot)
-        if self.has_class("-detail") and current:
-            self.query_one("#profile-figures", LineView).show(
-                detail_lines(current, facts, width - 1)
-            )
-            return
-        height = self.size.height - len(head) - len(foot)
-        left = self._draw_map(facts, current, width, height)
+        left = self._draw_map(facts, current, width, self.size.height - len(head) - len(foot))
         self._draw_table(facts, order, width - left - 1)
 
     def _draw_empty(self, view: ProfileView | None) -> None:
@@ -126,9 +149,7 @@ class ProfilePane(Pane):
             self._block(name).show([])
         self.table.show([line(), line(Span(note, "muted"))])
 
-    def _draw_map(
-        self, facts: Facts, current: LayerScore | None, width: int, height: int
-    ) -> int:
+    def _draw_map(self, facts: Facts, current: LayerScore | None, width: int, height: int) -> int:
         """Draws the map; returns how many cells wide it is."""
         view = self.query_one(MapView)
         view.display = self._with_map
