@@ -11,6 +11,7 @@ from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.run import RunState
 
 
@@ -102,11 +103,13 @@ class VerifyView:
         run: The run.
         output: The selection that it writes.
         verification: What came of it, None while it works.
+        selection: The selection that was verified, after its repair.
     """
 
     run: RunView
     output: str
     verification: Verification | None = None
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,11 @@ class MapLayout:
         return _MARGIN + self.label + 1
 
 
+def map_layout(grid: LayerGrid, width: int) -> MapLayout:
+    """The map takes half of a narrow screen at most, and a little less of a wide one."""
+    return MapLayout.of(grid, max(width // 2, 40) if width < 110 else width * 9 // 20)
+
+
 def map_lines(
     grid: LayerGrid, layout: MapLayout, mark: Callable[[str], Mark], cursor: str | None = None
 ) -> list[Line]:

@@ -115,7 +115,10 @@ class RunWatch:
         if view is None or view.request is None:
             return None
         found = self._watched[view.id].run.snapshot.verified
-        return VerifyView(view, view.request.output or "", found.verification if found else None)
+        output = view.request.output or ""
+        if found is None:
+            return VerifyView(view, output)
+        return VerifyView(view, output, found.verification, found.selection)
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-import numpy as np
-
-from pixart_tui.domain.estimation import score_by_sample, step_profile
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.probing import Probing
 from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
@@ -160,6 +157,9 @@ def _sample_figures(
 def _latent_scores(probing: Probing | None, fqn: str) -> dict[tuple[str, int], float]:
     if probing is None or not _probed(probing, fqn):
         return {}
+    # numpy is loaded when it is needed: a viewer paints before.
+    from pixart_tui.domain.estimation import score_by_sample
+
     return dict(zip(probing.samples, map(float, score_by_sample(probing, fqn)), strict=True))
 
 
@@ -172,15 +172,17 @@ def _step_lines(score: LayerScore, probing: Probing | None, width: int) -> Itera
     """The part that each denoising step has in what the layer does to the final latents."""
     if probing is None or not _probed(probing, score.layer.fqn):
         return
-    parts = step_profile(probing, score.layer.fqn)
+    from pixart_tui.domain.estimation import step_profile
+
+    parts = [float(part) for part in step_profile(probing, score.layer.fqn)]
     probed = sorted({row.step for row in probing.rows})
     steps = ", ".join(str(step + 1) for step in probed)
     yield line()
     yield line(Span(fit(" effect on the final latents by denoising step", width), "head"))
     yield line(Span(fit(f" probed at {steps} of {len(parts)}, interpolated", width), "muted"))
-    most = float(np.max(parts))
+    most = max(parts)
     for step, part in enumerate(parts):
-        yield _step_line(step, float(part), most, step in probed, width)
+        yield _step_line(step, part, most, step in probed, width)
 
 
 def _step_line(step: int, part: float, most: float, probed: bool, width: int) -> Line:

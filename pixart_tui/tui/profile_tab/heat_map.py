@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 from pixart_tui.domain.profile import LayerScore
-from pixart_tui.tui.layer_grid import LayerGrid
 from pixart_tui.tui.lines import Line, line
 from pixart_tui.tui.map_lines import MapLayout, Mark, legend_lines
 from pixart_tui.tui.profile_tab.details import detail_lines
@@ -14,11 +13,6 @@ from pixart_tui.tui.profile_tab.heat import layer_mark, legend
 
 _DETAILS_LEAST: Final = 8
 """Fewer lines below the map hold too little of a layer's details."""
-
-
-def map_layout(grid: LayerGrid, width: int) -> MapLayout:
-    """The map takes half of a narrow screen at most, and a little less of a wide one."""
-    return MapLayout.of(grid, max(width // 2, 40) if width < 110 else width * 9 // 20)
 
 
 def marks(facts: Facts, shown: frozenset[str], fqn: str) -> Mark:

@@ -14,10 +14,11 @@ from pixart_tui.domain.profile import LayerScore
 from pixart_tui.tui.board import Board, ProfileView, RunView
 from pixart_tui.tui.layer_grid import LayerGrid
 from pixart_tui.tui.lines import Line, Span, fit, line
+from pixart_tui.tui.map_lines import map_layout
 from pixart_tui.tui.profile_tab.details import cursor_line, detail_lines
 from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.head import head_lines
-from pixart_tui.tui.profile_tab.heat_map import below_lines, map_layout, marks
+from pixart_tui.tui.profile_tab.heat_map import below_lines, marks
 from pixart_tui.tui.profile_tab.order import Filter, Sort, ordered
 from pixart_tui.tui.profile_tab.table import Columns, columns_line, layer_line
 from pixart_tui.tui.widgets.cursor_view import CursorView
