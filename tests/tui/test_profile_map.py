@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
+from pixart_tui.domain.profile import LayerScore
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui import glyphs
-from pixart_tui.tui.profile_tab import table
+from pixart_tui.tui.lines import Line
+from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.order import Sort
 from pixart_tui.tui.profile_tab.pane import ProfilePane
+from pixart_tui.tui.profile_tab.table import Columns, layer_line
 from pixart_tui.tui.widgets.filter_input import FilterInput
 from pixart_tui.tui.widgets.map_view import MapView
 from tests.tui import alpha_runs, sample_runs
@@ -249,11 +252,10 @@ async def test_a_new_measurement_makes_and_sends_only_what_is_on_the_screen(
     app = dashboard(run.id)
     made: list[str] = []
 
-    def counted(score: table.LayerScore, *args: object) -> object:
+    def counted(score: LayerScore, facts: Facts, columns: Columns) -> Line:
         made.append(score.layer.fqn)
-        return original(score, *args)  # type: ignore[arg-type]
+        return layer_line(score, facts, columns)
 
-    original = table.layer_line
     async with app.run_test() as pilot:
         await until_shown(pilot, "141 of 283 layers", "below")
         before = screen_text(app)
@@ -266,6 +268,10 @@ async def test_a_new_measurement_makes_and_sends_only_what_is_on_the_screen(
 
         visible = pane_of(pilot).table.size.height
         assert len(set(made)) <= visible
-    changed = [x for was, now in zip(before[7:20], after[7:20], strict=True) for x in
-               range(40) if was[x : x + 1] != now[x : x + 1]]  # fmt: skip
+    changed = [
+        x
+        for was, now in zip(before[7:20], after[7:20], strict=True)
+        for x in range(40)
+        if was[x : x + 1] != now[x : x + 1]
+    ]
     assert len(changed) <= 3  # of the map: what was measured, and what is measured now

@@ -99,17 +99,16 @@ def _loss_lines(
 
 def _verified_line(verify: VerifyView, found: Verification, dial: Dial, width: int) -> Line:
     """What the verified figure holds for."""
-    parts = []
-    kept = verify.selection
+    parts, kept = [], verify.selection
     if kept is not None:
         other = (kept.rule, kept.parameter) != (dial.rule, dial.parameter)
-        whose = f" verified {'before' if other else ''}: {RULE_NAMES[kept.rule]} {kept.parameter:g}"
-        parts = [" ".join(whose.split()), f"{len(kept.chosen)} layers"]
+        whose = f"{RULE_NAMES[kept.rule]} {kept.parameter:g}, {len(kept.chosen)} layers"
+        parts.append(f"verified before: {whose}" if other else f"verified: {whose}")
     if found.holds is not None:
         parts.append(f"budget {found.budget:g} {'holds' if found.holds else 'does not hold'}")
     if found.seed_rule is not None:
-        parts.append(f"top percentage there {wording.loss(found.seed_rule.loss)}")
-    return line(Span(fit(" " + "   ".join(parts), width).rstrip(), "muted"))
+        parts.append(f"top percentage {wording.loss(found.seed_rule.loss)}")
+    return line(Span(fit(" " + "  ".join(parts), width).rstrip(), "muted"))
 
 
 def _time_lines(answer: Answer | None, width: int) -> Iterator[Line]:
