@@ -23,6 +23,7 @@ Ink = Literal[
     "track",
     "floor",
     "active",
+    "cursor",
     "heat1",
     "heat2",
     "heat3",

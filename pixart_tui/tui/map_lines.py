@@ -91,7 +91,7 @@ def _shown(cell: Cell, mark: Callable[[str], Mark], cursor: str | None) -> Mark:
     if cell is None:
         return (" ", " ", "text")
     glyph, beside, ink = mark(cell)
-    return (glyph, beside, "active" if cell == cursor else ink)
+    return (glyph, beside, "cursor" if cell == cursor else ink)
 
 
 def _spans(marks: Iterable[Mark], cell: int) -> Line:

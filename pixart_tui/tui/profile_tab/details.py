@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pixart_tui.domain.measurements import Measurement
@@ -181,8 +181,17 @@ def _step_lines(score: LayerScore, probing: Probing | None, width: int) -> Itera
     yield line(Span(fit(" effect on the final latents by denoising step", width), "head"))
     yield line(Span(fit(f" probed at {steps} of {len(parts)}, interpolated", width), "muted"))
     most = max(parts)
+    yield _outline(parts, most, width)
     for step, part in enumerate(parts):
         yield _step_line(step, part, most, step in probed, width)
+
+
+def _outline(parts: Sequence[float], most: float, width: int) -> Line:
+    """All steps at a glance, and the one that matters most."""
+    levels = "".join(glyphs.LEVELS[round(7 * part / most)] for part in parts)
+    told = f"   most at step {parts.index(most) + 1}: {wording.share(most)}"
+    shown = fit(f" {levels}", min(len(levels) + 1, width))
+    return line(Span(shown, "live"), Span(fit(told, max(width - len(shown), 0)).rstrip(), "muted"))
 
 
 def _step_line(step: int, part: float, most: float, probed: bool, width: int) -> Line:

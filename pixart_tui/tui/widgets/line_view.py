@@ -48,6 +48,7 @@ class LineView(ScrollView, can_focus=False):
         & .ink--heat6 { color: $warning; }
         & .ink--heat7 { color: $error; text-style: bold; }
         & .ink--active { color: $background; background: $primary; text-style: bold; }
+        & .ink--cursor { color: $foreground; background: $primary 50%; text-style: bold; }
         & .line-view--cursor { background: $primary 25%; }
     }
     """
