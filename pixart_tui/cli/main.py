@@ -11,12 +11,15 @@ import click
 from pixart_tui import __version__
 from pixart_tui.cli.bench import bench
 from pixart_tui.cli.cache import cache
+from pixart_tui.cli.compare import compare
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
+from pixart_tui.cli.options import images_option
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.tui.pictures import ImageMode
 
 
 @click.group(
@@ -28,12 +31,14 @@ Examples:
   pixart-tui profile                  measure the model that ships with the package
   pixart-tui select last --top-percentage 90
   pixart-tui bench --compiler compile --json bench.json
+  pixart-tui compare eager.png quantized.png
   pixart-tui runs""",
 )
 @click.version_option(__version__, prog_name="pixart-tui")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@images_option
 @click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(context: click.Context, debug: bool, images: str) -> None:
     """Find the layers of a PixArt transformer that can be quantized, and what that buys.
 
     Without a command: the dashboard.
@@ -47,11 +52,25 @@ def cli(context: click.Context, debug: bool) -> None:
             )
         from pixart_tui.tui.app import run_dashboard
 
-        run_dashboard()
+        run_dashboard(images=ImageMode(images))
 
 
 for command in (
-    *(profile, select, bench, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+    *(
+        profile,
+        select,
+        bench,
+        compare,
+        runs,
+        attach,
+        resume,
+        cancel,
+        delete,
+        logs,
+        cache,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(command)
 

@@ -17,8 +17,10 @@ from pixart_tui.domain.events import (
     BenchFinished,
     BenchPlanned,
     BenchRowUpdated,
+    ComparePlanned,
     Event,
     FloorMeasured,
+    ImagesCompared,
     ImagesPlanned,
     JointMeasured,
     LatencyMeasured,
@@ -64,6 +66,8 @@ class RunSnapshot:
         verify_plan: What a verification will measure.
         trials: Joint measurements, in order.
         verified: The verified selection.
+        compare_plan: What a comparison will make.
+        compared: Prompt and seed to what was compared, in order.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
     """
@@ -86,6 +90,8 @@ class RunSnapshot:
     verify_plan: VerifyPlanned | None = None
     trials: list[Trial] = field(default_factory=list)
     verified: VerifyFinished | None = None
+    compare_plan: ComparePlanned | None = None
+    compared: dict[tuple[str, int], ImagesCompared] = field(default_factory=dict)
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
@@ -133,6 +139,10 @@ class RunSnapshot:
                 self.trials.append(event.trial)
             case VerifyFinished():
                 self.verified = event
+            case ComparePlanned():
+                self.compare_plan = event
+            case ImagesCompared():
+                self.compared[event.prompt, event.seed] = event
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -190,9 +200,12 @@ class RunSnapshot:
 
     @property
     def total(self) -> int:
-        """Layers to measure, benchmark rows, or parts of a verification; 0 while unknown."""
+        """Layers, benchmark rows, parts of a verification, or pairs of images; 0 while unknown."""
         if self.verify_plan is not None:
             return self._verify_total(self.verify_plan)
+        if self.compare_plan is not None:
+            conditions = self.compare_plan.conditions
+            return len(conditions.prompts) * len(conditions.seeds)
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
@@ -221,6 +234,8 @@ class RunSnapshot:
         """How many of ``total`` are done."""
         if self.verify_plan is not None:
             return len(self.trials)
+        if self.compare_plan is not None:
+            return len(self.compared)
         if self.planned is not None:
             probing = self.fast.probing
             known = (probing.errors if probing else {}) if self._is_fast else self.measured

@@ -31,7 +31,7 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import AnyRequest, BenchRequest, ProfileRequest
 from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
@@ -249,7 +249,7 @@ def warming_up(output: Path, found: WarmupProgressed | None = None) -> Run:
 
 
 def write_run(
-    request: ProfileRequest | BenchRequest | VerifyRequest,
+    request: AnyRequest,
     run_id: str,
     events: Sequence[Event],
     *,

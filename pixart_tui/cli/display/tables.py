@@ -49,11 +49,15 @@ def print_outcome(run: Run) -> None:
         from pixart_tui.cli.display.selections import print_verification
 
         print_verification(snapshot.verified.selection, snapshot.verified.verification)
+    if snapshot.compared:
+        from pixart_tui.cli.display.comparisons import print_comparison
+
+        print_comparison(run)
     for artifact in dict.fromkeys(a.path for a in snapshot.artifacts if a.role in _KEPT):
         console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "selection")
+_KEPT: Final = ("profile", "sidecar", "bench", "selection", "side_by_side")
 
 
 def print_profile(profile: Profile, cost: Cost | None = None) -> None:

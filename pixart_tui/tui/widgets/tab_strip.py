@@ -14,7 +14,13 @@ from pixart_tui.tui.lines import Line, Span, line, plain, spread
 from pixart_tui.tui.states import mark_span
 from pixart_tui.tui.widgets.line_view import LineBlock
 
-TABS: Final = (("runs", "Runs"), ("profile", "Profile"), ("select", "Select"), ("bench", "Bench"))
+TABS: Final = (
+    ("runs", "Runs"),
+    ("profile", "Profile"),
+    ("select", "Select"),
+    ("bench", "Bench"),
+    ("compare", "Compare"),
+)
 
 
 class TabStrip(LineBlock):
