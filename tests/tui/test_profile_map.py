@@ -17,7 +17,8 @@ from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.profile_tab.table import Columns, layer_line
 from pixart_tui.tui.widgets.filter_input import FilterInput
 from pixart_tui.tui.widgets.map_view import MapView
-from tests.tui import alpha_runs, sample_runs
+from pixart_tui.tui.widgets.pair_pictures import PairPictures
+from tests.tui import alpha_runs, sample_pictures, sample_runs
 from tests.tui.pilots import dashboard, screen_text, until, until_shown
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
@@ -204,7 +205,9 @@ async def test_details_tell_each_image_and_each_step(tmp_path: Path) -> None:
         assert "no image" not in text
         assert "bfloat16" in text
         assert "probed at 2, 8, 14, 19 of 20" in text
-        parts = [float(row.split("%")[0].split()[-1]) for row in text.splitlines()[-20:]]
+        steps = text.partition("most at step")[2].partition("pictures")[0].splitlines()[1:-1]
+        parts = [float(row.split("%")[0].split()[-1]) for row in steps if "%" in row]
+        assert len(parts) == alpha_runs.STEPS
         assert sum(parts) == pytest.approx(100, abs=0.2)
         await pilot.press("escape")
         await until_shown(pilot, "1 of 290 layers")
@@ -275,3 +278,59 @@ async def test_a_new_measurement_makes_and_sends_only_what_is_on_the_screen(
         if was[x : x + 1] != now[x : x + 1]
     ]
     assert len(changed) <= 3  # of the map: what was measured, and what is measured now
+
+
+async def test_details_show_the_layers_pictures_and_where_they_lie(tmp_path: Path) -> None:
+    sample_pictures.imaged_profile(tmp_path)
+    app = dashboard(sample_runs.PROFILE_ID)
+
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until_shown(pilot, "85 of 85 layers")
+        await pilot.press("slash", *_typed("block:0 attn1.to_k"), "enter")
+        await until_shown(pilot, "1 of 86 layers")
+        await pilot.press("enter")
+        await until_shown(pilot, "1 kept", "unquantized  (space: next)", "seed 0")
+        pictures = pane_of(pilot).query_one(PairPictures)
+        await until(pilot, lambda: pictures.loaded is not None)
+        await until(pilot, lambda: "▀" in "\n".join(row[68:] for row in screen_text(app)))
+        assert f"{tmp_path}" in pane_of(pilot).body.text.replace("\n ", "")
+        await pilot.press("space")
+        await until_shown(pilot, "quantized  (space: next)")
+        await pilot.press("space")
+        await until_shown(pilot, "difference  (space: next)   difference x")
+
+
+async def test_in_a_narrow_terminal_space_turns_from_the_figures_to_the_pictures(
+    tmp_path: Path,
+) -> None:
+    sample_pictures.imaged_profile(tmp_path)
+    app = dashboard(sample_runs.PROFILE_ID)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "85 of 85 layers")
+        await pilot.press("slash", *_typed("block:0 attn1.to_k"), "enter")
+        await until_shown(pilot, "1 of 86 layers")
+        await pilot.press("enter")
+        await until_shown(pilot, "known by", "space shows them")
+        for face in ("unquantized", "quantized", "difference"):
+            await pilot.press("space")
+            await until_shown(pilot, f" {face}  (space: next)")
+        await until(pilot, lambda: "▀" in "\n".join(screen_text(app)))
+        await pilot.press("space")
+        await until_shown(pilot, "known by")
+        await pilot.press("escape")
+        await until_shown(pilot, "1 of 86 layers")
+
+
+async def test_a_layer_without_pictures_says_so(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+
+    async with dashboard(sample_runs.PROFILE_ID).run_test() as pilot:
+        await until_shown(pilot, "85 of 85 layers")
+        await pilot.press("enter", "space")
+        await until_shown(pilot, "none kept of this layer")
+
+
+def _typed(text: str) -> list[str]:
+    """The keys that type a text."""
+    return [{" ": "space", ":": "colon", "_": "underscore"}.get(x, x) for x in text]

@@ -15,10 +15,12 @@ from pixart_tui.tui.board import Board, ProfileView, RunView
 from pixart_tui.tui.layer_grid import LayerGrid
 from pixart_tui.tui.lines import Line, Span, fit, line
 from pixart_tui.tui.map_lines import map_layout
-from pixart_tui.tui.profile_tab.details import cursor_line, detail_lines
+from pixart_tui.tui.pictures import HALF_CELLS, Pictures
+from pixart_tui.tui.profile_tab.details import cursor_line
 from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.head import head_lines
 from pixart_tui.tui.profile_tab.heat_map import below_lines, marks
+from pixart_tui.tui.profile_tab.layer_details import LayerDetails
 from pixart_tui.tui.profile_tab.order import Filter, Sort, ordered
 from pixart_tui.tui.profile_tab.table import Columns, columns_line, layer_line
 from pixart_tui.tui.widgets.cursor_view import CursorView
@@ -27,14 +29,18 @@ from pixart_tui.tui.widgets.lazy_lines import LazyLines
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.map_view import MapView
 from pixart_tui.tui.widgets.pane import Pane
-from pixart_tui.tui.widgets.scroll_body import ScrollBody
 
 _BRIEF_HEAD: Final = 2
 """Lines of the head that stay over a layer's details: the state and the progress."""
 
 
 class ProfilePane(Pane):
-    """One profile, live or finished: a map of its layers, a table of them, and one in detail."""
+    """One profile, live or finished: a map of its layers, a table of them, and one in detail.
+
+    Args:
+        pictures: How pictures are shown here.
+        id: The pane's id.
+    """
 
     DEFAULT_CSS = """
     ProfilePane #profile-body { height: 1fr; scrollbar-gutter: stable; }
@@ -47,6 +53,7 @@ class ProfilePane(Pane):
         Binding("slash", "filter", "Filter", key_display="/", id="filter_layers"),
         Binding("o", "sort", "Sort by the next column", show=False, id="sort_layers"),
         Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
+        Binding("space", "next_picture", "In detail: the next picture", show=False, id="next_face"),
         Binding("escape", "back", "Back to the table, no filter", show=False, id="back"),
         Binding("left", "step(0, -1)", "Same layer, block before", show=False, id="block_before"),
         Binding("right", "step(0, 1)", "Same layer, next block", show=False, id="block_after"),
@@ -66,8 +73,9 @@ class ProfilePane(Pane):
         ),
     ]
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, pictures: Pictures = HALF_CELLS, *, id: str) -> None:
         super().__init__(id=id)
+        self._pictures = pictures
         self.sort = Sort.RANK
         self.filter = Filter()
         self.fqn: str | None = None
@@ -82,9 +90,7 @@ class ProfilePane(Pane):
             with Vertical():
                 yield LineBlock(id="profile-columns")
                 yield CursorView(id="profile-body")
-        with Horizontal(id="profile-detail"):
-            # The layer's pictures stand to the right of its figures.
-            yield ScrollBody(id="profile-figures")
+        yield LayerDetails(self._pictures, id="profile-detail")
         yield LineBlock(id="profile-foot")
         yield FilterInput(
             id="profile-filter", placeholder="part of a name   *.to_q   block:3-5   type:attn1"
@@ -93,8 +99,7 @@ class ProfilePane(Pane):
     @property
     def body(self) -> LineView:
         """What scrolls: the table, or the layer in detail."""
-        in_detail = self.has_class("-detail")
-        return self.query_one("#profile-figures" if in_detail else "#profile-body", LineView)
+        return self.query_one(LayerDetails).figures if self.has_class("-detail") else self.table
 
     @property
     def table(self) -> CursorView:
@@ -129,7 +134,7 @@ class ProfilePane(Pane):
     def _draw_details(self, facts: Facts, current: LayerScore, width: int) -> None:
         self._block("head").show(head_lines(facts.view, width)[:_BRIEF_HEAD])
         self._block("foot").show([])
-        self.query_one("#profile-figures", LineView).show(detail_lines(current, facts, width - 1))
+        self.query_one(LayerDetails).show(current, facts, width)
 
     def _draw_all(
         self, facts: Facts, order: list[LayerScore], current: LayerScore | None, width: int
@@ -255,6 +260,16 @@ class ProfilePane(Pane):
         """Shows all that is known of the layer under the cursor."""
         if self._names:
             self._show_details(True)
+
+    def action_next_picture(self) -> None:
+        """Shows the next picture of the layer in detail."""
+        if self.has_class("-detail"):
+            self.query_one(LayerDetails).turn()
+            self.redraw()
+
+    def on_pair_pictures_loaded(self) -> None:
+        """Says by how much the difference is amplified."""
+        self.redraw()
 
     def action_back(self) -> None:
         """Goes back to the map and the table; from there it clears the filter."""
