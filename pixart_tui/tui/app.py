@@ -105,7 +105,7 @@ class DashboardApp(ActingApp):
             yield TabStrip()
             with ContentSwitcher(initial="runs"):
                 yield RunsPane(id="runs")
-                yield ProfilePane(id="profile")
+                yield ProfilePane(self._pictures, id="profile")
                 yield SelectPane(id="select")
                 yield BenchPane(id="bench")
                 yield ComparePane(self._pictures, id="compare")

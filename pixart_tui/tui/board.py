@@ -11,6 +11,7 @@ from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.pairs import Pair
 from pixart_tui.runs.run import RunState
 
@@ -71,7 +72,8 @@ class RunView:
 class ProfileView:
     """A profile run with its measurements; ``profile`` is None until it is planned.
 
-    ``batch`` says how many images are made at once and why it is not as many as before.
+    ``batch`` says how many images are made at once and why it is not as many as before; ``pairs``
+    are the pictures that the run has kept.
     """
 
     run: RunView
@@ -83,6 +85,7 @@ class ProfileView:
     images_per_s: float | None = None
     batch: BatchChosen | None = None
     cost: Cost | None = None
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +106,13 @@ class VerifyView:
         run: The run.
         output: The selection that it writes.
         verification: What came of it, None while it works.
+        selection: The selection that was verified, after its repair.
     """
 
     run: RunView
     output: str
     verification: Verification | None = None
+    selection: Selection | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,12 +103,12 @@ class RunWatch:
         watched = self._watched[view.id]
         snapshot = watched.run.snapshot
         version = snapshot.known_figures
-        previous = watched.profile_view
+        previous, pairs = watched.profile_view, self._pairs(view)
         if previous is not None and version == watched.profile_version and previous.profile:
-            return replace(previous, run=view, batch=snapshot.batch)
+            return replace(previous, run=view, batch=snapshot.batch, pairs=pairs)
         watched.profile_version = version
         watched.profile_view = _measured_view(view, watched.run)
-        return watched.profile_view
+        return replace(watched.profile_view, pairs=pairs)
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -126,7 +126,10 @@ class RunWatch:
         if view is None or view.request is None:
             return None
         found = self._watched[view.id].run.snapshot.verified
-        return VerifyView(view, view.request.output or "", found.verification if found else None)
+        output = view.request.output or ""
+        if found is None:
+            return VerifyView(view, output)
+        return VerifyView(view, output, found.verification, found.selection)
 
     def _compare_view(self, runs: list[RunView], run_id: str | None) -> CompareView | None:
         """The pictures of a run; of the newest that has some where none was asked for."""

@@ -14,6 +14,7 @@ from tests.tui.pilots import dashboard, until, until_shown
 
 SnapCompare = Callable[..., bool]
 SIZES = [(80, 24), (120, 36)]
+MAP_SIZES = [*SIZES, (200, 50)]
 OUTPUT = Path("/data/profiles/pixart-emoji")
 
 
@@ -29,7 +30,7 @@ def test_runs(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     assert snap_compare(dashboard(), terminal_size=size, run_before=prepare)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MAP_SIZES)
 def test_profile(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     _every_kind_of_run()
 
@@ -40,14 +41,14 @@ def test_profile(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     assert snap_compare(app, terminal_size=size, run_before=prepare)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MAP_SIZES)
 def test_select(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     sample_runs.finished_profile(OUTPUT)
 
     async def prepare(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "85 of 85")
         await pilot.press("3")
-        await until_shown(pilot, "76 of 86")
+        await until_shown(pilot, "76 of 86", "1-SSIM (log) over share of FLOPs")
 
     app = dashboard(sample_runs.PROFILE_ID)
     assert snap_compare(app, terminal_size=size, run_before=prepare)
