@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
@@ -73,11 +72,14 @@ class PairPictures(Horizontal):
             self.loaded = None
             self._draw()
         else:
-            self.run_worker(partial(self._load, *files), exclusive=True, group="pair")
+            self.run_worker(self._load, exclusive=True, group="pair")
 
-    async def _load(self, image: Path, twin: Path) -> None:
-        found = await asyncio.to_thread(load_pair, image, twin)
-        if self._files == (image, twin):
+    async def _load(self) -> None:
+        files = self._files
+        if files is None:
+            return
+        found = await asyncio.to_thread(load_pair, *files)
+        if self._files == files:
             self.loaded = found
             self._draw()
             self.post_message(self.Loaded())
