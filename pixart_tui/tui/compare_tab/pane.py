@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import Board, CompareView, RunView
 from pixart_tui.tui.compare_tab.lines import empty_lines, pair_lines
 from pixart_tui.tui.pictures import Pictures
@@ -41,8 +42,8 @@ class ComparePane(Pane):
         Binding("space", "flick", "Flick", key_display="space", id="flick"),
         Binding("d", "difference", "Difference", id="show_difference"),
         Binding("a", "all_three", "All three", id="all_three"),
-        Binding("left", "step(-1)", "Before", key_display="←", id="pair_before"),
-        Binding("right", "step(1)", "Next", key_display="→", id="pair_after"),
+        Binding("left", "step(-1)", "Before", key_display=glyphs.LEFT, id="pair_before"),
+        Binding("right", "step(1)", "Next", key_display=glyphs.RIGHT, id="pair_after"),
     ]
 
     def __init__(self, pictures: Pictures, *, id: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
@@ -72,8 +73,9 @@ class PairPictures(Horizontal):
             self.loaded = None
             self._draw()
         else:
-            self.run_worker(self._load, exclusive=True, group="pair")
+            self._load()
 
+    @work(exclusive=True, group="pair")
     async def _load(self) -> None:
         files = self._files
         if files is None:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rich.segment import Segment
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Region
@@ -101,8 +102,9 @@ class PictureView(Container):
         wanted = (self._image, self.size.width, self.size.height)
         if self.size.area and wanted != self._shown and self._mode is not ImageMode.NONE:
             self._shown = wanted
-            self.run_worker(self._draw_shown, exclusive=True)
+            self._draw_shown()
 
+    @work(exclusive=True)
     async def _draw_shown(self) -> None:
         image, width, height = self._shown
         if self._mode is not ImageMode.HALFCELL:
