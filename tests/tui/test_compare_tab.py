@@ -15,7 +15,7 @@ from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.picture_view import HalfCells, changed_runs
 from tests.tui import sample_pictures, sample_runs
-from tests.tui.pilots import Starts, dashboard, until, until_shown
+from tests.tui.pilots import Starts, dashboard, screen_text, until, until_shown
 
 
 def _cells(app: DashboardApp) -> list[tuple[tuple[str, Style | None], ...]]:
@@ -126,6 +126,7 @@ async def test_without_colours_it_says_so_and_where_the_files_are(tmp_path: Path
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until_shown(pilot, "NO_COLOR is set", "the files are at", "SSIM 0.990000")
         assert not app.query(HalfCells)
+        assert all("Flick" not in row for row in screen_text(app))
 
     assert "baseline-0.webp" in text.replace("\n ", "")
 

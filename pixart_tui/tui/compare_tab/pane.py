@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import Board, CompareView, RunView
 from pixart_tui.tui.compare_tab.lines import empty_lines, pair_lines
-from pixart_tui.tui.pictures import Pictures
+from pixart_tui.tui.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.line_view import LineView
 from pixart_tui.tui.widgets.pair_pictures import PairPictures
 from pixart_tui.tui.widgets.pane import Pane
@@ -86,7 +86,7 @@ class ComparePane(Pane):
     def draw(self, board: Board, width: int) -> None:
         """Draws the pair that is open."""
         view = board.compare
-        bare = view is None or not view.pairs
+        bare = view is None or not view.pairs or self._draws_none
         self.set_class(width >= WIDE, "-wide")
         self.set_class(bare, "-bare")
         if view is None or not view.pairs:
@@ -100,6 +100,10 @@ class ComparePane(Pane):
         self._draw_text(view, width)
 
     @property
+    def _draws_none(self) -> bool:
+        return self._how.mode is ImageMode.NONE
+
+    @property
     def _shows_all(self) -> bool:
         return self.size.width >= WIDE and not self._one
 
@@ -107,7 +111,7 @@ class ComparePane(Pane):
         pictures = self.pictures
         wide = width >= WIDE
         shown = None if pictures.all_three else pictures.face
-        room = width if wide else _TEXT_WIDTH
+        room = width if wide or self._draws_none else _TEXT_WIDTH
         lines = pair_lines(
             view,
             self.place,
@@ -117,7 +121,7 @@ class ComparePane(Pane):
             width=room - 1,
         )
         self.body.show(lines)
-        self.body.styles.height = len(lines) if wide else "1fr"
+        self.body.styles.height = len(lines) if wide and not self._draws_none else "1fr"
 
     def on_pair_pictures_loaded(self) -> None:
         """Says by how much the difference is amplified."""
@@ -142,7 +146,9 @@ class ComparePane(Pane):
         self.redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offers all three only where they have room."""
+        """Offers pictures where they are drawn, and all three where they have room."""
+        if action in ("flick", "difference", "all_three") and self._draws_none:
+            return False
         if action == "all_three":
             return self.size.width >= WIDE
         return super().check_action(action, parameters)
