@@ -20,6 +20,8 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from pixart_tui.tui.lines import wrap_path
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -183,6 +185,18 @@ class HalfCellPicture:
             yield Segment.line()
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A text over as many rows as it needs with nothing left out, so that it can be copied."""
+
+    text: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        for chunk in wrap_path(self.text, options.max_width):
+            yield Segment(chunk)
+            yield Segment.line()
+
+
 def picture(path: Path, width: int, pictures: Pictures) -> RenderableType:
     """An image file for ``Console.print``, and where it lies.
 
@@ -194,7 +208,7 @@ def picture(path: Path, width: int, pictures: Pictures) -> RenderableType:
     Raises:
         OSError: The file is missing or no image.
     """
-    where = Text(f"the file is at {path}", overflow="fold")
+    where = _Whole(f"the file is at {path}")
     if pictures.mode is ImageMode.NONE:
         return Group(Text(pictures.reason), where) if pictures.reason else where
     return Group(_drawn(open_image(path), width, pictures.mode), where)

@@ -128,11 +128,11 @@ def test_a_cell_holds_two_pixels() -> None:
 
 def test_a_printed_picture_says_where_its_file_is(tmp_path: Path) -> None:
     path = tmp_path / "heart.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(path)
+    Image.new("RGB", (64, 64), (200, 32, 32)).save(path)
 
     printed = _printed(path, Pictures(ImageMode.HALFCELL))
 
-    assert printed.count("48;2;200;30;30m") == 8  # 16 columns wide: 8 rows, each one run of cells
+    assert printed.count("48;2;200;32;32m") == 8  # 16 columns wide: 8 rows, each one run of cells
     assert f"the file is at {path}" in printed.replace("\n", "")
 
 
@@ -150,7 +150,7 @@ def test_protocols_draw_with_their_own_bytes(
     mode: ImageMode, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "heart.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(path)
+    Image.new("RGB", (64, 64), (200, 32, 32)).save(path)
 
     printed = _printed(path, Pictures(mode))
     sent = printed + capfd.readouterr().out
