@@ -86,6 +86,8 @@ def _status(score: LayerScore, facts: Facts) -> str:
         return f"excluded: {score.reason}"
     if score.status is LayerStatus.NOT_FINITE:
         return "NaN or infinity in the image: keep this layer"
+    if score.layer.fqn in facts.probed:
+        return "probed; images to come turn its error into a loss"
     return "not measured yet"
 
 
