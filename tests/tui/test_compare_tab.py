@@ -8,12 +8,14 @@ from rich.style import Style
 from textual.geometry import Region
 from textual.pilot import Pilot
 
+from pixart_tui.domain.requests import CompareRequest
 from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.compare_tab.pane import ComparePane
+from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.picture_view import HalfCells, changed_runs
 from tests.tui import sample_pictures, sample_runs
-from tests.tui.pilots import dashboard, until, until_shown
+from tests.tui.pilots import Starts, dashboard, screen_text, until, until_shown
 
 
 def _cells(app: DashboardApp) -> list[tuple[tuple[str, Style | None], ...]]:
@@ -124,6 +126,7 @@ async def test_without_colours_it_says_so_and_where_the_files_are(tmp_path: Path
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until_shown(pilot, "NO_COLOR is set", "the files are at", "SSIM 0.990000")
         assert not app.query(HalfCells)
+        assert all("Flick" not in row for row in screen_text(app))
 
     assert "baseline-0.webp" in text.replace("\n ", "")
 
@@ -136,6 +139,28 @@ async def test_a_picture_that_is_gone_is_told(tmp_path: Path) -> None:
         await until_shown(pilot, "No such file")
         await pilot.press("right")
         await until_shown(pilot, "2 of 4", "difference x")
+
+
+async def test_i_makes_the_pictures_of_the_layer_under_the_cursor(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path / "out")
+    starts = Starts()
+    app = dashboard(sample_runs.PROFILE_ID, starts=starts)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "85 of 85")
+        await pilot.press("i")
+        await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+        assert not starts.runs
+        await pilot.press("enter")
+        await until(pilot, lambda: bool(starts.runs))
+        await until_shown(pilot, f"compare {starts.runs[0].id}")
+
+    record = starts.runs[0].record
+    assert record is not None
+    assert isinstance(record.request, CompareRequest)
+    (layer,) = record.request.layers
+    assert layer in {known.fqn for known in sample_runs.layers()}
+    assert record.request.output == str(tmp_path / "out" / f"fp8_e4m3.{layer}.png")
 
 
 async def test_without_pictures_it_says_where_they_come_from(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
+from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import Board, CompareView, RunView
 from pixart_tui.tui.compare_tab.lines import empty_lines, pair_lines
-from pixart_tui.tui.pictures import Pictures
+from pixart_tui.tui.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.line_view import LineView
 from pixart_tui.tui.widgets.pair_pictures import PairPictures
 from pixart_tui.tui.widgets.pane import Pane
@@ -41,8 +42,8 @@ class ComparePane(Pane):
         Binding("space", "flick", "Flick", key_display="space", id="flick"),
         Binding("d", "difference", "Difference", id="show_difference"),
         Binding("a", "all_three", "All three", id="all_three"),
-        Binding("left", "step(-1)", "Before", key_display="←", id="pair_before"),
-        Binding("right", "step(1)", "Next", key_display="→", id="pair_after"),
+        Binding("left", "step(-1)", "Before", key_display=glyphs.LEFT, id="pair_before"),
+        Binding("right", "step(1)", "Next", key_display=glyphs.RIGHT, id="pair_after"),
     ]
 
     def __init__(self, pictures: Pictures, *, id: str) -> None:
@@ -85,7 +86,7 @@ class ComparePane(Pane):
     def draw(self, board: Board, width: int) -> None:
         """Draws the pair that is open."""
         view = board.compare
-        bare = view is None or not view.pairs
+        bare = view is None or not view.pairs or self._draws_none
         self.set_class(width >= WIDE, "-wide")
         self.set_class(bare, "-bare")
         if view is None or not view.pairs:
@@ -99,6 +100,10 @@ class ComparePane(Pane):
         self._draw_text(view, width)
 
     @property
+    def _draws_none(self) -> bool:
+        return self._how.mode is ImageMode.NONE
+
+    @property
     def _shows_all(self) -> bool:
         return self.size.width >= WIDE and not self._one
 
@@ -106,7 +111,7 @@ class ComparePane(Pane):
         pictures = self.pictures
         wide = width >= WIDE
         shown = None if pictures.all_three else pictures.face
-        room = width if wide else _TEXT_WIDTH
+        room = width if wide or self._draws_none else _TEXT_WIDTH
         lines = pair_lines(
             view,
             self.place,
@@ -116,7 +121,7 @@ class ComparePane(Pane):
             width=room - 1,
         )
         self.body.show(lines)
-        self.body.styles.height = len(lines) if wide else "1fr"
+        self.body.styles.height = len(lines) if wide and not self._draws_none else "1fr"
 
     def on_pair_pictures_loaded(self) -> None:
         """Says by how much the difference is amplified."""
@@ -141,7 +146,9 @@ class ComparePane(Pane):
         self.redraw()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offers all three only where they have room."""
+        """Offers pictures where they are drawn, and all three where they have room."""
+        if action in ("flick", "difference", "all_three") and self._draws_none:
+            return False
         if action == "all_three":
             return self.size.width >= WIDE
         return super().check_action(action, parameters)

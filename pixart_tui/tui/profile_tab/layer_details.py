@@ -104,7 +104,7 @@ class LayerDetails(Horizontal):
         yield line()
         yield line(Span(fit(" pictures", width), "head"))
         if pair is None:
-            yield line(Span(" none kept of this layer", "muted"))
+            yield line(Span(" none kept of this layer: i makes some", "muted"))
             return
         told = self._how.reason or "space shows them; of the prompt that it harms most"
         yield line(Span(fit(f" {count} kept   {told}", width), "muted"))

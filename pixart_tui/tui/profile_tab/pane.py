@@ -9,6 +9,7 @@ from typing import ClassVar, Final
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
+from textual.message import Message
 from textual.widgets import Input
 
 from pixart_tui.domain.profile import LayerScore
@@ -56,6 +57,7 @@ class ProfilePane(Pane):
         Binding("o", "sort", "Sort by the next column", show=False, id="sort_layers"),
         Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
         Binding("space", "next_picture", "In detail: the next picture", show=False, id="next_face"),
+        Binding("i", "make_pictures", "Make the layer's pictures", show=False, id="make_pictures"),
         Binding("escape", "back", "Back to the table, no filter", show=False, id="back"),
         Binding("left", "step(0, -1)", "Same layer, block before", show=False, id="block_before"),
         Binding("right", "step(0, 1)", "Same layer, next block", show=False, id="block_after"),
@@ -74,6 +76,19 @@ class ProfilePane(Pane):
             id="layer_below",
         ),
     ]
+
+    class PicturesWanted(Message):
+        """Pictures of the layer under the cursor are to be made.
+
+        Attributes:
+            view: The profile.
+            fqn: The layer.
+        """
+
+        def __init__(self, view: ProfileView, fqn: str) -> None:
+            super().__init__()
+            self.view = view
+            self.fqn = fqn
 
     def __init__(self, pictures: Pictures = HALF_CELLS, *, id: str) -> None:
         super().__init__(id=id)
@@ -291,6 +306,13 @@ class ProfilePane(Pane):
     def on_pair_pictures_loaded(self) -> None:
         """Says by how much the difference is amplified."""
         self.redraw()
+
+    def action_make_pictures(self) -> None:
+        """Asks for the pictures of the layer under the cursor."""
+        view = self._view
+        current = self._current(Facts.of(view)) if view is not None and view.scores else None
+        if view is not None and current is not None:
+            self.post_message(self.PicturesWanted(view, current.layer.fqn))
 
     def action_back(self) -> None:
         """Goes back to the map and the table; from there it clears the filter."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
@@ -73,11 +73,15 @@ class PairPictures(Horizontal):
             self.loaded = None
             self._draw()
         else:
-            self.run_worker(partial(self._load, *files), exclusive=True, group="pair")
+            self._load()
 
-    async def _load(self, image: Path, twin: Path) -> None:
-        found = await asyncio.to_thread(load_pair, image, twin)
-        if self._files == (image, twin):
+    @work(exclusive=True, group="pair")
+    async def _load(self) -> None:
+        files = self._files
+        if files is None:
+            return
+        found = await asyncio.to_thread(load_pair, *files)
+        if self._files == files:
             self.loaded = found
             self._draw()
             self.post_message(self.Loaded())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Final
 
 from rich.segment import Segment
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Region
@@ -102,9 +102,11 @@ class PictureView(Container):
         wanted = (self._image, self.size.width, self.size.height)
         if self.size.area and wanted != self._shown and self._mode is not ImageMode.NONE:
             self._shown = wanted
-            self.run_worker(partial(self._draw_sized, *wanted), exclusive=True)
+            self._draw_shown()
 
-    async def _draw_sized(self, image: Image | None, width: int, height: int) -> None:
+    @work(exclusive=True)
+    async def _draw_shown(self) -> None:
+        image, width, height = self._shown
         if self._mode is not ImageMode.HALFCELL:
             self._hand_over(image, width, height)
             return
