@@ -46,6 +46,7 @@ ESTIMATED_LEVELS: Final = "⡀⣀⣄⣤⣦⣶⣷⣿"
 """The levels of figures that no image has confirmed."""
 
 PENDING: Final = "·"
+PROBED: Final = ":"
 EXCLUDED: Final = "-"
 SORTED: Final = "▾"
 POINT: Final = "◆"

@@ -64,6 +64,7 @@ def test_every_state_of_a_layer_has_its_own_mark_in_ascii_too() -> None:
         layer_mark(_score(0.001, tied=True, tied_from=1), FLOOR, None),
         layer_mark(_score(0.001, estimated=True, tied=True), FLOOR, None),
         layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None),
+        layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None, ["proj_out"]),
         layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, "proj_out"),
         layer_mark(_score(None, status=LayerStatus.NOT_FINITE), FLOOR, None),
         layer_mark(_score(None, status=LayerStatus.EXCLUDED), FLOOR, None),

@@ -18,6 +18,7 @@ _LABEL: Final = 10
 _SEED: Final = 8
 _FIGURE: Final = 12
 _PROMPT_LEAST: Final = 16
+_PROMPT_MOST: Final = 60
 
 
 def cursor_line(score: LayerScore, facts: Facts, width: int) -> Line:
@@ -86,6 +87,8 @@ def _status(score: LayerScore, facts: Facts) -> str:
         return f"excluded: {score.reason}"
     if score.status is LayerStatus.NOT_FINITE:
         return "NaN or infinity in the image: keep this layer"
+    if score.layer.fqn in facts.probed:
+        return "probed; images to come turn its error into a loss"
     return "not measured yet"
 
 
@@ -123,7 +126,7 @@ def _sample_lines(score: LayerScore, profile: Profile, width: int) -> Iterator[L
     """Each prompt and seed: what its image says, or what was estimated without one."""
     found = {(m.prompt, m.seed): m for m in _measurements(profile, score.layer.fqn)}
     scores = _latent_scores(profile.probing, score.layer.fqn)
-    room = max(width - 2 - _SEED - 3 * _FIGURE, _PROMPT_LEAST)
+    room = min(max(width - 2 - _SEED - 3 * _FIGURE, _PROMPT_LEAST), _PROMPT_MOST)
     head = fit(" prompt", room + 1) + fit_right("seed", _SEED) + fit_right("1-SSIM", _FIGURE)
     head += fit_right("PSNR", _FIGURE) + fit_right("latent MSE", _FIGURE)
     yield line(Span(fit(head, width), "head"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pixart_tui.domain.profile import LayerScore, ranked
 from pixart_tui.domain.score_text import rank_text
 from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import ProfileView
-from pixart_tui.tui.profile_tab.heat import Scale, measuring_now
+from pixart_tui.tui.profile_tab.heat import Scale, measuring_now, probed_layers
 from pixart_tui.tui.profile_tab.whiskers import Axis
 
 
@@ -24,6 +25,7 @@ class Facts:
         axis: The axis of the whiskers.
         scale: The levels of the map.
         now: The layer that is being measured.
+        probed: The layers that the fast method has probed.
         timed: Whether any layer was timed.
     """
 
@@ -34,6 +36,7 @@ class Facts:
     axis: Axis
     scale: Scale
     now: str | None
+    probed: Collection[str]
     timed: bool
 
     @classmethod
@@ -49,6 +52,7 @@ class Facts:
             axis=Axis.over(order, [(loss, mark) for loss, mark in marked if loss]),
             scale=Scale.of(view),
             now=measuring_now(view),
+            probed=probed_layers(view),
             timed=any(score.latency_s is not None for score in view.scores),
         )
 

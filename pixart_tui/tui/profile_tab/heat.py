@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -65,13 +65,16 @@ class Scale:
         return _INKS[max(0, min(place, len(_INKS) - 1))]
 
 
-def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
+def layer_mark(
+    score: LayerScore, scale: Scale, now: str | None, probed: Collection[str] = ()
+) -> Mark:
     """A layer's cell: its level, or why it has none; beside it whether it is tied.
 
     Args:
         score: The layer.
         scale: The levels.
         now: The layer that is being measured.
+        probed: The layers whose errors are known, but not yet what they are worth in the image.
     """
     if score.layer.fqn == now:
         return (glyphs.RUNNING, " ", "live")
@@ -80,7 +83,7 @@ def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
     if score.status is LayerStatus.EXCLUDED:
         return (glyphs.EXCLUDED, " ", "muted")
     if score.loss is None:
-        return (glyphs.PENDING, " ", "muted")
+        return (glyphs.PROBED if score.layer.fqn in probed else glyphs.PENDING, " ", "muted")
     level = scale.level(score.loss)
     levels = glyphs.ESTIMATED_LEVELS if score.estimated else glyphs.LEVELS
     return (levels[level], TIE_MARK if score.tied else " ", scale.ink(level))
@@ -92,6 +95,12 @@ def measuring_now(view: ProfileView) -> str | None:
         return None
     names = {score.layer.fqn for score in view.scores}
     return next((word for word in view.run.stage_detail.split() if word in names), None)
+
+
+def probed_layers(view: ProfileView) -> Collection[str]:
+    """The layers that the fast method has probed."""
+    probing = view.profile.probing if view.profile else None
+    return probing.errors if probing else ()
 
 
 def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]:
@@ -108,6 +117,8 @@ def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]
         spans.append(Span(f"{glyphs.ESTIMATED_LEVELS[3]} dotted: estimate", "muted"))
     if cell > 1 and any(score.tied for score in view.scores):
         spans.append(Span(f"{TIE_MARK} tied", "muted"))
+    if probed_layers(view) and any(score.status is LayerStatus.PENDING for score in view.scores):
+        spans.append(Span(f"{glyphs.PROBED} probed", "muted"))
     return [
         *spans,
         Span(f"{glyphs.PENDING} to come", "muted"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import ClassVar, Final
 
@@ -33,6 +34,7 @@ from pixart_tui.tui.widgets.pane import Pane
 
 _BRIEF_HEAD: Final = 2
 """Lines of the head that stay over a layer's details: the state and the progress."""
+_TABLE_PAUSE_S: Final = 2.0
 
 
 class ProfilePane(Pane):
@@ -96,6 +98,8 @@ class ProfilePane(Pane):
         self.fqn: str | None = None
         self._with_map = True
         self._names: list[str] = []
+        self._table_key: tuple[object, ...] = ()
+        self._table_drawn_s = 0.0
 
     def compose(self) -> ComposeResult:
         """The head; the map and the table, or one layer; the layer under the cursor."""
@@ -138,13 +142,29 @@ class ProfilePane(Pane):
             self._draw_empty(view)
             return
         facts = Facts.of(view)
-        order = self.filter.kept(ordered(view.scores, self.sort))
-        self._names = [score.layer.fqn for score in order]
+        anew = self._is_table_due(view, width)
+        order = self.filter.kept(ordered(view.scores, self.sort)) if anew else None
+        if order is not None:
+            self._names = [score.layer.fqn for score in order]
         current = self._current(facts)
         if self.has_class("-detail") and current is not None:
             self._draw_details(facts, current, width)
         else:
             self._draw_all(facts, order, current, width)
+
+    def _is_table_due(self, view: ProfileView, width: int) -> bool:
+        """Whether the table is drawn anew: each new rank moves all rows below it.
+
+        While layers are measured it is drawn every few seconds, and at once if a key was pressed;
+        the map and the head never wait.
+        """
+        shown = (self.has_class("-detail"), self._with_map, width)
+        key = (view.run.id, view.run.state, self.sort, self.filter, self.fqn, shown)
+        now_s = time.monotonic()
+        if key == self._table_key and now_s - self._table_drawn_s < _TABLE_PAUSE_S:
+            return False
+        self._table_key, self._table_drawn_s = key, now_s
+        return True
 
     def _draw_details(self, facts: Facts, current: LayerScore, width: int) -> None:
         self._block("head").show(head_lines(facts.view, width)[:_BRIEF_HEAD])
@@ -152,7 +172,7 @@ class ProfilePane(Pane):
         self.query_one(LayerDetails).show(current, facts, width)
 
     def _draw_all(
-        self, facts: Facts, order: list[LayerScore], current: LayerScore | None, width: int
+        self, facts: Facts, order: list[LayerScore] | None, current: LayerScore | None, width: int
     ) -> None:
         head = head_lines(facts.view, width)
         foot = [cursor_line(current, facts, width)] if current else []
@@ -160,11 +180,12 @@ class ProfilePane(Pane):
         self._block("head").show(head)
         self._block("foot").show(foot)
         left = self._draw_map(facts, current, width, self.size.height - len(head) - len(foot))
-        self._draw_table(facts, order, width - left - 1)
+        if order is not None:
+            self._draw_table(facts, order, width - left - 1)
 
     def _draw_empty(self, view: ProfileView | None) -> None:
         note = " No profile is open: n starts one." if view is None else ""
-        self._names = []
+        self._names, self._table_key = [], ()
         self.query_one(MapView).display = False
         for name in ("columns", "foot"):
             self._block(name).show([])

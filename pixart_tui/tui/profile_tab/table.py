@@ -156,6 +156,8 @@ def _note(score: LayerScore, facts: Facts) -> tuple[str, str]:
         return (glyphs.FAILED, "NaN or infinity in the image: keep this layer")
     if score.status is LayerStatus.EXCLUDED:
         return (glyphs.EXCLUDED, f"excluded: {score.reason}")
+    if score.layer.fqn in facts.probed:
+        return (glyphs.PROBED, "probed; images to come")
     return (glyphs.PENDING, "")
 
 

@@ -151,8 +151,8 @@ class SelectPane(Pane):
         rows = height // 2 if both else height
         if curve.display:
             curve.styles.height = rows
-        if self.app.focused in (curve, layers):
-            self.body.focus()
+        if self.app.focused in (curve, layers) and self.app.focused is not self.body:
+            self.body.focus()  # a focus that is set again draws everything again
         return rows if curve.display else 0
 
     def _draw_map(
