@@ -11,15 +11,18 @@ import click
 from pixart_tui import __version__
 from pixart_tui.cli.bench import bench
 from pixart_tui.cli.cache import cache
+from pixart_tui.cli.compare import compare
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.doctor import doctor
 from pixart_tui.cli.export import export
 from pixart_tui.cli.generate import generate
+from pixart_tui.cli.options import images_option
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.report import report
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
 from pixart_tui.cli.select import select
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.tui.pictures import ImageMode
 
 
 @click.group(
@@ -32,12 +35,14 @@ Examples:
   pixart-tui select last --top-percentage 90
   pixart-tui bench --compiler compile --json bench.json
   pixart-tui generate --prompt "red apple" --scheduler none --output-image apple.png
+  pixart-tui compare eager.png quantized.png
   pixart-tui runs""",
 )
 @click.version_option(__version__, prog_name="pixart-tui")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@images_option
 @click.pass_context
-def cli(context: click.Context, debug: bool) -> None:
+def cli(context: click.Context, debug: bool, images: str) -> None:
     """Find the layers of a PixArt transformer that can be quantized, and what that buys.
 
     Without a command: the dashboard.
@@ -51,7 +56,7 @@ def cli(context: click.Context, debug: bool) -> None:
             )
         from pixart_tui.tui.app import run_dashboard
 
-        run_dashboard()
+        run_dashboard(images=ImageMode(images))
 
 
 for command in (
@@ -62,6 +67,7 @@ for command in (
         generate,
         export,
         report,
+        compare,
         runs,
         attach,
         resume,

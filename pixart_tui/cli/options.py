@@ -14,6 +14,7 @@ import click
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.runs.devices import count_gpus, default_device, default_threads
+from pixart_tui.tui.pictures import ImageMode
 
 DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
 SIZE_STEP: Final = 16
@@ -26,6 +27,15 @@ display_option: Final = click.option(
     default="auto",
     show_default=True,
     help="How to watch: the dashboard, plain progress, events as JSON lines, or not at all.",
+)
+
+images_option: Final = click.option(
+    "--images",
+    type=click.Choice([mode.value for mode in ImageMode]),
+    default=ImageMode.AUTO.value,
+    show_default=True,
+    help="How the dashboard draws pictures; auto: half-cells over SSH and in tmux or screen, "
+    "otherwise what the terminal can do.",
 )
 
 _SAMPLING: Final = (

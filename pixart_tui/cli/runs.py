@@ -11,12 +11,13 @@ import click
 
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.tables import print_runs
-from pixart_tui.cli.options import display_option
+from pixart_tui.cli.options import display_option, images_option
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.runs.catalogue import delete_run, find_run, list_runs
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.tui.pictures import ImageMode
 
 _POLL_S = 0.25
 
@@ -36,12 +37,15 @@ def runs(as_json: bool) -> None:
         print_runs(found)
 
 
-@click.command(epilog="\b\nExamples:\n  pixart-tui attach last\n  pixart-tui attach 3f")
+@click.command(
+    epilog="\b\nExamples:\n  pixart-tui attach last\n  pixart-tui attach 3f --images none"
+)
 @click.argument("run")
 @display_option
-def attach(run: str, display: str) -> int:
+@images_option
+def attach(run: str, display: str, images: str) -> int:
     """Watch RUN (an id, a unique prefix of one, or last) until it ends."""
-    return follow(find_run(run), display)
+    return follow(find_run(run), display, ImageMode(images))
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui resume last")

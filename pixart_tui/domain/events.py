@@ -14,7 +14,7 @@ from pixart_tui.domain.benchmark import BenchResult, BenchRow
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.measurements import Comparison, Likeness, Measurement
 from pixart_tui.domain.probing import ProbeRow, Stability
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.profile_check import ProfileCheck
@@ -300,16 +300,52 @@ class Noticed(Value):
     text: str
 
 
+class ComparePlanned(Value):
+    """What will be compared; written once per attempt, equal in all of them.
+
+    Attributes:
+        machine: Where it is made.
+        versions: With what.
+        conditions: How the images are made, in the words of a profile.
+        layers: The layers that are quantized together.
+    """
+
+    type: Literal["compare_planned"] = "compare_planned"
+    machine: Machine
+    versions: Versions
+    conditions: Conditions
+    layers: tuple[str, ...]
+
+
+class ImagesCompared(Value):
+    """An image and its undisturbed twin are made: a comparison's unit of resuming.
+
+    Attributes:
+        prompt: The prompt of both.
+        seed: The seed of both.
+        likeness: How far they are from each other as they are kept, with 8 bits a channel; None
+            where the image holds NaN or infinity.
+    """
+
+    type: Literal["images_compared"] = "images_compared"
+    prompt: str
+    seed: int
+    likeness: Likeness | None
+
+
 class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``export``, ``baseline_image``,
-            ``bench_image``, ``image``, ``output_image``.
+        role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``export``, ``side_by_side``, or
+            an image: ``baseline_image``, ``layer_image``, ``bench_image``, ``selection_image``,
+            ``quantized_image``, ``image``, ``output_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.
         label: The layer or the bench row of an image.
+        comparison: How far an image is from the baseline's of its prompt and seed, where no other
+            event says so.
     """
 
     type: Literal["artifact"] = "artifact"
@@ -318,6 +354,7 @@ class ArtifactWritten(Value):
     prompt: str | None = None
     seed: int | None = None
     label: str | None = None
+    comparison: Comparison | None = None
 
 
 class Failure(Value):
@@ -360,6 +397,8 @@ Event = Annotated[
     | GeneratePlanned
     | CallMade
     | Noticed
+    | ComparePlanned
+    | ImagesCompared
     | ArtifactWritten
     | AttemptFinished,
     Field(discriminator="type"),

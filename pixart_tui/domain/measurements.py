@@ -31,6 +31,20 @@ class Comparison(Value):
         return None if self.ssim is None else 1.0 - self.ssim
 
 
+class Likeness(Value):
+    """An image beside its twin, both with 8 bits a channel.
+
+    Attributes:
+        ssim: Structural similarity, 1 for equal images.
+        psnr_db: Peak signal-to-noise ratio in dB, None for equal images (infinite).
+        mae: Mean absolute error of the channels, whose values are in [0, 1].
+    """
+
+    ssim: float
+    psnr_db: float | None
+    mae: float
+
+
 class Measurement(Comparison):
     """The error of one layer under one quant type, for one prompt and seed.
 

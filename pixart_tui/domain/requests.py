@@ -223,5 +223,28 @@ class ExportRequest(SamplingRequest):
     output: str
 
 
-AnyRequest = ProfileRequest | BenchRequest | GenerateRequest | VerifyRequest | ExportRequest
+class CompareRequest(SamplingRequest):
+    """Make images unquantized and quantized, and lay them side by side.
+
+    Attributes:
+        quant_type: What the layers are quantized to.
+        execution: As of a profile.
+        baseline_dtype: As of a profile.
+        layers: The layers that are quantized together; empty for every one that can be.
+        seeds: One image per prompt and seed.
+        output: Absolute path of the picture with everything side by side.
+    """
+
+    kind: Literal["compare"] = "compare"
+    quant_type: str = DEFAULT_QUANT_TYPE
+    execution: Literal["simulated", "real"] = "simulated"
+    baseline_dtype: Literal["float32", "bfloat16"] = "float32"
+    layers: tuple[str, ...] = ()
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    output: str
+
+
+AnyRequest = (
+    ProfileRequest | BenchRequest | GenerateRequest | VerifyRequest | CompareRequest | ExportRequest
+)
 Request = Annotated[AnyRequest, Field(discriminator="kind")]

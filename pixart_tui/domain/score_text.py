@@ -28,3 +28,12 @@ def psnr_text(score: LayerScore) -> str:
     if score.psnr_db is not None:
         return f"{score.psnr_db:.1f}"
     return "equal" if score.imaged else "-"
+
+
+def figures_text(ssim: float | None, psnr_db: float | None, mae: float | None) -> str:
+    """``SSIM 0.998765  PSNR 45.12 dB  MAE 0.00123``: what is known of an image and its twin."""
+    if ssim is None:
+        return "not measured"
+    psnr = "PSNR infinite: equal images" if psnr_db is None else f"PSNR {psnr_db:.2f} dB"
+    error = "" if mae is None else f"  MAE {mae:.5f}"
+    return f"SSIM {ssim:.6f}  {psnr}{error}"

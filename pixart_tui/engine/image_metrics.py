@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-C1: Final = 0.01**2
-C2: Final = 0.03**2
+from pixart_tui.domain.image_metrics import WINDOW, similarity_map
 
 
 def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
-    """Structural similarity of each image to its reference (Wang et al. 2004).
+    """Structural similarity of each image to its reference, as ``domain.image_metrics`` defines it.
 
-    An 11 x 11 Gaussian window of sigma 1.5, K1 = 0.01, K2 = 0.03, borders reflected: the figures
-    are those of torchmetrics in float64. Float64 it must be, because single layers differ from
-    their reference by 1e-6 and less; and since torch convolves float64 slowly on a CPU, the
-    window is applied as two matrix products.
+    The figures are those of torchmetrics in float64. Since torch convolves float64 slowly on a CPU,
+    the window is applied as two matrix products.
 
     Args:
         images: (n, 3, height, width), values in [0, 1], 6 pixels a side at least.
@@ -27,24 +23,18 @@ def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
     """
     x, y = images.double(), reference.double()
     rows, columns = (gaussian_window(size, x.device) for size in x.shape[-2:])
-    means = rows @ torch.stack([x, y, x * x, y * y, x * y]) @ columns.T
-    mean_x, mean_y, square_x, square_y, product = means
-    variances = square_x - mean_x**2 + square_y - mean_y**2
-    covariance = product - mean_x * mean_y
-    luminance = (2 * mean_x * mean_y + C1) / (mean_x**2 + mean_y**2 + C1)
-    contrast = (2 * covariance + C2) / (variances + C2)
-    return [float(value) for value in (luminance * contrast).flatten(1).mean(dim=1)]
+    similarity = similarity_map(x, y, lambda images: rows @ torch.stack(images) @ columns.T)
+    return [float(value) for value in similarity.flatten(1).mean(dim=1)]
 
 
 @lru_cache(maxsize=8)
 def gaussian_window(size: int, device: torch.device) -> Tensor:
     """The Gaussian mean along one axis as a matrix, (size, size); borders are reflected."""
     offsets = torch.arange(-5, 6)
-    weights = torch.exp(-(offsets.double() / 1.5).square() / 2)
     places = (torch.arange(size)[:, None] + offsets).abs()
     places = torch.where(places < size, places, 2 * (size - 1) - places)
     matrix = torch.zeros(size, size, dtype=torch.float64)
-    matrix.scatter_add_(1, places, (weights / weights.sum()).expand(size, -1))
+    matrix.scatter_add_(1, places, torch.from_numpy(WINDOW).expand(size, -1))
     return matrix.to(device)
 
 

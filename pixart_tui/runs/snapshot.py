@@ -18,9 +18,11 @@ from pixart_tui.domain.events import (
     BenchPlanned,
     BenchRowUpdated,
     CallMade,
+    ComparePlanned,
     Event,
     FloorMeasured,
     GeneratePlanned,
+    ImagesCompared,
     ImagesPlanned,
     JointMeasured,
     LatencyMeasured,
@@ -73,6 +75,8 @@ class RunSnapshot:
         generate_plan: What pipeline calls the last attempt makes.
         calls: Those that have ended.
         notices: What it had to say about them.
+        compare_plan: What a comparison will make.
+        compared: Prompt and seed to what was compared, in order.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
     """
@@ -99,6 +103,8 @@ class RunSnapshot:
     generate_plan: GenerationPlan | None = None
     calls: list[PipelineCall] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    compare_plan: ComparePlanned | None = None
+    compared: dict[tuple[str, int], ImagesCompared] = field(default_factory=dict)
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
@@ -154,6 +160,10 @@ class RunSnapshot:
                 self.calls.append(event.call)
             case Noticed():
                 self.notices.append(event.text)
+            case ComparePlanned():
+                self.compare_plan = event
+            case ImagesCompared():
+                self.compared[event.prompt, event.seed] = event
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -213,11 +223,14 @@ class RunSnapshot:
 
     @property
     def total(self) -> int:
-        """Layers, benchmark rows, denoising steps or parts of a verification; 0 while unknown."""
+        """Layers, rows, denoising steps, parts of a verification, or pairs; 0 while unknown."""
         if self.generate_plan is not None:
             return self.generate_plan.total_steps
         if self.verify_plan is not None:
             return self._verify_total(self.verify_plan)
+        if self.compare_plan is not None:
+            conditions = self.compare_plan.conditions
+            return len(conditions.prompts) * len(conditions.seeds)
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
@@ -248,6 +261,8 @@ class RunSnapshot:
             return sum(call.steps for call in self.calls) + self._steps_under_way
         if self.verify_plan is not None:
             return len(self.trials)
+        if self.compare_plan is not None:
+            return len(self.compared)
         if self.planned is not None:
             probing = self.fast.probing
             known = (probing.errors if probing else {}) if self._is_fast else self.measured

@@ -17,7 +17,8 @@ from pixart_tui.runs.run import RunState
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.messages import RunStarted, SelectionSaved, WorkDone, WorkFailed
-from pixart_tui.tui.requests import default_profile_request
+from pixart_tui.tui.profile_tab.pane import ProfilePane
+from pixart_tui.tui.requests import compare_request, default_profile_request
 from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.states import RESUMABLE
 from pixart_tui.tui.work import Work
@@ -123,6 +124,26 @@ class ActingApp(App[None]):
         """Saves a selection, or does more with it if that was asked for."""
         acts = {"save": self._save, "bench": self._bench, "verify": self._verify}
         self._do(lambda: acts[message.purpose](message))
+
+    def on_profile_pane_pictures_wanted(self, message: ProfilePane.PicturesWanted) -> None:
+        """Asks, then makes the pictures of a layer in a run of their own."""
+        asked = message.view.run.request
+        if not isinstance(asked, ProfileRequest):
+            return
+        request = compare_request(asked, message.fqn)
+        text = [
+            f"layer       {message.fqn}",
+            f"quant type  {request.quant_type}",
+            f"device      {request.device}",
+            f"writes      {request.output}",
+        ]
+        self._ask(
+            "Make pictures with this layer quantized?",
+            text,
+            "make them",
+            "not now",
+            lambda: RunStarted(self._work.start_compare(request), "compare"),
+        )
 
     def on_run_started(self, message: RunStarted) -> None:
         """Goes to the new run."""

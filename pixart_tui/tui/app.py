@@ -27,9 +27,11 @@ from pixart_tui.tui.acting import ActingApp
 from pixart_tui.tui.bench_tab.pane import BenchPane
 from pixart_tui.tui.board import Board, RunView
 from pixart_tui.tui.commands import COMMANDS
+from pixart_tui.tui.compare_tab.pane import ComparePane
 from pixart_tui.tui.dialogs.help import HelpScreen
 from pixart_tui.tui.dialogs.too_small import LEAST_HEIGHT, LEAST_WIDTH, TooSmall
 from pixart_tui.tui.messages import BoardRead
+from pixart_tui.tui.pictures import HALF_CELLS, ImageMode, Pictures, choose_pictures
 from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.runs_tab.pane import RunsPane
 from pixart_tui.tui.select_tab.pane import SelectPane
@@ -40,17 +42,19 @@ from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
 _LEAVE_LIMIT_S: Final = 3.0
+_NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "help")
 _SIGNALS: Final = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 
 class DashboardApp(ActingApp):
-    """Follows runs in four tabs.
+    """Follows runs in tabs.
 
     Args:
         run_ids: The runs to open; without any, the newest of each kind, and the list first.
         clock: Unix time in seconds.
         poll_s: Seconds between two readings of the runs.
         work: What the keys do to runs.
+        pictures: How pictures are shown.
     """
 
     TITLE = "pixart-tui"
@@ -67,6 +71,7 @@ class DashboardApp(ActingApp):
         ),
         Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
         Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
+        Binding("p", "open_pictures", "Pictures", show=False, id="open_pictures"),
         Binding("q", "quit", "Leave"),
         Binding("ctrl+c", "quit", "Leave", show=False, priority=True),
         Binding("question_mark", "help", "Help", key_display="?"),
@@ -79,6 +84,7 @@ class DashboardApp(ActingApp):
         clock: Callable[[], float] = time.time,
         poll_s: float = _POLL_S,
         work: Work | None = None,
+        pictures: Pictures = HALF_CELLS,
     ) -> None:
         super().__init__(work or Work())
         self.animation_level = "none"
@@ -87,6 +93,8 @@ class DashboardApp(ActingApp):
         self._poll_s = poll_s
         self._profile_id: str | None = None
         self._bench_id: str | None = None
+        self._compare_id: str | None = None
+        self._pictures = pictures
         self._board: Board | None = None
         self._reading = False
 
@@ -97,9 +105,10 @@ class DashboardApp(ActingApp):
             yield TabStrip()
             with ContentSwitcher(initial="runs"):
                 yield RunsPane(id="runs")
-                yield ProfilePane(id="profile")
+                yield ProfilePane(self._pictures, id="profile")
                 yield SelectPane(id="select")
                 yield BenchPane(id="bench")
+                yield ComparePane(self._pictures, id="compare")
             yield Footer(compact=True)
 
     def on_mount(self) -> None:
@@ -125,7 +134,7 @@ class DashboardApp(ActingApp):
             self.run_worker(self._read_in_thread(), group="read")
 
     async def _read_in_thread(self) -> None:
-        read = partial(self._watch.read, self._profile_id, self._bench_id)
+        read = partial(self._watch.read, self._profile_id, self._bench_id, self._compare_id)
         self.post_message(BoardRead(await asyncio.to_thread(read)))
 
     def on_board_read(self, message: BoardRead) -> None:
@@ -139,6 +148,7 @@ class DashboardApp(ActingApp):
         self._board = board = message.board
         self._profile_id = self._profile_id or board.open_profile
         self._bench_id = self._bench_id or board.open_bench
+        self._compare_id = self._compare_id or board.open_compare
         for pane in self.query(Pane):
             pane.show_board(board)
         self._show_strip()
@@ -158,6 +168,8 @@ class DashboardApp(ActingApp):
             self._bench_id = run_id
         elif tab == "profile":
             self._profile_id = run_id
+        elif tab == "compare":
+            self._compare_id = run_id
         self.show_tab(tab)
         self._read()
 
@@ -190,6 +202,11 @@ class DashboardApp(ActingApp):
         """Shows a tab."""
         self.show_tab(tab)
 
+    def action_open_pictures(self) -> None:
+        """Shows the pictures of the run that the tab is about."""
+        if (run := self.run_shown) is not None:
+            self.follow_run(run.id, "compare")
+
     def action_next_tab(self, steps: int) -> None:
         """Shows the next tab."""
         names = [tab for tab, _ in TABS]
@@ -205,7 +222,7 @@ class DashboardApp(ActingApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers no tab's key below a dialog."""
-        if action in ("show_tab", "next_tab", "help") and len(self.screen_stack) > 1:
+        if action in _NOT_BELOW_A_DIALOG and len(self.screen_stack) > 1:
             return False
         return super().check_action(action, parameters)
 
@@ -228,15 +245,16 @@ class DashboardApp(ActingApp):
 
 def _tab_of(run: RunView) -> str:
     # The runs' own tab says all that there is about images.
-    own = {"bench": "bench", "verify": "select", "generate": "runs"}
+    own = {"bench": "bench", "verify": "select", "compare": "compare", "generate": "runs"}
     return own.get(run.kind, "profile")
 
 
-def run_dashboard(run_ids: Sequence[str] = ()) -> None:
+def run_dashboard(run_ids: Sequence[str] = (), images: ImageMode = ImageMode.AUTO) -> None:
     """Runs the dashboard until the user leaves it or the terminal goes; runs go on.
 
     Args:
         run_ids: The runs to open, the first one in front.
+        images: How pictures are to be shown.
 
     Raises:
         RequestError: Standard error, on which Textual draws, is not a terminal.
@@ -251,7 +269,8 @@ def run_dashboard(run_ids: Sequence[str] = ()) -> None:
     for name in ("COLUMNS", "LINES"):
         # Where a shell exports them, Textual would keep that size whatever the terminal's is.
         os.environ.pop(name, None)
-    app = DashboardApp(run_ids)
+    # Now, as nothing may ask the terminal once Textual reads from it.
+    app = DashboardApp(run_ids, pictures=choose_pictures(images, os.environ))
     asyncio.run(_run(app))
     if app.return_code:
         raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")

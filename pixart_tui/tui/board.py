@@ -9,8 +9,10 @@ from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import Request
+from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection import Selection
+from pixart_tui.runs.pairs import Pair
 from pixart_tui.runs.run import RunState
 
 
@@ -37,7 +39,7 @@ class RunView:
 
     id: str
     state: RunState
-    request: Request | None
+    request: AnyRequest | None
     problem: str
     done: int
     total: int
@@ -70,7 +72,8 @@ class RunView:
 class ProfileView:
     """A profile run with its measurements; ``profile`` is None until it is planned.
 
-    ``batch`` says how many images are made at once and why it is not as many as before.
+    ``batch`` says how many images are made at once and why it is not as many as before; ``pairs``
+    are the pictures that the run has kept.
     """
 
     run: RunView
@@ -82,6 +85,7 @@ class ProfileView:
     images_per_s: float | None = None
     batch: BatchChosen | None = None
     cost: Cost | None = None
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +106,21 @@ class VerifyView:
         run: The run.
         output: The selection that it writes.
         verification: What came of it, None while it works.
+        selection: The selection that was verified, after its repair.
     """
 
     run: RunView
     output: str
     verification: Verification | None = None
+    selection: Selection | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CompareView:
+    """A run with the pictures that it has kept by now, in pairs."""
+
+    run: RunView
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +133,7 @@ class Board:
         profile: The profile that is open.
         bench: The benchmark that is open.
         verify: The newest verification.
+        compare: The run whose pictures are open.
         problem: Why the runs cannot be read; empty if all is well.
     """
 
@@ -127,6 +142,7 @@ class Board:
     profile: ProfileView | None = None
     bench: BenchView | None = None
     verify: VerifyView | None = None
+    compare: CompareView | None = None
     problem: str = ""
 
     def run(self, run_id: str | None) -> RunView | None:
@@ -142,3 +158,8 @@ class Board:
     def open_bench(self) -> str | None:
         """Id of the benchmark that is open."""
         return self.bench.run.id if self.bench else None
+
+    @property
+    def open_compare(self) -> str | None:
+        """Id of the run whose pictures are open."""
+        return self.compare.run.id if self.compare else None

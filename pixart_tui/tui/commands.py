@@ -16,6 +16,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("Benchmark selection", "Save the selection and benchmark it", "app.select('bench')"),
     ("Verify selection", "Measure all selected layers at once", "app.select('verify')"),
     ("Curve", "Show the loss over the whole range of shares", "app.select('curve')"),
+    ("Pictures", "Show the pictures of this tab's run", "app.open_pictures"),
     ("Dark or light", "Change between the dark and the light theme", "app.switch_theme"),
     ("Help", "The keys and the marks", "app.help"),
     ("Leave", "Close the dashboard; whatever runs goes on", "app.quit"),

@@ -7,6 +7,7 @@ end up on the screen. It is imported only where a protocol is wanted, and half-c
 
 from __future__ import annotations
 
+import termios
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,8 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
+from pixart_tui.tui.lines import wrap_path
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -26,6 +29,10 @@ Cells = tuple[tuple[Segment, ...], ...]
 """A picture's rows of cells."""
 
 _UPPER_HALF: Final = "▀"
+_STEP: Final = 4
+_COARSE: Final = [min(255, (value + _STEP // 2) // _STEP * _STEP) for value in range(256)] * 3
+"""Colours that nobody tells apart become one: a third fewer bytes when pictures change."""
+
 _MULTIPLEXERS: Final = ("TMUX", "STY")
 _REMOTE: Final = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
 
@@ -53,6 +60,9 @@ class Pictures:
     reason: str = ""
 
 
+HALF_CELLS: Final = Pictures(ImageMode.HALFCELL)
+
+
 def choose_pictures(
     wish: ImageMode,
     environ: Mapping[str, str],
@@ -72,13 +82,14 @@ def choose_pictures(
         return Pictures(ImageMode.NONE)
     if reason := _in_the_way(environ, is_terminal, ascii_only):
         return Pictures(ImageMode.NONE, reason)
-    if wish is not ImageMode.AUTO:
-        if wish is not ImageMode.HALFCELL:
-            _ask_terminal()  # for the size of its cells
-        return Pictures(wish)
-    if _is_far(environ):
-        return Pictures(ImageMode.HALFCELL)
-    return Pictures(_ask_terminal())
+    if wish is ImageMode.HALFCELL or (wish is ImageMode.AUTO and _is_far(environ)):
+        return HALF_CELLS
+    able = _ask_terminal()  # a protocol that was asked for needs at least the size of a cell
+    if wish is ImageMode.AUTO:
+        return Pictures(able or ImageMode.HALFCELL)
+    if able is None:
+        return Pictures(ImageMode.NONE, f"{wish} pictures need a terminal that tells its size")
+    return Pictures(wish)
 
 
 def _in_the_way(environ: Mapping[str, str], is_terminal: bool, ascii_only: bool) -> str:
@@ -99,9 +110,13 @@ def _is_far(environ: Mapping[str, str]) -> bool:
     return multiplexed or any(environ.get(name) for name in (*_MULTIPLEXERS, *_REMOTE))
 
 
-def _ask_terminal() -> ImageMode:
-    """What the terminal says it can do."""
-    from textual_image import renderable, widget  # noqa: F401 - widget asks for a size
+def _ask_terminal() -> ImageMode | None:
+    """What the terminal says it can do; None where it cannot be asked."""
+    try:
+        from textual_image import renderable, widget  # noqa: F401 - widget asks for a size
+    except (OSError, ValueError, ArithmeticError, termios.error):
+        # Standard input is none, it has no columns, or what it said was not understood.
+        return None
 
     if renderable.Image is renderable.TGPImage:
         return ImageMode.KITTY
@@ -134,7 +149,7 @@ def half_cells(image: Image, columns: int, rows: int) -> Cells:
     from PIL import Image as PilImage
 
     small = image.convert("RGB").resize((columns, 2 * rows), PilImage.Resampling.LANCZOS)
-    data = small.tobytes()
+    data = small.point(_COARSE).tobytes()
     pixels = [tuple(data[start : start + 3]) for start in range(0, len(data), 3)]
     lines = [pixels[start : start + columns] for start in range(0, len(pixels), columns)]
     return tuple(
@@ -170,6 +185,18 @@ class HalfCellPicture:
             yield Segment.line()
 
 
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A text over as many rows as it needs with nothing left out, so that it can be copied."""
+
+    text: str
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        for chunk in wrap_path(self.text, options.max_width):
+            yield Segment(chunk)
+            yield Segment.line()
+
+
 def picture(path: Path, width: int, pictures: Pictures) -> RenderableType:
     """An image file for ``Console.print``, and where it lies.
 
@@ -181,7 +208,7 @@ def picture(path: Path, width: int, pictures: Pictures) -> RenderableType:
     Raises:
         OSError: The file is missing or no image.
     """
-    where = Text(f"the file is at {path}", overflow="fold")
+    where = _Whole(f"the file is at {path}")
     if pictures.mode is ImageMode.NONE:
         return Group(Text(pictures.reason), where) if pictures.reason else where
     return Group(_drawn(open_image(path), width, pictures.mode), where)

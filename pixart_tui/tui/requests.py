@@ -11,6 +11,7 @@ from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.requests import (
     DEFAULT_QUANT_TYPE,
     BenchRequest,
+    CompareRequest,
     ProfileRequest,
     SamplingRequest,
     VerifyRequest,
@@ -63,6 +64,21 @@ def verify_request(request: ProfileRequest, selection: Selection) -> VerifyReque
         parameter=selection.parameter,
         fused=selection.fused,
         output=str(selection_path(request)),
+    )
+
+
+def compare_request(request: ProfileRequest, fqn: str) -> CompareRequest:
+    """The pictures of one of a profile's layers, of its prompts with its first seed."""
+    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
+    output = Path(request.output)
+    return CompareRequest(
+        **shared,
+        quant_type=request.quant_type,
+        execution=request.execution,
+        baseline_dtype=request.baseline_dtype,
+        layers=(fqn,),
+        seeds=request.seeds[:1],
+        output=str(output.with_name(f"{output.stem}.{fqn}.png")),
     )
 
 

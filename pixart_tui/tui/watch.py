@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import StageChanged
+from pixart_tui.runs.pairs import Pair, pairs_of
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui import wording
-from pixart_tui.tui.board import BenchView, Board, ProfileView, RunView, VerifyView
+from pixart_tui.tui.board import BenchView, Board, CompareView, ProfileView, RunView, VerifyView
 
 _LOG_LINES: Final = 6
-_KEPT: Final = ("profile", "bench", "selection", "output_image")
+_KEPT: Final = ("profile", "bench", "selection", "side_by_side", "output_image")
 _Signature = tuple[tuple[int, int], ...]
 
 
@@ -28,6 +29,8 @@ class _Watched:
     log_tail: tuple[str, ...] = ()
     profile_version: tuple[int, int, bool] = (-1, 0, False)
     profile_view: ProfileView | None = None
+    pairs_version: _Signature | None = None
+    pairs: tuple[Pair, ...] = ()
 
 
 @dataclass
@@ -41,12 +44,18 @@ class RunWatch:
     clock: Callable[[], float]
     _watched: dict[str, _Watched] = field(default_factory=dict)
 
-    def read(self, profile_id: str | None = None, bench_id: str | None = None) -> Board:
+    def read(
+        self,
+        profile_id: str | None = None,
+        bench_id: str | None = None,
+        compare_id: str | None = None,
+    ) -> Board:
         """The board by now.
 
         Args:
             profile_id: The profile to open; the newest one if None.
             bench_id: The benchmark to open; the newest one if None.
+            compare_id: The run whose pictures to open; the newest one that has some if None.
         """
         now_s = self.clock()
         try:
@@ -63,6 +72,7 @@ class RunWatch:
             self._profile_view(_opened(runs, profile_id, "profile")),
             self._bench_view(_opened(runs, bench_id, "bench")),
             self._verify_view(_opened(runs, None, "verify")),
+            self._compare_view(runs, compare_id),
         )
 
     def _take_in(self) -> None:
@@ -93,12 +103,12 @@ class RunWatch:
         watched = self._watched[view.id]
         snapshot = watched.run.snapshot
         version = snapshot.known_figures
-        previous = watched.profile_view
+        previous, pairs = watched.profile_view, self._pairs(view)
         if previous is not None and version == watched.profile_version and previous.profile:
-            return replace(previous, run=view, batch=snapshot.batch)
+            return replace(previous, run=view, batch=snapshot.batch, pairs=pairs)
         watched.profile_version = version
         watched.profile_view = _measured_view(view, watched.run)
-        return watched.profile_view
+        return replace(watched.profile_view, pairs=pairs)
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -116,7 +126,27 @@ class RunWatch:
         if view is None or view.request is None:
             return None
         found = self._watched[view.id].run.snapshot.verified
-        return VerifyView(view, view.request.output or "", found.verification if found else None)
+        output = view.request.output or ""
+        if found is None:
+            return VerifyView(view, output)
+        return VerifyView(view, output, found.verification, found.selection)
+
+    def _compare_view(self, runs: list[RunView], run_id: str | None) -> CompareView | None:
+        """The pictures of a run; of the newest that has some where none was asked for."""
+        if run_id is not None:
+            asked = next((view for view in runs if view.id == run_id), None)
+            return CompareView(asked, self._pairs(asked)) if asked else None
+        for view in runs:
+            if pairs := self._pairs(view):
+                return CompareView(view, pairs)
+        return None
+
+    def _pairs(self, view: RunView) -> tuple[Pair, ...]:
+        watched = self._watched[view.id]
+        if watched.pairs_version != watched.signature:
+            watched.pairs_version = watched.signature
+            watched.pairs = pairs_of(watched.run.snapshot, watched.run.paths.directory)
+        return watched.pairs
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import sidecar_path
-from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.domain.requests import CompareRequest, ProfileRequest
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs import control
@@ -59,6 +59,12 @@ class Work:
         """Saves a selection and benchmarks it; returns the run's id."""
         self.save(view, selection)
         run = create_run(bench_request(_finished_request(view)))
+        self.start(run)
+        return run.id
+
+    def start_compare(self, request: CompareRequest) -> str:
+        """Makes pictures with and without quantized layers; returns the run's id."""
+        run = create_run(request)
         self.start(run)
         return run.id
 

@@ -15,6 +15,7 @@ from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestErro
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Failure, StageChanged
 from pixart_tui.domain.requests import (
     AnyRequest,
+    CompareRequest,
     ExportRequest,
     GenerateRequest,
     ProfileRequest,
@@ -99,6 +100,10 @@ def _do(run: Run, request: AnyRequest, emit: Emit, check: Check) -> None:
         from pixart_tui.worker.verify_job import run_verify
 
         run_verify(run, request, emit, check)
+    elif isinstance(request, CompareRequest):
+        from pixart_tui.worker.compare_job import run_compare
+
+        run_compare(run, request, emit, check)
     elif isinstance(request, ExportRequest):
         from pixart_tui.worker.export_job import run_export
 

@@ -7,20 +7,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.events import ArtifactWritten, ProfileChecked, ProfilePlanned, StageChanged
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    LayerMeasured,
+    ProfileChecked,
+    ProfilePlanned,
+    StageChanged,
+)
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.profile_check import check_names, check_profile, gpu_of
 from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.engine.pixels import LayerImage, to_pixels
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import profile_sidecar, read_claims
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.kept_pictures import ProfilePictures
 from pixart_tui.worker.latency import latency_key, time_layers
 
 
@@ -33,6 +40,8 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         WorkError: No layer gave a finite image, or the files cannot be written.
     """
     before = run.snapshot.planned
+    pictures = ProfilePictures(run, emit)
+    made: dict[str, LayerImage] = {}
     events = profile_model(
         request,
         measured=frozenset(run.snapshot.measured),
@@ -40,22 +49,34 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
         progress=replace(run.snapshot.fast),
         check=check,
+        keep=lambda image: made.update({image.layer: image}),
     )
-    for index, event in enumerate(events):
+    for event in events:
         check()
         if isinstance(event, BaselineImage):
-            emit(_save_image(run, event, index))
+            if event.sample.seed == request.seeds[0]:
+                sample = event.sample
+                pictures.keep_baseline(sample.prompt, sample.seed, to_pixels(event.image))
             continue
-        if isinstance(event, ProfilePlanned) and before is not None:
-            _refuse_another(before, event)
-        if isinstance(event, ProfilePlanned) and request.checks is not None:
-            check_names(read_claims(Path(request.checks)), event.layers)
+        if isinstance(event, LayerMeasured) and event.layer in made:
+            pictures.keep_layer(made.pop(event.layer))
+        if isinstance(event, ProfilePlanned):
+            _check_plan(request, before, event)
         emit(event)
         if isinstance(event, ProfilePlanned) and run.snapshot.latency is None:
             _time_layers(request, event, emit, check)
     _write_profile(run, request, emit)
     if request.checks is not None:
         _check(run, request.checks, emit)
+
+
+def _check_plan(
+    request: ProfileRequest, before: ProfilePlanned | None, now: ProfilePlanned
+) -> None:
+    if before is not None:
+        _refuse_another(before, now)
+    if request.checks is not None:
+        check_names(read_claims(Path(request.checks)), now.layers)
 
 
 def _check(run: Run, path: str, emit: Emit) -> None:
@@ -71,19 +92,6 @@ def _time_layers(request: ProfileRequest, plan: ProfilePlanned, emit: Emit, chec
     key = latency_key(plan.machine, plan.versions, quant_type, threads)
     with torch_threads(threads):
         emit(time_layers(plan.layers, torch.device(request.device), key, emit, check))
-
-
-def _save_image(run: Run, baseline: BaselineImage, index: int) -> ArtifactWritten:
-    run.paths.artifacts.mkdir(exist_ok=True)
-    path = run.paths.artifacts / f"baseline-{index:03d}.png"
-    pixels = baseline.image.permute(1, 2, 0).mul(255).round().byte().numpy()
-    Image.fromarray(pixels).save(path)
-    return ArtifactWritten(
-        role="baseline_image",
-        path=str(path.relative_to(run.paths.directory)),
-        prompt=baseline.sample.prompt,
-        seed=baseline.sample.seed,
-    )
 
 
 def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:

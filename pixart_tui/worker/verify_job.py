@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pixart_tui.domain import onediff_file
-from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import (
     ArtifactWritten,
+    JointMeasured,
     StageChanged,
     VerifyFinished,
     VerifyPlanned,
@@ -15,11 +16,17 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selection_files import selection_files
-from pixart_tui.engine.joint.verifying import verify_selection
+from pixart_tui.engine.joint.verifying import samples_of, verify_selection
+from pixart_tui.engine.pixels import ImagePair
+from pixart_tui.engine.sensitivity.rendering import Sample
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.kept_pictures import PairPictures
+from pixart_tui.worker.same_plan import refuse_another
+
+_KEPT_PAIRS: Final = 16
 
 
 def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> None:
@@ -31,32 +38,35 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
     """
     profiles = [read_profile_file(Path(path)) for path in request.profiles]
     before = run.snapshot.verify_plan
+    made: list[ImagePair] = []
     events = verify_selection(
         request,
         profiles,
         trials=tuple(run.snapshot.trials),
         check=check,
+        keep=made.append,
     )
     for event in events:
         check()
         if isinstance(event, VerifyPlanned):
-            _refuse_another(before, event)
+            refuse_another(before, event, "pixart-tui select PROFILE --verify")
+        if isinstance(event, JointMeasured) and made:
+            _keep(run, made, emit)
         emit(event)
         if isinstance(event, VerifyFinished):
             _write(profiles, request, event, emit)
 
 
-def _refuse_another(before: VerifyPlanned | None, now: VerifyPlanned) -> None:
-    """What was measured on different things must never decide about one selection."""
-    if before is None or before == now:
-        return
-    pairs = zip(before, now, strict=True)
-    differing = [name for (name, old), (_, new) in pairs if old != new]
-    raise RequestError(
-        "this run was measured on something else than what is here now",
-        "different: " + ", ".join(differing),
-        "start a new one with: pixart-tui select PROFILE --verify",
-    )
+def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
+    """Keeps the first images of the report, before the event of what was measured on them."""
+    assert run.snapshot.verify_plan is not None
+    kept = samples_of(run.snapshot.verify_plan.reporting)[:_KEPT_PAIRS]
+    pictures = PairPictures(run, emit, "selection_image")
+    for pair in made:
+        sample = Sample(pair.comparison.prompt, pair.comparison.seed)
+        if sample in kept:
+            pictures.keep_pair(kept.index(sample), pair)
+    made.clear()
 
 
 def _write(

@@ -34,7 +34,7 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, GenerateRequest, ProfileRequest, Request
+from pixart_tui.domain.requests import AnyRequest, BenchRequest, GenerateRequest, ProfileRequest
 from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
@@ -278,7 +278,7 @@ def generation(output: Path) -> Run:
 
 
 def write_run(
-    request: Request,
+    request: AnyRequest,
     run_id: str,
     events: Sequence[Event],
     *,

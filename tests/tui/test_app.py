@@ -18,11 +18,11 @@ async def test_number_and_tab_keys_go_through_the_tabs(tmp_path: Path) -> None:
     app = dashboard()
     async with app.run_test() as pilot:
         seen = []
-        for key in ("2", "tab", "tab", "tab", "shift+tab", "1"):
+        for key in ("2", "tab", "tab", "tab", "tab", "shift+tab", "1"):
             await pilot.press(key)
             seen.append(app.query_one(ContentSwitcher).current)
 
-    assert seen == ["profile", "select", "bench", "runs", "bench", "runs"]
+    assert seen == ["profile", "select", "bench", "compare", "runs", "compare", "runs"]
 
 
 async def test_a_click_on_the_strip_opens_a_tab(tmp_path: Path) -> None:
@@ -37,8 +37,10 @@ async def test_the_strip_tells_how_the_open_runs_do_on_every_tab(tmp_path: Path)
     sample_runs.running_profile(tmp_path)
     sample_runs.bench(tmp_path)
 
-    async with dashboard().run_test() as pilot:
+    async with dashboard().run_test(size=(120, 36)) as pilot:
         await until_shown(pilot, "profile ▶ 34/85   bench ▶ 2/4")
+        await pilot.resize_terminal(80, 24)
+        await until_shown(pilot, "profile ▶ bench ▶")
 
 
 async def test_help_shows_every_key_and_closes(tmp_path: Path) -> None:

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 from collections.abc import Mapping
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 
@@ -46,6 +52,24 @@ def test_none_and_halfcell_ask_the_terminal_nothing() -> None:
 
 def test_a_near_terminal_that_says_nothing_gets_half_cells() -> None:
     assert _modules_after_choosing(ImageMode.AUTO, _LOCAL) == "halfcell True"
+
+
+@pytest.mark.parametrize(
+    ("wish", "expected"), [("auto", "halfcell"), ("kitty", "none"), ("sixel", "none")]
+)
+@pytest.mark.parametrize("columns", [0, 80])
+def test_a_terminal_that_cannot_be_asked_breaks_nothing(
+    wish: str, expected: str, columns: int
+) -> None:
+    code = (
+        "from pixart_tui.tui.pictures import ImageMode, choose_pictures;"
+        f"print('chosen', choose_pictures(ImageMode('{wish}'), {_LOCAL!r}).mode)"
+    )
+    source = subprocess.DEVNULL if columns else None
+    text = _in_terminal(code, columns, source)
+
+    # Without columns the size of a cell cannot be told; without an input nothing can be asked.
+    assert f"chosen {expected}" in text
 
 
 @pytest.mark.parametrize("wish", [ImageMode.KITTY, ImageMode.SIXEL])
@@ -104,11 +128,11 @@ def test_a_cell_holds_two_pixels() -> None:
 
 def test_a_printed_picture_says_where_its_file_is(tmp_path: Path) -> None:
     path = tmp_path / "heart.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(path)
+    Image.new("RGB", (64, 64), (200, 32, 32)).save(path)
 
     printed = _printed(path, Pictures(ImageMode.HALFCELL))
 
-    assert printed.count("48;2;200;30;30m") == 8  # 16 columns wide: 8 rows, each one run of cells
+    assert printed.count("48;2;200;32;32m") == 8  # 16 columns wide: 8 rows, each one run of cells
     assert f"the file is at {path}" in printed.replace("\n", "")
 
 
@@ -126,7 +150,7 @@ def test_protocols_draw_with_their_own_bytes(
     mode: ImageMode, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "heart.png"
-    Image.new("RGB", (64, 64), (200, 30, 30)).save(path)
+    Image.new("RGB", (64, 64), (200, 32, 32)).save(path)
 
     printed = _printed(path, Pictures(mode))
     sent = printed + capfd.readouterr().out
@@ -140,6 +164,26 @@ def _printed(path: Path, pictures: Pictures) -> str:
     console = Console(file=file, force_terminal=True, color_system="truecolor", width=80)
     console.print(picture(path, 16, pictures))
     return file.getvalue()
+
+
+def _in_terminal(code: str, columns: int, source: int | None) -> str:
+    """What a program prints on a terminal of so many columns, with another input if given."""
+    controller, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    with os.fdopen(controller, "rb", buffering=0) as out:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdin=terminal if source is None else source,
+            stdout=terminal,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        text = b""
+        with suppress(OSError):  # the end of a terminal that nobody holds any more
+            while data := out.read(4096):
+                text += data
+        assert process.wait(timeout=120) == 0, text
+    return text.decode()
 
 
 def _modules_after_choosing(wish: ImageMode, environ: Mapping[str, str]) -> str:

@@ -10,8 +10,10 @@ from pixart_tui.domain.selection import select
 from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.board import ProfileView, RunView
+from pixart_tui.tui.lines import plain
 from pixart_tui.tui.select_tab.dial import Dial
-from pixart_tui.tui.select_tab.lines import body_lines
+from pixart_tui.tui.select_tab.layers import Columns, layer_lines
+from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.select_tab.solving import question_of
 from tests.samples import conditions, layer, measurement, score
 from tests.tui import sample_runs
@@ -23,13 +25,13 @@ async def test_begins_with_the_seeds_rule_at_90_percent(tmp_path: Path) -> None:
 
     async with dashboard().run_test() as pilot:
         await until_shown(pilot, "✓ done")
-        await pilot.press("3")
-        text = await until_shown(pilot, "76 of 86 layers")
+        await pilot.press("3", "p")
+        text = await until_shown(pilot, "76 of 86 layers", "kept as they are: 10 layers")
+        chosen = pilot.app.query_one(SelectPane).body.text
 
     assert "90 %" in text
-    assert "predicted, not verified" in text
-    assert text.count("●") == 76
-    assert "kept as they are: 10 layers" in text
+    assert "not verified: v measures all of them at once" in text
+    assert chosen.count("●") == 76
 
 
 async def test_arrows_move_the_parameter_and_solve_again(tmp_path: Path) -> None:
@@ -51,10 +53,10 @@ async def test_each_rule_has_its_own_parameter(tmp_path: Path) -> None:
         await pilot.press("3", "t")
         await until_shown(pilot, "90 %", "90.", "of FLOPs", "predicted")
         await pilot.press("t")
-        text = await until_shown(pilot, "0.01", "predicted")
+        text = await until_shown(pilot, "0.01 ", "76.86% of FLOPs")
         loss = next(row for row in text.splitlines() if "predicted" in row)
 
-    assert float(loss.split("loss ")[1].split()[0]) <= 0.01
+    assert float(loss.split("predicted ")[1].split()[0]) <= 0.01
 
 
 async def test_a_share_that_cannot_be_reached_says_so(tmp_path: Path) -> None:
@@ -180,17 +182,18 @@ async def test_v_verifies_the_selection_under_the_dials_rule(tmp_path: Path) -> 
     assert request.output == str(tmp_path / "fp8_e4m3.selected.json")
 
 
-async def test_p_shows_the_curve_and_the_layers_again(tmp_path: Path) -> None:
+async def test_p_shows_the_layers_and_the_curve_again(tmp_path: Path) -> None:
     sample_runs.finished_profile(tmp_path)
 
     async with dashboard(sample_runs.PROFILE_ID).run_test() as pilot:
         await until_shown(pilot, "85 of 85")
         await pilot.press("3")
-        await until_shown(pilot, "76 of 86 layers")
-        await pilot.press("p")
-        await until_shown(pilot, "loss over share of linear FLOPs, predicted", "seed's rule", "█")
+        await until_shown(pilot, "1-SSIM (log) over share of FLOPs", "top percentage", "this one")
         await pilot.press("p")
         await until_shown(pilot, "kept as they are")
+        assert pilot.app.focused is pilot.app.query_one(SelectPane).body
+        await pilot.press("p")
+        await until_shown(pilot, "1-SSIM (log) over share of FLOPs")
 
 
 def test_images_that_come_after_the_last_layer_was_probed_ask_the_question_again() -> None:
@@ -206,6 +209,7 @@ def test_a_layer_that_was_not_imaged_is_marked_and_not_told_to_be_equal() -> Non
     run = RunView("0", RunState.DONE, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
     view = ProfileView(run, scores=(known,))
     selection = select([known], known.layer.fqn, "top-percentage", 100)
-    text = "\n".join("".join(s.text for s in row) for row in body_lines(view, selection, 79))
+    rows = layer_lines(view, selection, Columns.of(view, 79))
+    text = "\n".join(plain(row) for row in rows)
     assert "~" in text
     assert "equal" not in text

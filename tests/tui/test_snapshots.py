@@ -1,4 +1,4 @@
-"""What the four tabs look like, as pictures; look at them after ``--snapshot-update``."""
+"""What the tabs look like, as pictures; look at them after ``--snapshot-update``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from tests.tui import sample_runs
-from tests.tui.pilots import dashboard, until_shown
+from pixart_tui.tui.widgets.picture_view import HalfCells
+from tests.tui import sample_pictures, sample_runs
+from tests.tui.pilots import dashboard, until, until_shown
 
 SnapCompare = Callable[..., bool]
 SIZES = [(80, 24), (120, 36)]
+MAP_SIZES = [*SIZES, (200, 50)]
 OUTPUT = Path("/data/profiles/pixart-emoji")
 
 
@@ -28,7 +30,7 @@ def test_runs(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     assert snap_compare(dashboard(), terminal_size=size, run_before=prepare)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MAP_SIZES)
 def test_profile(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     _every_kind_of_run()
 
@@ -39,14 +41,14 @@ def test_profile(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     assert snap_compare(app, terminal_size=size, run_before=prepare)
 
 
-@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("size", MAP_SIZES)
 def test_select(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
     sample_runs.finished_profile(OUTPUT)
 
     async def prepare(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "85 of 85")
         await pilot.press("3")
-        await until_shown(pilot, "76 of 86")
+        await until_shown(pilot, "76 of 86", "1-SSIM (log) over share of FLOPs")
 
     app = dashboard(sample_runs.PROFILE_ID)
     assert snap_compare(app, terminal_size=size, run_before=prepare)
@@ -70,6 +72,25 @@ def test_warm_up(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
         await until_shown(pilot, "transformer blocks", "1 of 4 cases")
 
     assert snap_compare(dashboard(sample_runs.BENCH_ID), terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_compare(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    # Not in the test's own directory, whose name stands on the screen.
+    sample_pictures.comparison(Path("/tmp/pixart-tui-pictures"))
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "difference x 1")
+        await pilot.press("right")
+        await until_shown(pilot, "2 of 4", "difference x 1")
+        await until(pilot, lambda: _is_drawn(pilot))
+
+    app = dashboard(sample_pictures.COMPARE_ID)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+def _is_drawn(pilot: Pilot[None]) -> bool:
+    return any(view._cells for view in pilot.app.query(HalfCells))
 
 
 def _every_kind_of_run() -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.events import Failure, LayerMeasured
+from pixart_tui.domain.events import ArtifactWritten, Failure, LayerMeasured
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import count_gpus
 from pixart_tui.runs.journal import read_journal
+from pixart_tui.runs.pictures import read_image
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
 
@@ -152,6 +153,30 @@ def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path
     events = [entry.event for entry in read_journal(run.paths.events)]
     layers = [event.layer for event in events if isinstance(event, LayerMeasured)]
     assert len(layers) == len(set(layers)) == 86
+    kept = [event for event in events if isinstance(event, ArtifactWritten) and event.prompt]
+    assert len({event.path for event in kept}) == len(kept) == 1 + 86
+    assert {event.label for event in kept if event.role == "layer_image"} == set(layers)
+    sizes = [read_image(run.paths.directory / event.path).size for event in kept]
+    assert sizes == [(128, 128)] * 87
+
+
+def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None:
+    run = create_run(
+        ProfileRequest(
+            prompts=("robot",),
+            num_inference_steps=1,
+            method="exhaustive",
+            output=str(tmp_path / "fp8_e4m3.json"),
+        )
+    )
+    run.paths.artifacts.write_text("a file where the pictures' directory should be")
+    start_worker(run)
+    _wait(run, _ended)
+
+    assert run.state() is RunState.DONE, run.log_tail()
+    assert len(run.snapshot.measured) == 86
+    assert "no picture: " in run.paths.log.read_text()
+    assert [a.role for a in run.snapshot.artifacts] == ["sidecar", "profile"]
 
 
 def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pixart_tui.domain.requests import ProfileRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.pairs import pairs_of
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
 
@@ -104,6 +105,13 @@ def test_kill_and_resume_change_nothing(tmp_path: Path, folder: Path) -> None:
     assert other is not None
     assert [t.measured for t in one.trials] == [t.measured for t in other.trials]
     assert one.seed_rule is not None
+    kept = [pairs_of(x.snapshot, x.paths.directory) for x in (whole, run)]
+    assert [len(pairs) for pairs in kept] == [4, 4]
+    for pair, other_pair in zip(*kept, strict=True):
+        assert pair.image.read_bytes() == other_pair.image.read_bytes()
+        assert pair.image.read_bytes() != pair.twin.read_bytes()
+        assert pair.ssim == other_pair.ssim
+        assert pair.ssim is not None
 
 
 def test_the_command_verifies_and_says_what_was_verified(

@@ -16,11 +16,12 @@ from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.control import cancel
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.tui.pictures import ImageMode
 
 _POLL_S: Final = 0.2
 
 
-def follow(run: Run, display: str) -> int:
+def follow(run: Run, display: str, images: ImageMode = ImageMode.AUTO) -> int:
     """Watches a run to its end and returns the exit code of its outcome.
 
     Ctrl-C in a plain display cancels the run; leaving the dashboard does not.
@@ -31,7 +32,7 @@ def follow(run: Run, display: str) -> int:
     """
     chosen = _choose(display)
     if chosen == "tui":
-        return _in_dashboard(run)
+        return _in_dashboard(run, images)
     try:
         _watch(run, chosen)
     except BrokenPipeError:
@@ -73,10 +74,10 @@ def _choose(display: str) -> str:
     return display
 
 
-def _in_dashboard(run: Run) -> int:
+def _in_dashboard(run: Run, images: ImageMode) -> int:
     from pixart_tui.tui.app import run_dashboard
 
-    run_dashboard([run.id])
+    run_dashboard([run.id], images)
     run.poll()
     if run.state().is_finished:
         return finish(run)

@@ -37,31 +37,40 @@ def console() -> Console:
 
 def print_outcome(run: Run) -> None:
     """What a run has found so far, and the files that it wrote."""
+    _print_profile_run(run)
+    _print_bench_run(run)
+    if run.record is not None and isinstance(run.record.request, GenerateRequest):
+        print_generation(run, run.record.request)
+    if run.snapshot.verified is not None:
+        from pixart_tui.cli.display.selections import print_verification
+
+        verified = run.snapshot.verified
+        print_verification(verified.selection, verified.verification)
+    if run.snapshot.compared:
+        from pixart_tui.cli.display.comparisons import print_comparison
+
+        print_comparison(run)
+    for artifact in dict.fromkeys(a.path for a in run.snapshot.artifacts if a.role in _KEPT):
+        console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
+
+
+def _print_profile_run(run: Run) -> None:
     snapshot = run.snapshot
     if snapshot.profile is not None and snapshot.measured:
         print_profile(snapshot.profile, snapshot.cost)
     if snapshot.checked is not None:
         for line in check_lines(snapshot.checked):
             console().print(line, highlight=False, soft_wrap=True)
-    if snapshot.bench_rows and snapshot.bench_plan:
-        plan = snapshot.bench_plan
-        print_bench(
-            list(snapshot.bench_rows.values()),
-            plan.machine,
-            plan.versions,
-            matrix=bool(run.record and getattr(run.record.request, "matrix", "")),
-        )
-    if run.record is not None and isinstance(run.record.request, GenerateRequest):
-        print_generation(run, run.record.request)
-    if snapshot.verified is not None:
-        from pixart_tui.cli.display.selections import print_verification
-
-        print_verification(snapshot.verified.selection, snapshot.verified.verification)
-    for artifact in dict.fromkeys(a.path for a in snapshot.artifacts if a.role in _KEPT):
-        console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "selection", "export")
+def _print_bench_run(run: Run) -> None:
+    rows, plan = run.snapshot.bench_rows, run.snapshot.bench_plan
+    if rows and plan:
+        matrix = bool(run.record and getattr(run.record.request, "matrix", ""))
+        print_bench(list(rows.values()), plan.machine, plan.versions, matrix=matrix)
+
+
+_KEPT: Final = ("profile", "sidecar", "bench", "selection", "export", "side_by_side")
 
 
 def print_profile(profile: Profile, cost: Cost | None = None) -> None:

@@ -7,13 +7,14 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.engine.packed_linear import pack_linears
+from pixart_tui.engine.pixels import ImagePair, KeepPair, keep_none, to_pixels
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import layers_quantized
 from pixart_tui.engine.quant.execution import Execution
@@ -78,13 +79,38 @@ class JointProbe:
         self._lanes = [first, *(first.twin() for _ in range(lanes - 1 if on_cpu else 0))]
         self._twins: dict[tuple[Sample, ...], Rendered] = {}
 
-    def measure(self, joint: Joint, samples: Samples) -> tuple[Comparison, ...]:
+    @property
+    def batch_size(self) -> int:
+        """Images that are made at once in a lane."""
+        return self._size
+
+    @property
+    def lanes(self) -> int:
+        """How many batches are made side by side."""
+        return len(self._lanes)
+
+    def measure(
+        self, joint: Joint, samples: Samples, keep: KeepPair = keep_none
+    ) -> tuple[Comparison, ...]:
         """Each of the images with the selection quantized against its undisturbed twin.
+
+        Args:
+            joint: The selection.
+            samples: Which images.
+            keep: Takes the finite images, in the threads that made them.
 
         Raises:
             RequestError: A layer that the model does not have.
         """
-        parts = self._map(joint, samples, compare)
+
+        def use(disturbed: Rendered, twin: Rendered) -> tuple[Comparison, ...]:
+            found = compare(disturbed, twin)
+            if keep is not keep_none:
+                for pair in zip(found, disturbed.images, twin.images, strict=True):
+                    _keep_finite(keep, *pair)
+            return found
+
+        parts = self._map(joint, samples, use)
         return tuple(comparison for part in parts for comparison in part)
 
     def _map(
@@ -123,6 +149,11 @@ class JointProbe:
             kept_steps=joint.kept_steps,
             steps=steps,
         )
+
+
+def _keep_finite(keep: KeepPair, comparison: Comparison, image: Tensor, twin: Tensor) -> None:
+    if comparison.finite:
+        keep(ImagePair(comparison, to_pixels(image), to_pixels(twin)))
 
 
 @contextmanager

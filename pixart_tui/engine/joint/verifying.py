@@ -42,6 +42,7 @@ from pixart_tui.domain.selection import Selection, describe
 from pixart_tui.engine.joint.probe import Joint, JointProbe, Samples
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
+from pixart_tui.engine.pixels import KeepPair, keep_none
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.lanes import lane_count
@@ -58,6 +59,7 @@ def verify_selection(
     *,
     trials: Sequence[Trial] = (),
     check: Callable[[], None] = lambda: None,
+    keep: KeepPair = keep_none,
 ) -> Iterator[Event]:
     """Measures what is not measured yet, and yields what becomes known.
 
@@ -66,6 +68,7 @@ def verify_selection(
         profiles: One for each quant type, finished.
         trials: Joint measurements that are there already.
         check: Called after each denoising step; may raise to give up.
+        keep: Takes the images of the report on the selection, before its event.
 
     Yields:
         Stages, one ``VerifyPlanned``, a ``JointMeasured`` for each selection that was measured,
@@ -100,7 +103,7 @@ def verify_selection(
         step_choices=(StepChoice(kept=request.kept_steps),),
         rounds=request.rounds,
     )
-    yield from _Verifier(request, plan, probe, case, list(trials)).run()
+    yield from _Verifier(request, plan, probe, case, list(trials), keep).run()
 
 
 @dataclass
@@ -112,6 +115,7 @@ class _Verifier:
     probe: JointProbe
     case: Case
     known: list[Trial]
+    keep: KeepPair
 
     def run(self) -> Iterator[Event]:
         """What keeping steps does, the repair, then the report."""
@@ -192,7 +196,8 @@ class _Verifier:
         yield StageChanged(stage=purpose, detail=label)
         start_s = time.perf_counter()
         of = self.plan.repairing if purpose in ("steps", "repair") else self.plan.reporting
-        measured = self.probe.measure(Joint(selection.assignments, kept), samples_of(of))
+        keep = self.keep if purpose == "report" else keep_none
+        measured = self.probe.measure(Joint(selection.assignments, kept), samples_of(of), keep)
         trial = Trial(
             purpose=purpose,
             label=label,

@@ -23,6 +23,11 @@ from pixart_tui.engine.sensitivity.rendering import (
 from pixart_tui.engine.sensitivity.trajectories import Trajectories
 
 _Result = TypeVar("_Result")
+See = Callable[[Rendered, Rendered], None]
+
+
+def _unseen(_rendered: Rendered, _twins: Rendered) -> None:
+    """Nobody looks at the images."""
 
 
 class Comparer:
@@ -68,6 +73,7 @@ class Comparer:
         disturb: Disturbance = undisturbed,
         wanted: Collection[Sample] | None = None,
         batches_at_once: int = 1,
+        see: See = _unseen,
     ) -> tuple[Comparison, ...]:
         """Every image of a renderer against its undisturbed twin, in the samples' order.
 
@@ -77,12 +83,13 @@ class Comparer:
             wanted: Only images of batches that hold one of these are made; None for all.
             batches_at_once: More than one where the renderer's dtype is another anyway, so that
                 the order of the additions is nothing beside what is compared.
+            see: Shown each batch and its twins, once more where it is made again.
 
         Raises:
             WorkError: Not even one image fits into the memory.
         """
         return self._within_memory(
-            lambda: self._compare(renderer, disturb, wanted, batches_at_once)
+            lambda: self._compare(renderer, disturb, wanted, batches_at_once, see)
         )
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
@@ -96,14 +103,16 @@ class Comparer:
         disturb: Disturbance,
         wanted: Collection[Sample] | None,
         batches_at_once: int,
+        see: See,
     ) -> tuple[Comparison, ...]:
         twins = self._known_baseline()
         size = batches_at_once * self.batch_size
-        return tuple(
-            comparison
-            for rendered in renderer.render(size, disturb, wanted)
-            for comparison in compare(rendered, _twins(rendered, twins))
-        )
+        found: list[Comparison] = []
+        for rendered in renderer.render(size, disturb, wanted):
+            same = _twins(rendered, twins)
+            see(rendered, same)
+            found += compare(rendered, same)
+        return tuple(found)
 
     def _known_baseline(self) -> tuple[Rendered, ...]:
         if not self._baseline:

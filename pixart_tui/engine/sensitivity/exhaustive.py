@@ -11,11 +11,12 @@ from pixart_tui.domain.events import Event, LayerMeasured, ProfilePlanned, Stage
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.engine.pixels import KeepLayer, LayerImage, keep_none, to_pixels
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
-from pixart_tui.engine.sensitivity.rendering import Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Rendered, Sample, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,13 @@ class LayerImager:
         comparer: Holds the baseline and the transformer.
         quant_type: What the layer is quantized to.
         execution: The reference numerics or the real kernel.
+        keep: Takes one image of each layer, before the layer's event; lanes call it.
     """
 
     comparer: Comparer
     quant_type: QuantType
     execution: Execution
+    keep: KeepLayer = keep_none
 
     def twins(self, count: int) -> list[LayerImager]:
         """This one and others that work beside it, each with a transformer of its own."""
@@ -55,6 +58,7 @@ class LayerImager:
                 execution=self.execution,
             ),
             wanted,
+            see=lambda made, twins: self._show(layer, made, twins, wanted),
         )
         measured = LayerMeasured(
             layer=layer.fqn,
@@ -65,6 +69,19 @@ class LayerImager:
             elapsed_s=time.perf_counter() - start_s,
         )
         return (*self.comparer.take_changes(), measured)
+
+    def _show(
+        self, layer: Layer, made: Rendered, twins: Rendered, wanted: Collection[Sample] | None
+    ) -> None:
+        """Keeps the image of the first sample that is wanted of this layer."""
+        first = next(iter(wanted or self.comparer.reference.settings.samples))
+        if self.keep is keep_none or first not in made.samples:
+            return
+        index = made.samples.index(first)
+        image, twin = made.images[index], twins.images[index]
+        if image.isfinite().all():
+            pixels = to_pixels(image), to_pixels(twin)
+            self.keep(LayerImage(layer.fqn, first.prompt, first.seed, *pixels))
 
 
 def measure_layers(

@@ -23,6 +23,7 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.packed_linear import pack_linears
+from pixart_tui.engine.pixels import KeepLayer, keep_none
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.exhaustive import (
@@ -68,6 +69,7 @@ def profile_model(
     batch_size: int | None = None,
     progress: FastProgress | None = None,
     check: Callable[[], None] = lambda: None,
+    keep: KeepLayer = keep_none,
 ) -> Iterator[Event | BaselineImage]:
     """Measures every layer that is not measured yet, and yields what becomes known.
 
@@ -84,6 +86,8 @@ def profile_model(
         batch_size: Images at once, where the memory was too small for more before.
         progress: With the fast method, what is known already.
         check: Called after each denoising step; may raise to give up.
+        keep: Takes the image of the first prompt and seed of each layer whose images are made,
+            before the layer's event and in the thread that made it.
 
     Yields:
         Stages, one ``ProfilePlanned``, the baseline images, ``FloorMeasured``, one
@@ -121,7 +125,7 @@ def profile_model(
         free_unused()
         yield from comparer.take_changes()
         yield floor
-    imager = LayerImager(comparer, quant_type, execution)
+    imager = LayerImager(comparer, quant_type, execution, keep)
     with exact_float32():
         if request.method == "fast":
             work = Fast(request, plan, imager, progress or FastProgress(), stop)

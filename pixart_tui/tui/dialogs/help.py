@@ -11,7 +11,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 _TEXT: Final = """\
-1 2 3 4  tab      Runs, Profile, Select, Bench; tab goes on to the next
+1 2 3 4 5  tab    the tabs by number; tab goes on to the next
 arrows pgup pgdn  move or scroll; home and end go to the ends
 q  ctrl+c         leave; whatever runs goes on (pixart-tui attach RUN)
 ctrl+p            every screen and action by its name, and the themes
@@ -20,6 +20,9 @@ Runs      enter   open the run under the cursor
           n       profile pixart-emoji with the usual settings
 any run   r       resume one that failed, was cancelled or went stale
           c       cancel one that is queued or running (asks first)
+          p       its pictures (not on Select)
+Compare   space   unquantized or quantized;  d  the difference
+          ←  →    another prompt, layer or row;  a  all three
 Select    ←  →    move the parameter; with shift ten steps at once
           t       next rule: top percentage, a share, max loss
           s       save NAME.selected.json beside the profile

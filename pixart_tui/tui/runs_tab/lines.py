@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from pixart_tui.domain.requests import (
+    AnyRequest,
     BenchRequest,
+    CompareRequest,
     ExportRequest,
     GenerateRequest,
     ProfileRequest,
-    Request,
     VerifyRequest,
 )
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.lines import Line, Span, fit, fit_right, line, printable, progress_bar
 from pixart_tui.tui.run_head import outcome_lines
@@ -66,7 +67,7 @@ def run_line(run: RunView, now_s: float, width: int) -> Line:
 def detail_lines(run: RunView, width: int) -> list[Line]:
     """What was asked, and how it stands."""
     asked = Span(fit(printable(_asked(run.request)), width - 2), "muted")
-    return [line(Span("─" * width, "track")), line(" ", asked), *outcome_lines(run, width)]
+    return [line(Span(glyphs.RULE * width, "track")), line(" ", asked), *outcome_lines(run, width)]
 
 
 def empty_lines(problem: str) -> Sequence[Line]:
@@ -90,23 +91,29 @@ def _bar_width(width: int) -> int:
     return max(_BAR_LEAST, min(width - _FIXED - _model_width(width), _BAR_MOST))
 
 
-def _asked(request: Request | None) -> str:
+def _asked(request: AnyRequest | None) -> str:
+    if request is None:
+        return "what was asked cannot be read"
+    output = getattr(request, "output", None)
+    where = f", to {output}" if output and not isinstance(request, BenchRequest) else ""
+    return f"{_what(request)} on {request.device}{where}"
+
+
+def _what(request: AnyRequest) -> str:
     match request:
         case ProfileRequest():
-            return f"{request.quant_type} on {request.device}, to {request.output}"
+            return request.quant_type
         case BenchRequest():
-            cases = ", ".join(request.compilers)
             quantized = f", each with {request.quant_type}" if request.quantize else ""
-            return f"{cases}{quantized} on {request.device}"
+            return f"{', '.join(request.compilers)}{quantized}"
         case VerifyRequest():
-            rule = f"{request.rule} {request.parameter:g}"
-            return f"{rule} on {request.device}, to {request.output}"
+            return f"{request.rule} {request.parameter:g}"
         case ExportRequest():
-            layers = len(request.record.selection.chosen)
-            return f"a checkpoint with {layers} layers quantized, to {request.output}"
+            chosen = wording.count(len(request.record.selection.chosen), "layer")
+            return f"a checkpoint with {chosen} quantized"
         case GenerateRequest():
             quantized = f" with {request.quant_type}" if request.quantize else ""
-            where = f", to {request.output}" if request.output else ""
-            return f"{request.compiler}{quantized} on {request.device}{where}"
-        case None:
-            return "what was asked cannot be read"
+            return f"{request.compiler}{quantized}"
+        case CompareRequest():
+            layers = wording.count(len(request.layers), "layer") if request.layers else "all layers"
+            return f"{layers} in {request.quant_type}"

@@ -3,25 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar, Literal, TypeAlias
+import time
+from typing import ClassVar, Final, Literal, TypeAlias
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
+from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selection import Selection
-from pixart_tui.tui.board import Board, ProfileView, RunView
+from pixart_tui.tui import glyphs
+from pixart_tui.tui.board import Board, ProfileView, RunView, VerifyView
+from pixart_tui.tui.layer_grid import LayerGrid
 from pixart_tui.tui.lines import Ink, Line, Span, line, wrap_path
+from pixart_tui.tui.map_lines import legend_lines, map_layout
 from pixart_tui.tui.requests import selection_path
+from pixart_tui.tui.select_tab.assignments import assignment_mark, legend
+from pixart_tui.tui.select_tab.chart import chart_lines
 from pixart_tui.tui.select_tab.dial import Dial
-from pixart_tui.tui.select_tab.lines import body_lines, head_lines, is_timed
-from pixart_tui.tui.select_tab.solving import Answer, curve_of, measured_of, question_of, solve
-from pixart_tui.tui.select_tab.verified import curve_lines, verify_lines
+from pixart_tui.tui.select_tab.head import head_lines, is_timed
+from pixart_tui.tui.select_tab.layers import Columns, columns_line, layer_lines
+from pixart_tui.tui.select_tab.plot import Plot, marked_of, plot_of
+from pixart_tui.tui.select_tab.solving import Answer, measured_of, question_of, solve
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
+from pixart_tui.tui.widgets.map_view import MapView
 from pixart_tui.tui.widgets.pane import Pane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
+
+_BOTH_FROM: Final = 27
+"""Lines from which on the curve and the layers both have room."""
+_CURVE_PAUSE_S: Final = 10.0
+"""The whole curve takes a second to solve, and every new layer would ask for it."""
 
 Purpose: TypeAlias = Literal["save", "bench", "verify"]
 
@@ -30,15 +44,15 @@ class SelectPane(Pane):
     """A rule, its parameter, and the layers it chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Less", key_display="←"),
-        Binding("right", "turn(1)", "More", key_display="→"),
-        Binding("shift+left", "turn(-10)", "Much less", show=False),
-        Binding("shift+right", "turn(10)", "Much more", show=False),
-        Binding("t", "next_rule", "Rule"),
-        Binding("s", "save", "Save"),
-        Binding("b", "bench", "Bench it"),
-        Binding("v", "verify", "Verify"),
-        Binding("p", "curve", "Curve", show=False),
+        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT, id="less"),
+        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT, id="more"),
+        Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
+        Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
+        Binding("t", "next_rule", "Rule", id="next_rule"),
+        Binding("s", "save", "Save", id="save_selection"),
+        Binding("b", "bench", "Bench it", id="bench_selection"),
+        Binding("v", "verify", "Verify", id="verify_selection"),
+        Binding("p", "curve", "Curve or layers", show=False, id="show_curve"),
     ]
 
     class Solved(Message):
@@ -73,19 +87,28 @@ class SelectPane(Pane):
         self.answer: Answer | None = None
         self._note: tuple[str, Ink] = ("", "good")
         self._solving = False
-        self._curve: tuple[tuple[str, tuple[int, int]], Curve] | None = None
-        self._showing_curve = False
+        self._plot: Plot | None = None
+        self._plot_key: tuple[str, tuple[int, int]] = ("", (0, 0))
+        self._plot_problem = ""
+        self._plotted_s = 0.0
         self._solving_curve = False
+        self._showing_layers = False
 
     def compose(self) -> ComposeResult:
-        """The dial and the layers."""
+        """The dial; the map; the curve and the layers, or one of them."""
         yield LineBlock(id="select-head")
-        yield ScrollBody(id="select-body")
+        with Horizontal(id="select-main"):
+            yield MapView(id="select-map")
+            with Vertical():
+                yield ScrollBody(id="select-curve")
+                yield LineBlock(id="select-columns")
+                yield ScrollBody(id="select-body")
 
     @property
     def body(self) -> LineView:
-        """The layers."""
-        return self.query_one(ScrollBody)
+        """What scrolls: the layers, or the curve where there is no room for both."""
+        layers = self.query_one("#select-body", LineView)
+        return layers if layers.display else self.query_one("#select-curve", LineView)
 
     @property
     def run(self) -> RunView | None:
@@ -94,38 +117,115 @@ class SelectPane(Pane):
 
     def draw(self, board: Board, width: int) -> None:
         """Draws the selection; solves it first if what it depends on has changed."""
-        head, view = self.query_one(LineBlock), board.profile
+        view = board.profile
         if view is None:
-            head.show([])
-            self.body.show([line(), line(Span(" No profile to select from yet.", "muted"))])
+            self._draw_empty()
             return
         self._solve_if_needed(view)
-        notes = [*verify_lines(board.verify, _output(view), width), *self._note_lines(width)]
-        head.show(head_lines(view, self.dial, self.answer, notes, width))
-        if self._showing_curve:
-            self._draw_curve(view, width)
-            return
-        selection = self.answer.selection if self.answer else None
-        if selection is not None and self._answers(view):
-            self.body.show(body_lines(view, selection, width - 1))
-        elif selection is None:
-            self.body.show([])
+        verify = _verify_of(board, view)
+        head = head_lines(view, self.dial, self.answer, verify, width)
+        head += self._note_lines(width)
+        self._block("head").show(head)
+        selection = self.answer.selection if self.answer and self._answers(view) else None
+        height = self.size.height - len(head)
+        left = self._draw_map(view, selection, width, height)
+        right = width - left - 1
+        curve = self._divide(height)
+        if curve:
+            self._draw_curve(view, selection, verify, right, curve)
+        self._draw_layers(view, selection, right)
 
-    def _draw_curve(self, view: ProfileView, width: int) -> None:
-        key = (view.run.id, measured_of(view))
-        known = self._curve
-        if known is not None and known[0] == key:
-            self.body.show(curve_lines(known[1], width - 1))
+    def _draw_empty(self) -> None:
+        self._block("head").show([line(), line(Span(" No profile to select from yet.", "muted"))])
+        self.query_one(MapView).display = False
+        self.query_one("#select-curve").display = False
+        self._block("columns").show([])
+        self.query_one("#select-body", LineView).show([])
+
+    def _divide(self, height: int) -> int:
+        """Shows the curve, the layers, or both in a high terminal; how high the curve is."""
+        curve, layers = self.query_one("#select-curve"), self.query_one("#select-body")
+        both = height >= _BOTH_FROM
+        curve.display = both or not self._showing_layers
+        layers.display = both or self._showing_layers
+        rows = height // 2 if both else height
+        if curve.display:
+            curve.styles.height = rows
+        if self.app.focused in (curve, layers) and self.app.focused is not self.body:
+            self.body.focus()  # a focus that is set again draws everything again
+        return rows if curve.display else 0
+
+    def _draw_map(
+        self, view: ProfileView, selection: Selection | None, width: int, height: int
+    ) -> int:
+        """Draws what is quantized with what; returns how many cells wide it is."""
+        drawn = self.query_one(MapView)
+        drawn.display = bool(view.scores)
+        if not view.scores:
+            return 0
+        grid = LayerGrid.of([score.layer for score in view.scores])
+        layout = map_layout(grid, width)
+        drawn.styles.width = layout.width
+        by_fqn = {score.layer.fqn: score for score in view.scores}
+        below = legend_lines(legend(selection, view.scores), layout.width) if selection else []
+        room = max(height - len(grid.rows) - 1, 0)
+        drawn.show_map(
+            grid,
+            layout,
+            lambda fqn: assignment_mark(by_fqn[fqn], selection),
+            below=below[:room],
+        )
+        return layout.width
+
+    def _draw_layers(self, view: ProfileView, selection: Selection | None, width: int) -> None:
+        body = self.query_one("#select-body", LineView)
+        if selection is None or not body.display:
+            self._block("columns").show([])
+            body.show([])
             return
-        self.body.show([line(Span(" solving", "muted"))])
-        if not self._solving_curve:
-            self._solving_curve = True
-            self.run_worker(self._solve_curve(view, key), group="curve")
+        columns = Columns.of(view, width)
+        self._block("columns").show([columns_line(columns)])
+        body.show(layer_lines(view, selection, columns))
+
+    def _draw_curve(
+        self,
+        view: ProfileView,
+        selection: Selection | None,
+        verify: VerifyView | None,
+        width: int,
+        height: int,
+    ) -> None:
+        curve = self.query_one("#select-curve", LineView)
+        self._solve_curve_if_needed(view)
+        if self._plot is None or self._plot_key[0] != view.run.id:
+            curve.show([line(Span(self._plot_problem or " solving", "muted"))])
+            return
+        marked = marked_of(self._plot, selection, verify)
+        curve.show(chart_lines(self._plot, marked, width, height))
+
+    def _solve_curve_if_needed(self, view: ProfileView) -> None:
+        """While layers are measured, not more often than every few seconds."""
+        key = (view.run.id, measured_of(view))
+        waited_s = time.monotonic() - self._plotted_s
+        same_run = self._plot_key[0] == view.run.id
+        if self._solving_curve or key == self._plot_key:
+            return
+        if same_run and not view.run.state.is_finished and waited_s < _CURVE_PAUSE_S:
+            return
+        self._solving_curve = True
+        self.run_worker(self._solve_curve(view, key), group="curve")
 
     async def _solve_curve(self, view: ProfileView, key: tuple[str, tuple[int, int]]) -> None:
-        self._curve = (key, await asyncio.to_thread(curve_of, view))
+        try:
+            self._plot, self._plot_problem = await asyncio.to_thread(plot_of, view), ""
+        except PixartTuiError as error:
+            self._plot, self._plot_problem = None, f" {error.title}"
+        self._plot_key, self._plotted_s = key, time.monotonic()
         self._solving_curve = False
         self.redraw()
+
+    def _block(self, name: str) -> LineBlock:
+        return self.query_one(f"#select-{name}", LineBlock)
 
     def tell(self, note: str, ink: Ink = "good") -> None:
         """Says something that stays until the dial moves: where a file was written."""
@@ -184,8 +284,8 @@ class SelectPane(Pane):
         self._choose("verify")
 
     def action_curve(self) -> None:
-        """Shows the whole curve, or the layers again."""
-        self._showing_curve = not self._showing_curve
+        """Shows the layers, or the curve again, where there is no room for both."""
+        self._showing_layers = not self._showing_layers
         self.redraw()
 
     def _choose(self, purpose: Purpose) -> None:
@@ -197,7 +297,9 @@ class SelectPane(Pane):
         self.post_message(self.Chosen(view, self.answer.selection, purpose))
 
 
-def _output(view: ProfileView) -> str:
-    """Where the profile's selection is saved."""
-    request = view.run.request
-    return str(selection_path(request)) if isinstance(request, ProfileRequest) else ""
+def _verify_of(board: Board, view: ProfileView) -> VerifyView | None:
+    """The verification of what is saved beside this profile."""
+    request, verify = view.run.request, board.verify
+    if verify is None or not isinstance(request, ProfileRequest):
+        return None
+    return verify if verify.output == str(selection_path(request)) else None

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.selecting.menu import menu_of_scores
-from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.domain.selection import Selection, select
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.select_tab.dial import Dial
@@ -68,9 +66,3 @@ def solve(view: ProfileView, dial: Dial) -> Answer:
         problem = ": ".join(filter(None, (error.title, error.cause)))
         return Answer(question, profile, problem=problem)
     return Answer(question, profile, selection)
-
-
-def curve_of(view: ProfileView) -> Curve:
-    """The whole curve of what is measured so far."""
-    quant_type = view.profile.conditions.quant_type if view.profile else ""
-    return pareto_curve(menu_of_scores({quant_type: view.scores}))

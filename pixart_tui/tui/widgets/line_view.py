@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
-from typing import ClassVar, Final
+from typing import ClassVar, Final, get_args
 
 from rich.segment import Segment
 from rich.style import Style
@@ -20,20 +19,7 @@ _CURSOR: Final = "line-view--cursor"
 class LineView(ScrollView, can_focus=False):
     """Shows lines; ``show`` again with other lines sends only the difference over the wire."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        _CURSOR,
-        "ink--text",
-        "ink--muted",
-        "ink--title",
-        "ink--head",
-        "ink--live",
-        "ink--good",
-        "ink--warn",
-        "ink--bad",
-        "ink--track",
-        "ink--floor",
-        "ink--active",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {_CURSOR, *(f"ink--{ink}" for ink in get_args(Ink))}
     DEFAULT_CSS = """
     LineView {
         background: $background;
@@ -54,14 +40,22 @@ class LineView(ScrollView, can_focus=False):
         & .ink--bad { color: $error; }
         & .ink--track { color: $foreground 25%; }
         & .ink--floor { color: $accent; }
+        & .ink--heat1 { color: $primary; }
+        & .ink--heat2 { color: $primary 75%; }
+        & .ink--heat3 { color: $primary 50%; }
+        & .ink--heat4 { color: $foreground 70%; }
+        & .ink--heat5 { color: $warning 80%; }
+        & .ink--heat6 { color: $warning; }
+        & .ink--heat7 { color: $error; text-style: bold; }
         & .ink--active { color: $background; background: $primary; text-style: bold; }
+        & .ink--cursor { color: $foreground; background: $primary 50%; text-style: bold; }
         & .line-view--cursor { background: $primary 25%; }
     }
     """
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._lines: tuple[Line, ...] = ()
+        self._lines: Sequence[Line] = ()
 
     @property
     def text(self) -> str:
@@ -69,11 +63,13 @@ class LineView(ScrollView, can_focus=False):
         return "\n".join(plain(content).rstrip() for content in self._lines)
 
     def show(self, lines: Sequence[Line]) -> None:
-        """Replaces the lines."""
-        old, self._lines = self._lines, tuple(lines)
-        if len(old) != len(self._lines):
+        """Replaces the lines; they must not change afterwards."""
+        old, self._lines = self._lines, lines
+        if len(old) != len(lines):
             self._take_height()
-        for y, (before, after) in enumerate(zip_longest(old, self._lines, fillvalue=())):
+        top = self.scroll_offset.y
+        for y in range(top, top + self.size.height):
+            before, after = _at(old, y), _at(lines, y)
             if before != after:
                 self._refresh_cells(y, before, after)
 
@@ -81,7 +77,7 @@ class LineView(ScrollView, can_focus=False):
         """One visible line."""
         width = self.scrollable_content_region.width
         index = self.scroll_offset.y + y
-        content = self._lines[index] if index < len(self._lines) else ()
+        content = _at(self._lines, index)
         behind = Style()
         if self.marks(index):
             behind = Style(bgcolor=self.get_component_rich_style(_CURSOR).bgcolor)
@@ -99,10 +95,12 @@ class LineView(ScrollView, can_focus=False):
         self.virtual_size = Size(self.virtual_size.width, len(self._lines))
 
     def _refresh_cells(self, y: int, before: Line, after: Line) -> None:
-        row = y - self.scroll_offset.y
-        if 0 <= row < self.size.height:
-            first, length = changed_cells(before, after)
-            self.refresh(Region(first, row, length, 1))
+        first, length = changed_cells(before, after)
+        self.refresh(Region(first, y - self.scroll_offset.y, length, 1))
+
+
+def _at(lines: Sequence[Line], index: int) -> Line:
+    return lines[index] if index < len(lines) else ()
 
 
 class LineBlock(LineView):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from rich.segment import Segment
+from textual import work
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.geometry import Region
@@ -13,6 +16,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from pixart_tui.tui.pictures import Cells, ImageMode, fitted, half_cells
+
+_GAP: Final = 1
+"""Moving the cursor costs a fifth of a cell; more and smaller regions cost Textual time."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,14 +37,27 @@ class HalfCells(Widget, can_focus=False):
         """Replaces the cells."""
         old, self._cells = self._cells, cells
         for y, (before, after) in enumerate(zip_longest(old, cells, fillvalue=())):
-            pairs = enumerate(zip_longest(before, after))
-            if changed := [x for x, (was, now) in pairs if was != now]:
-                self.refresh(Region(changed[0], y, changed[-1] - changed[0] + 1, 1))
+            for first, end in changed_runs(before, after):
+                self.refresh(Region(first, y, end - first, 1))
 
     def render_line(self, y: int) -> Strip:
         """One row."""
         row = self._cells[y] if y < len(self._cells) else ()
-        return Strip(row, len(row)).adjust_cell_length(self.size.width, self.rich_style)
+        strip = Strip(row, len(row)).adjust_cell_length(self.size.width, self.rich_style)
+        return strip.simplify()
+
+
+def changed_runs(before: Sequence[Segment], after: Sequence[Segment]) -> list[tuple[int, int]]:
+    """Where two rows differ: first cell and end of each stretch, with small gaps in it."""
+    runs: list[tuple[int, int]] = []
+    for x, (was, now) in enumerate(zip_longest(before, after)):
+        if was == now:
+            continue
+        if runs and x - runs[-1][1] <= _GAP:
+            runs[-1] = (runs[-1][0], x + 1)
+        else:
+            runs.append((x, x + 1))
+    return runs
 
 
 class PictureView(Container):
@@ -83,9 +102,11 @@ class PictureView(Container):
         wanted = (self._image, self.size.width, self.size.height)
         if self.size.area and wanted != self._shown and self._mode is not ImageMode.NONE:
             self._shown = wanted
-            self.run_worker(self._draw_sized(*wanted), exclusive=True)
+            self._draw_shown()
 
-    async def _draw_sized(self, image: Image | None, width: int, height: int) -> None:
+    @work(exclusive=True)
+    async def _draw_shown(self) -> None:
+        image, width, height = self._shown
         if self._mode is not ImageMode.HALFCELL:
             self._hand_over(image, width, height)
             return

@@ -1,0 +1,1 @@
+"""The tab with pictures: unquantized, quantized, and what differs."""

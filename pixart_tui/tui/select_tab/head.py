@@ -1,0 +1,143 @@
+"""What is asked of a selection and what came of it: the dial and the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pixart_tui.domain.latency import NO_GAIN_MARK
+from pixart_tui.domain.profile import LayerStatus
+from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.tui import glyphs, wording
+from pixart_tui.tui.board import ProfileView, VerifyView
+from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable, progress_bar
+from pixart_tui.tui.run_head import state_line
+from pixart_tui.tui.select_tab.dial import BY_TIME, RULE_NAMES, RULES, Dial
+from pixart_tui.tui.select_tab.solving import Answer
+
+
+def head_lines(
+    view: ProfileView,
+    dial: Dial,
+    answer: Answer | None,
+    verify: VerifyView | None,
+    width: int,
+) -> list[Line]:
+    """The profile, the rule, its parameter, and the outcome.
+
+    Args:
+        view: The profile.
+        dial: What is asked.
+        answer: What came of it, None while it is solved.
+        verify: The verification of this profile's selection, None without one.
+        width: Terminal cells of a line.
+    """
+    quant_type = view.profile.conditions.quant_type if view.profile else ""
+    lines = [state_line(view.run, [quant_type], width), _rule_line(view, dial)]
+    lines += [_dial_line(dial, width), _outcome_line(view, answer, width)]
+    lines += _time_lines(answer, width)
+    lines += [*_loss_lines(answer, verify, dial, width), *_verifying_lines(verify, width)]
+    return [*lines, *_unfinished_lines(view, width)]
+
+
+def is_timed(view: ProfileView) -> bool:
+    """Whether the profile holds the time of its layers."""
+    return view.profile is not None and bool(view.profile.latencies)
+
+
+def _rule_line(view: ProfileView, dial: Dial) -> Line:
+    spans = [Span(" rule    ", "muted")]
+    for rule in RULES:
+        if rule in BY_TIME and rule != dial.rule and not is_timed(view):
+            continue
+        spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
+    return tuple(spans)
+
+
+def _dial_line(dial: Dial, width: int) -> Line:
+    bar = progress_bar(dial.fraction, width - 24)
+    return (
+        Span(f" {glyphs.LEFT}  {glyphs.RIGHT}   ", "muted"),
+        Span(fit_right(dial.text, 9), "title"),
+        Span("  "),
+        *bar,
+    )
+
+
+def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
+    if answer is None:
+        return line(Span(" solving", "muted"))
+    selection = answer.selection
+    if selection is None:
+        return line(Span(fit(f" ! {answer.problem}", width), "warn"))
+    return line(
+        Span(f" {len(selection.chosen)} of {len(view.scores)} layers", "title"),
+        Span(f"   {wording.share(selection.flops_share)} of FLOPs", "title"),
+    )
+
+
+def _loss_lines(
+    answer: Answer | None, verify: VerifyView | None, dial: Dial, width: int
+) -> Iterator[Line]:
+    """What was predicted and, beside it, what was verified."""
+    selection = answer.selection if answer else None
+    if selection is None:
+        return
+    predicted = f" 1-SSIM  predicted {wording.loss(selection.predicted_loss)}"
+    found = verify.verification if verify else None
+    if verify is None or found is None:
+        told = "   not verified: v measures all of them at once"
+        yield line(Span(predicted, "title"), Span(fit(told, width - len(predicted)), "warn"))
+        return
+    loss = found.verified
+    interval = f"({wording.loss(loss.low)}-{wording.loss(loss.high)}, {loss.images} images)"
+    good: Ink = "good" if found.holds is not False else "bad"
+    verified = f"   verified {wording.loss(loss.loss)}"
+    rest = fit(f" {interval}", max(width - len(predicted) - len(verified), 0))
+    yield line(Span(predicted, "title"), Span(verified, good), Span(rest, "muted"))
+    yield _verified_line(verify, found, dial, width)
+
+
+def _verified_line(verify: VerifyView, found: Verification, dial: Dial, width: int) -> Line:
+    """What the verified figure holds for."""
+    parts, kept = [], verify.selection
+    if kept is not None:
+        other = (kept.rule, kept.parameter) != (dial.rule, dial.parameter)
+        whose = f"{RULE_NAMES[kept.rule]} {kept.parameter:g}, {len(kept.chosen)} layers"
+        parts.append(f"verified before: {whose}" if other else f"verified: {whose}")
+    if found.holds is not None:
+        parts.append(f"budget {found.budget:g} {'holds' if found.holds else 'does not hold'}")
+    if found.seed_rule is not None:
+        parts.append(f"top percentage {wording.loss(found.seed_rule.loss)}")
+    return line(Span(fit(" " + "  ".join(parts), width).rstrip(), "muted"))
+
+
+def _time_lines(answer: Answer | None, width: int) -> Iterator[Line]:
+    """The selection's part of the time, and how many chosen layers get no faster."""
+    selection = answer.selection if answer else None
+    if selection is None or selection.time_share is None:
+        return
+    saved_ms = 1000 * (selection.predicted_time_saved_s or 0.0)
+    share = wording.share(selection.time_share)
+    idle = len(set(selection.chosen) & set(selection.does_not_pay or ()))
+    effect = "saved" if saved_ms >= 0 else "lost"
+    text = f" {share} of linear time   {abs(saved_ms):.3f} ms a step {effect}"
+    mark = f"   {NO_GAIN_MARK} no faster: {idle}" if idle else ""
+    yield line(Span(text, "title"), Span(fit(mark, max(width - len(text), 0)), "warn"))
+
+
+def _unfinished_lines(view: ProfileView, width: int) -> list[Line]:
+    pending = sum(score.status is LayerStatus.PENDING for score in view.scores)
+    if not pending:
+        return []
+    text = f" ! {wording.count(pending, 'layer')} not measured yet: to be saved once the profile is"
+    return [line(Span(fit(f"{text} done", width), "warn"))]
+
+
+def _verifying_lines(verify: VerifyView | None, width: int) -> Iterator[Line]:
+    """Where a verification is that has found nothing yet."""
+    if verify is None or verify.verification is not None:
+        return
+    run = verify.run
+    amount = f"{run.done} of {run.total}  " if run.total else ""
+    told = f" verifying  {run.state}  {amount}{run.stage} {printable(run.stage_detail)}"
+    yield line(Span(fit(told, width), "live"))

@@ -1,0 +1,121 @@
+"""What is drawn of a profile's selections: loss over share, ours and by the seed's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.selecting.menu import Menu, menu_of_scores
+from pixart_tui.domain.selecting.pareto import pareto_curve
+from pixart_tui.domain.selection import Objective, Selection, choose
+from pixart_tui.tui.board import ProfileView, VerifyView
+
+_PERCENTAGES: Final = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
+
+
+class Point(NamedTuple):
+    """A selection on the axes.
+
+    Attributes:
+        share: Of the linear FLOPs, or of the time that can be saved at most; 0 to 1.
+        loss: 1 - SSIM.
+    """
+
+    share: float
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Both curves of a profile.
+
+    Attributes:
+        axis: What the shares are of.
+        ours: The least loss for a share, predicted.
+        seed_rule: OneDiff's top percentage, predicted.
+        gains: Layer to what quantizing it adds to the share.
+    """
+
+    axis: Objective
+    ours: tuple[Point, ...]
+    seed_rule: tuple[Point, ...]
+    gains: dict[str, float]
+
+    def share(self, layers: Collection[str]) -> float:
+        """Where a selection of these layers stands on the axis."""
+        return max(0.0, min(sum(self.gains.get(fqn, 0.0) for fqn in layers), 1.0))
+
+
+def plot_of(view: ProfileView) -> Plot:
+    """The plot of what is measured so far; takes a second for a large model."""
+    quant_type = view.profile.conditions.quant_type if view.profile else ""
+    menu = menu_of_scores({quant_type: view.scores})
+    curve = pareto_curve(menu)
+    plot = Plot(
+        axis=curve.axis,
+        ours=tuple(Point(point.share, point.predicted) for point in curve.ours),
+        seed_rule=(),
+        gains=_gains(menu, curve.axis),
+    )
+    return Plot(plot.axis, plot.ours, _seed_rule(menu, plot), plot.gains)
+
+
+def _gains(menu: Menu, axis: Objective) -> dict[str, float]:
+    if axis == "flops":
+        return {target.name: target.flops / menu.flops for target in menu.targets}
+    most = sum(option.saved_s or 0.0 for option in menu.options if option.pays)
+    return {option.target: (option.saved_s or 0.0) / most for option in menu.options}
+
+
+def _seed_rule(menu: Menu, plot: Plot) -> tuple[Point, ...]:
+    """Selections by count and SSIM; with time on the axis some cost more than they save."""
+    points = []
+    for percentage in _PERCENTAGES:
+        try:
+            found = choose(menu, "top-percentage", percentage)
+        except PixartTuiError:
+            return ()
+        points.append(Point(plot.share(found.chosen), found.predicted_loss))
+    return tuple(points)
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """The points that stand out.
+
+    Attributes:
+        chosen: What the dial selects, predicted.
+        verified: What was measured as a whole.
+        low: Lower end of the 95% interval of the verified loss.
+        high: Its upper end.
+        seed_verified: The seed's rule at the same share, measured on the same images.
+    """
+
+    chosen: Point | None = None
+    verified: Point | None = None
+    low: float = 0.0
+    high: float = 0.0
+    seed_verified: Point | None = None
+
+
+def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None) -> Marked:
+    """The points that stand out on a plot."""
+    chosen = None
+    if selection is not None:
+        chosen = Point(plot.share(selection.chosen), selection.predicted_loss)
+    found = verify.verification if verify else None
+    if verify is None or found is None or verify.selection is None:
+        return Marked(chosen)
+    trial = found.seed_rule
+    seed = None
+    if trial is not None and trial.measured is not None:
+        seed = Point(plot.share(trial.assignments), trial.measured.loss)
+    return Marked(
+        chosen=chosen,
+        verified=Point(plot.share(verify.selection.chosen), found.verified.loss),
+        low=found.verified.low,
+        high=found.verified.high,
+        seed_verified=seed,
+    )

@@ -1,0 +1,32 @@
+"""A resumed run must find what it began with."""
+
+from __future__ import annotations
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.events import ComparePlanned, VerifyPlanned
+
+
+def refuse_another(
+    before: VerifyPlanned | ComparePlanned | None,
+    now: VerifyPlanned | ComparePlanned,
+    again: str,
+) -> None:
+    """What was measured on different things must never meet in one run.
+
+    Args:
+        before: The plan of the attempts before, None for the first.
+        now: The plan of this attempt.
+        again: The command that starts a new run.
+
+    Raises:
+        RequestError: The two differ.
+    """
+    if before is None or before == now:
+        return
+    pairs = zip(before, now, strict=True)
+    differing = [name for (name, old), (_, new) in pairs if old != new]
+    raise RequestError(
+        "this run was measured on something else than what is here now",
+        "different: " + ", ".join(differing),
+        f"start a new one with: {again}",
+    )

@@ -1,0 +1,222 @@
+"""Profiles as large as PixArt-alpha's: plausible, deterministic, measured by nobody."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    FloorMeasured,
+    ImagesPlanned,
+    LatencyMeasured,
+    LayerMeasured,
+    LayerProbed,
+    ProbesPrepared,
+    ProfilePlanned,
+    StageChanged,
+)
+from pixart_tui.domain.latency import Latency
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.probing import ProbeRow
+from pixart_tui.domain.profile import Profile
+from pixart_tui.runs.journal import JournalEntry
+from pixart_tui.runs.run import Run
+from pixart_tui.runs.snapshot import RunSnapshot
+from tests.tui import sample_runs
+from tests.tui.sample_runs import PROMPTS, QUANT_TYPE
+
+BLOCKS: Final = 28
+BROKEN: Final = "transformer_blocks.3.ff.net.2"
+STEPS: Final = 20
+PROBED_STEPS: Final = (1, 7, 13, 18)
+ANCHOR: Final = 13
+
+_WIDTH, _TOKENS, _TEXT = 1152, 8192, 240
+_BLOCK = {
+    "attn1.to_q": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_k": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_v": (_WIDTH, _WIDTH, _TOKENS),
+    "attn1.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
+    "attn2.to_q": (_WIDTH, _WIDTH, _TOKENS),
+    "attn2.to_k": (_WIDTH, _WIDTH, _TEXT),
+    "attn2.to_v": (_WIDTH, _WIDTH, _TEXT),
+    "attn2.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
+    "ff.net.0.proj": (_WIDTH, 4 * _WIDTH, _TOKENS),
+    "ff.net.2": (4 * _WIDTH, _WIDTH, _TOKENS),
+}
+_OUTSIDE = {
+    "proj_out": (_WIDTH, 32, _TOKENS),
+    "adaln_single.emb.timestep_embedder.linear_1": (256, _WIDTH, 2),
+    "adaln_single.emb.timestep_embedder.linear_2": (_WIDTH, _WIDTH, 2),
+    "adaln_single.emb.resolution_embedder.linear_1": (256, 384, 4),
+    "adaln_single.emb.resolution_embedder.linear_2": (384, 384, 4),
+    "adaln_single.emb.aspect_ratio_embedder.linear_1": (256, 384, 2),
+    "adaln_single.emb.aspect_ratio_embedder.linear_2": (384, 384, 2),
+    "adaln_single.linear": (_WIDTH, 6 * _WIDTH, 2),
+    "caption_projection.linear_1": (4096, _WIDTH, _TEXT),
+    "caption_projection.linear_2": (_WIDTH, _WIDTH, _TEXT),
+}
+EXCLUDED = {
+    name: f"torch._int_mm needs more than 16 rows: M = {rows}"
+    for name, (_, _, rows) in _OUTSIDE.items()
+    if name.startswith("adaln_single")
+}
+
+
+def layers() -> tuple[Layer, ...]:
+    """The 290 layers of ``synthetic:alpha`` at 1024 x 1024; a test compares them."""
+    shapes = {
+        f"transformer_blocks.{block}.{kind}": shape
+        for block in range(BLOCKS)
+        for kind, shape in _BLOCK.items()
+    }
+    return tuple(
+        Layer(fqn=fqn, in_features=k, out_features=n, has_bias=True, rows=m)
+        for fqn, (k, n, m) in (shapes | _OUTSIDE).items()
+    )
+
+
+def _measurable() -> list[Layer]:
+    return [layer for layer in layers() if layer.fqn not in EXCLUDED]
+
+
+def _planned(method: str) -> Iterator[Event]:
+    conditions = sample_runs.conditions().model_copy(
+        update={"model": "synthetic:alpha", "method": method, "num_inference_steps": STEPS}
+    )
+    yield AttemptStarted(attempt=1)
+    yield ProfilePlanned(
+        machine=sample_runs.MACHINE,
+        versions={"torch": "2.13.0"},
+        conditions=conditions,
+        layers=layers(),
+        excluded=EXCLUDED,
+    )
+    yield LatencyMeasured(quant_type=QUANT_TYPE, latencies=latencies())
+    comparisons = [Comparison(prompt=p, seed=0, ssim=0.999, psnr_db=47.0) for p in PROMPTS]
+    yield FloorMeasured(dtype="bfloat16", comparisons=tuple(comparisons))
+
+
+def latencies() -> dict[str, Latency]:
+    """Times by size: large layers gain, those of the text do not."""
+    found = {}
+    for layer in layers():
+        unquantized = 4e-6 + layer.flops / 600e12
+        quantized = None if layer.fqn in EXCLUDED else 6e-6 + layer.flops / 1000e12
+        reason = EXCLUDED.get(layer.fqn, "")
+        found[layer.fqn] = Latency(
+            unquantized=unquantized, quantized=quantized, noise=2e-7, reason=reason
+        )
+    return found
+
+
+def _loss(layer: Layer, rng: random.Random) -> float:
+    """Feed-forward layers and the middle blocks are the more sensitive ones."""
+    block = layer.block if layer.block is not None else 0
+    middle = 1.2 - abs(block - BLOCKS / 2) / BLOCKS
+    heavy = 1.0 if layer.kind.startswith("ff") else 0.0
+    return math.exp(math.log(10) * (-5.5 + 1.4 * middle + heavy + rng.gauss(0, 0.35)))
+
+
+def _measured(layer: Layer, rng: random.Random) -> LayerMeasured:
+    loss = _loss(layer, rng)
+    broken = layer.fqn == BROKEN
+    measurements = tuple(
+        Measurement(
+            layer=layer.fqn,
+            quant_type=QUANT_TYPE,
+            prompt=prompt,
+            seed=0,
+            finite=not broken,
+            ssim=None if broken else 1 - loss * rng.uniform(0.6, 1.4),
+            psnr_db=None if broken else 40 + 4 / loss**0.1,
+            latent_mse=None if broken else loss / 10,
+        )
+        for prompt in PROMPTS
+    )
+    return LayerMeasured(layer=layer.fqn, measurements=measurements, elapsed_s=1.5)
+
+
+def exhaustive_events(measured: int) -> Iterator[Event]:
+    """A profile of whole images up to its ``measured``-th layer."""
+    rng = random.Random(4)
+    yield from _planned("exhaustive")
+    todo = _measurable()
+    for done, layer in enumerate(todo[: measured + 1]):
+        detail = f'{layer.fqn}  "{PROMPTS[0]}" and 3 more'
+        yield StageChanged(stage="measuring", detail=detail, done=done, total=len(todo))
+        if done < measured:
+            yield _measured(layer, rng)
+
+
+def fast_events(probed: int, imaged: Sequence[str] = ()) -> Iterator[Event]:
+    """A profile of the fast method: ``probed`` layers, of which a few have images."""
+    rng = random.Random(5)
+    yield from _planned("fast")
+    rows = tuple(
+        ProbeRow(prompt=prompt, seed=0, step=step) for prompt in PROMPTS for step in PROBED_STEPS
+    )
+    yield ProbesPrepared(
+        rows=rows,
+        anchor=ANCHOR,
+        gains=tuple(0.02 + 0.01 * step for step in range(STEPS)),
+        null=(0.0,) * len(rows),
+        forwards=200.0,
+        elapsed_s=3.0,
+    )
+    known = _measurable()[:probed]
+    for layer in known:
+        yield _probed(layer, rows, rng)
+    names = [layer.fqn for layer in known]
+    tasks = dict.fromkeys((*names[:: max(len(names) // 8, 1)], *imaged), (0, 1))
+    yield ImagesPlanned(purpose="calibrating", round=0, tasks=tasks)
+    by_name = {layer.fqn: layer for layer in known}
+    for fqn in tasks:
+        yield StageChanged(stage="calibrating", detail=fqn, done=0, total=len(tasks))
+        found = _measured(by_name[fqn], rng)
+        count = len(PROMPTS) if fqn in imaged else 2
+        yield found.model_copy(update={"measurements": found.measurements[:count]})
+
+
+def _probed(layer: Layer, rows: Sequence[ProbeRow], rng: random.Random) -> LayerProbed:
+    error = _loss(layer, rng) / 50
+    errors = tuple(error * (1 + row.step / STEPS) * rng.uniform(0.7, 1.3) for row in rows)
+    if layer.fqn == BROKEN:
+        return LayerProbed(layer=layer.fqn, errors=(None,) * len(rows), forwards=4, elapsed_s=0.2)
+    return LayerProbed(layer=layer.fqn, errors=errors, forwards=4, elapsed_s=0.2)
+
+
+def half_measured(output: Path) -> Run:
+    """A running profile whose half is measured."""
+    events = list(exhaustive_events(141))
+    request = sample_runs.profile_request(output).model_copy(update={"model": "synthetic:alpha"})
+    worker = sample_runs.this_process()
+    return sample_runs.write_run(request, sample_runs.PROFILE_ID, events, step_s=0.2, worker=worker)
+
+
+def finished(output: Path, events: Sequence[Event]) -> Run:
+    """A profile that has ended."""
+    request = sample_runs.profile_request(output).model_copy(update={"model": "synthetic:alpha"})
+    ended = [
+        *events,
+        ArtifactWritten(role="profile", path=request.output),
+        AttemptFinished(state="done"),
+    ]
+    return sample_runs.write_run(request, sample_runs.PROFILE_ID, ended, step_s=0.2)
+
+
+def profile(events: Sequence[Event]) -> Profile:
+    """The profile that events tell of."""
+    snapshot = RunSnapshot()
+    for number, event in enumerate(events):
+        snapshot.apply(JournalEntry(t=float(number), event=event))
+    assert snapshot.profile is not None
+    return snapshot.profile

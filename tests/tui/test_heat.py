@@ -1,0 +1,128 @@
+"""The levels and marks of the map: told apart without any colour."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui import glyphs
+from pixart_tui.tui.board import ProfileView, RunView
+from pixart_tui.tui.glyphs import in_ascii
+from pixart_tui.tui.lines import plain
+from pixart_tui.tui.profile_tab.facts import Facts
+from pixart_tui.tui.profile_tab.heat import Scale, layer_mark, legend, measuring_now
+from pixart_tui.tui.profile_tab.order import Sort
+from pixart_tui.tui.profile_tab.table import Columns, columns_line, layer_line
+from tests import samples
+from tests.tui import alpha_runs
+
+FLOOR = Scale(0.001, "floor")
+
+
+def _run(stage: str = "", detail: str = "") -> RunView:
+    state = RunState.RUNNING
+    return RunView("0", state, None, "", 1, 1, None, None, 0.0, stage, detail, None, (), ())
+
+
+def _score(loss: float | None, **fields: object) -> LayerScore:
+    known = samples.score("proj_out", None if loss is None else 1 - loss)
+    return known.model_copy(update=fields)
+
+
+@given(st.floats(1e-9, 1.0), st.floats(1e-9, 1.0))
+def test_a_larger_loss_is_never_drawn_lower(one: float, other: float) -> None:
+    low, high = sorted((one, other))
+
+    assert FLOOR.level(low) <= FLOOR.level(high)
+    assert 0 <= FLOOR.level(low) < len(glyphs.LEVELS)
+
+
+def test_the_floor_is_neutral_and_the_hues_lie_on_both_sides() -> None:
+    assert FLOOR.ink(FLOOR.level(0.001)) == "heat4"
+    assert FLOOR.ink(FLOOR.level(0.002)) == "heat4"
+    assert FLOOR.ink(FLOOR.level(0.0002)) == "heat3"
+    assert FLOOR.ink(FLOOR.level(1e-7)) == "heat1"
+    assert FLOOR.ink(FLOOR.level(0.005)) == "heat5"
+    assert FLOOR.ink(FLOOR.level(0.02)) == "heat6"
+
+
+def test_the_reference_is_the_floor_then_the_noise_then_the_median() -> None:
+    scores = tuple(_score(loss) for loss in (0.01, 0.02, 0.4))
+
+    assert Scale.of(ProfileView(_run(), floor=0.1, noise=0.2)).reference == 0.1
+    assert Scale.of(ProfileView(_run(), noise=0.2)).name == "noise"
+    assert round(Scale.of(ProfileView(_run(), scores=scores)).reference, 6) == 0.02
+    assert Scale.of(ProfileView(_run())).reference == 1.0
+
+
+def test_every_state_of_a_layer_has_its_own_mark_in_ascii_too() -> None:
+    states = [
+        layer_mark(_score(0.001), FLOOR, None),
+        layer_mark(_score(0.001, estimated=True), FLOOR, None),
+        layer_mark(_score(0.001, tied=True, tied_from=1), FLOOR, None),
+        layer_mark(_score(0.001, estimated=True, tied=True), FLOOR, None),
+        layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None),
+        layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None, ["proj_out"]),
+        layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, "proj_out"),
+        layer_mark(_score(None, status=LayerStatus.NOT_FINITE), FLOOR, None),
+        layer_mark(_score(None, status=LayerStatus.EXCLUDED), FLOOR, None),
+    ]
+    for shown in ([mark[:2] for mark in states], [in_ascii("".join(m[:2])) for m in states]):
+        assert len(set(shown)) == len(states)
+
+
+def test_every_level_has_its_own_glyph() -> None:
+    losses = [0.001 * bound * 1.01 for bound in (1e-9, *FLOOR.bounds)]
+    marks = [
+        layer_mark(_score(loss, estimated=estimated), FLOOR, None)[0]
+        for loss in losses
+        for estimated in (False, True)
+    ]
+
+    assert len(set(marks)) == len(set(in_ascii("".join(marks)))) == 16
+
+
+def test_the_legend_names_every_level_where_there_is_room() -> None:
+    view = ProfileView(_run(), scores=(_score(0.001, estimated=True, tied=True),), floor=0.001)
+    wide = plain(legend(view, FLOOR, 80, 2))
+    narrow = plain(legend(view, FLOOR, 40, 1))
+
+    assert all(glyph in wide and glyph in narrow for glyph in glyphs.LEVELS)
+    assert "1/300" in wide
+    assert "= tied" in wide
+    assert "= tied" not in narrow
+    assert "dotted: estimate" in narrow
+
+
+def test_the_layer_that_is_measured_is_found_in_what_the_stage_says() -> None:
+    scores = (_score(None, status=LayerStatus.PENDING),)
+    told = {
+        ("measuring", 'proj_out  "red proj" and 3 more'): "proj_out",
+        ("confirming", "3 of 8  proj_out"): "proj_out",
+        ("probing", "proj_out"): None,
+        ("writing", "proj_out"): None,
+        ("measuring", "something else"): None,
+    }
+    for (stage, detail), fqn in told.items():
+        assert measuring_now(ProfileView(_run(stage, detail), scores=scores)) == fqn
+
+
+@given(st.integers(38, 220), st.sampled_from(Sort))
+def test_the_table_fits_and_marks_the_column_it_is_sorted_by(width: int, sort: Sort) -> None:
+    columns = Columns.of(_ALPHA, width, sort)
+    head = plain(columns_line(columns, sort))
+    rows = [plain(layer_line(s, _ALPHA, columns)) for s in _ALPHA.view.scores[:40]]
+
+    assert {len(row) for row in (head, *rows)} == {width}
+    assert head.count(glyphs.SORTED) == 1
+
+
+def _facts(measured: int) -> Facts:
+    profile = alpha_runs.profile(list(alpha_runs.exhaustive_events(measured)))
+    run = _run("measuring", "transformer_blocks.0.attn1.to_q")
+    return Facts.of(ProfileView(run, profile, profile.scores(), floor=0.001))
+
+
+_ALPHA = _facts(40)
