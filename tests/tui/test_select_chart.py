@@ -220,10 +220,10 @@ async def test_at_80x24_the_map_the_curve_and_the_figures_are_on_the_screen(
         await until(pilot, lambda: glyphs.POINT in "\n".join(screen_text(app)[7:20]))
         rows = screen_text(app)
         cells = "".join(row[11:39] for row in rows[8:21])
-        before = app.query_one(MapView).text
+        before = app.query_one("#select-map", MapView).text
         await pilot.press("left")
         await until_shown(pilot, "250 of 290 layers")
-        after = app.query_one(MapView).text
+        after = app.query_one("#select-map", MapView).text
 
     assert [cells.count(mark) for mark in "●○✗-"] == [253, 29, 1, 7]
     assert max(map(len, rows)) <= 80

@@ -34,7 +34,7 @@ _TITLES: Final[dict[Column, str]] = {
     "saved": "saved ms",
 }
 _SHOWN_ORDER: Final[tuple[Column, ...]] = ("loss", "interval", "psnr", "share", "saved")
-_NAME_LEAST: Final = 15
+_NAME_LEAST: Final = 14
 _CHART_LEAST: Final = 10
 _CHART_FROM: Final = 60
 """Narrower tables have no whiskers."""
