@@ -155,14 +155,14 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
         elapsed_s=_elapsed_s(watched, now_s),
         created_s=run.created_s,
         stage=stage.stage if stage else "",
-        stage_detail=_stage_detail(stage) if stage else "",
+        stage_detail=stage_detail(stage) if stage else "",
         failure=snapshot.finished.failure if snapshot.finished else None,
         log_tail=watched.log_tail,
         written=_written(run),
     )
 
 
-def _stage_detail(stage: StageChanged) -> str:
+def stage_detail(stage: StageChanged) -> str:
     """What it does there; how far, unless that is what the whole run's progress says."""
     if stage.stage in ("measuring", "probing") or not stage.total:
         return stage.detail

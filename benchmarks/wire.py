@@ -1,0 +1,258 @@
+"""What the dashboard costs on the wire, and how soon it shows: in a pseudo terminal, on real runs.
+
+python -m benchmarks.wire [--screen NAME=KIND[:KEYS]]... [--seconds N] [--output FILE]
+
+A screen is what the dashboard shows of a real run of that kind (profile or bench of the embedded
+model, started here with low priority) after those keys were pressed; the runs are cancelled at the
+end. Runs lie in a directory of their own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from benchmarks.journals import LONG_EVENTS, long_run
+from benchmarks.on_screen import Arrivals
+from benchmarks.pty_dashboard import ROOT, PtyDashboard
+from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.runs import control
+from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.machine_kind import machine_kind
+from pixart_tui.runs.run import Run
+
+SIZES: Final = ((80, 24), (120, 36), (200, 50))
+SCREENS: Final = ("Profile=profile", "Bench=bench")
+LIMITS: Final = {
+    "bytes_per_s": {"80x24": 2048, "200x50": 6144},
+    "repaints_per_s": 4,
+    "first_paint_s": 0.6,
+    "cpu_share": 0.05,
+    "delay_s": 1.0,
+    "long_open_s": 1.0,
+}
+_SETTLE_S: Final = 3.0
+_NICE: Final = 10
+_PAGES: Final = 20
+_PAGE_DOWN: Final = "\x1b[6~"
+_PAINTED: Final = "1 Runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What is looked at: a run of a kind, and the keys that lead from its tab to the screen."""
+
+    name: str
+    kind: str
+    keys: str
+
+    @classmethod
+    def parse(cls, text: str) -> Screen:
+        """Reads ``NAME=KIND`` or ``NAME=KIND:KEYS``."""
+        name, _, rest = text.partition("=")
+        kind, _, keys = rest.partition(":")
+        if kind not in ("profile", "bench"):
+            raise argparse.ArgumentTypeError(f"{text}: the kind is profile or bench")
+        return cls(name, kind, keys)
+
+
+def watched(run: Run, screen: Screen, size: tuple[int, int], seconds: float) -> dict[str, Any]:
+    """What one viewer of a run that works sends and takes."""
+    columns, rows = size
+    with PtyDashboard(run.paths.directory.parent, ["attach", run.id], columns, rows) as dashboard:
+        dashboard.require(_PAINTED)
+        dashboard.press(screen.keys)
+        dashboard.follow(_SETTLE_S)
+        arrivals = Arrivals(run.paths.directory, screen.kind)
+        before = (dashboard.sent_bytes, dashboard.repaints, dashboard.cpu_s)
+        started_s = time.perf_counter()
+        while (left_s := started_s + seconds - time.perf_counter()) > 0:
+            dashboard.follow(min(0.02, left_s))
+            arrivals.look(dashboard.lines)
+        elapsed_s = time.perf_counter() - started_s
+        after = (dashboard.sent_bytes, dashboard.repaints, dashboard.cpu_s)
+    sent, repaints, cpu_s = (now - then for now, then in zip(after, before, strict=True))
+    return {
+        "screen": screen.name,
+        "size": f"{columns}x{rows}",
+        "seconds": round(elapsed_s, 2),
+        "bytes_per_s": round(sent / elapsed_s, 1),
+        "repaints_per_s": round(repaints / elapsed_s, 2),
+        "cpu_share": round(cpu_s / elapsed_s, 4),
+        "delay_s": arrivals.summary(),
+    }
+
+
+def first_paint(run: Run, repeats: int, size: tuple[int, int] = (120, 36)) -> dict[str, Any]:
+    """From starting the command to the tabs, and to the run's own content, on the screen."""
+    found = [_one_start(run, size) for _ in range(repeats)]
+    return {name: _spread([one[name] for one in found]) for name in found[0]}
+
+
+def _one_start(run: Run, size: tuple[int, int]) -> dict[str, float]:
+    runs = run.paths.directory.parent
+    with PtyDashboard(runs, ["attach", run.id], *size) as dashboard:
+        dashboard.require(_PAINTED)
+        painted = (time.perf_counter() - dashboard.started_s, dashboard.cpu_s)
+        dashboard.require(f"run {run.id}")
+        content = (time.perf_counter() - dashboard.started_s, dashboard.cpu_s)
+        return {
+            "first_paint_s": round(painted[0], 3),
+            "first_paint_cpu_s": round(painted[1], 3),
+            "content_s": round(content[0], 3),
+            "content_cpu_s": round(content[1], 3),
+        }
+
+
+def paging(run: Run, size: tuple[int, int] = (120, 36)) -> dict[str, float]:
+    """Milliseconds from pressing page-down, or home at the end, to the end of the repaint."""
+    runs = run.paths.directory.parent
+    with PtyDashboard(runs, ["attach", run.id], *size) as dashboard:
+        dashboard.require(f"run {run.id}")
+        dashboard.follow(1.0)
+        found = []
+        for number in range(_PAGES):
+            repaints = dashboard.repaints
+            pressed_s = time.perf_counter()
+            dashboard.press(_PAGE_DOWN if number % 2 == 0 else "\x1b[H")
+            if dashboard.follow(2.0, lambda drawn=repaints: dashboard.repaints > drawn):  # type: ignore[misc]
+                found.append(1000 * (time.perf_counter() - pressed_s))
+            dashboard.follow(0.1)
+    return _spread([round(one, 1) for one in found])
+
+
+def reading(run: Run) -> dict[str, float]:
+    """Seconds of processor time to read a whole journal, and to look again at nothing new."""
+    started_s = time.process_time()
+    fresh = Run.open(run.paths.directory)
+    fresh.poll()
+    read_s = time.process_time() - started_s
+    started_s = time.process_time()
+    fresh.poll()
+    return {"read_cpu_s": round(read_s, 3), "again_cpu_s": round(time.process_time() - started_s, 6)}
+
+
+@contextmanager
+def at_work(kind: str) -> Iterator[Run]:
+    """A real run of the embedded model on the CPU that has begun; cancelled at the end."""
+    run = create_run(_request(kind))
+    started = psutil.Process(control.start_worker(run))
+    started.nice(_NICE)
+    try:
+        _wait_for_work(run, kind)
+        yield run
+    finally:
+        control.cancel(run)
+
+
+def _request(kind: str) -> ProfileRequest | BenchRequest:
+    output = str(Path(tempfile.gettempdir()) / f"wire-{os.getpid()}-{kind}.json")
+    threads = len(os.sched_getaffinity(0))
+    if kind == "profile":
+        return ProfileRequest(output=output, method="exhaustive", threads=threads)
+    return BenchRequest(output=output, compilers=("none",), repeats=1000, threads=threads)
+
+
+def _wait_for_work(run: Run, kind: str) -> None:
+    while True:
+        run.poll()
+        snapshot = run.snapshot
+        row = next(iter(snapshot.bench_rows.values()), None)
+        timed = row is not None and row.e2e_s is not None
+        if snapshot.measured if kind == "profile" else timed:
+            return
+        if run.state().is_finished:
+            raise RuntimeError(f"the run ended as {run.state()}: {run.log_tail()}")
+        time.sleep(0.5)
+
+
+def _spread(found: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": statistics.median(found),
+        "min": min(found),
+        "max": max(found),
+        "n": len(found),
+    }
+
+
+def measure(screens: Sequence[Screen], seconds: float, repeats: int) -> dict[str, Any]:
+    """Everything, on runs in the directory that the environment names."""
+    rows, kept = [], None
+    for kind in dict.fromkeys(screen.kind for screen in screens):
+        with at_work(kind) as run:
+            for screen in (one for one in screens if one.kind == kind):
+                rows += [watched(run, screen, size, seconds) for size in SIZES]
+                for row in rows[-len(SIZES) :]:
+                    print(row, file=sys.stderr)
+        kept = run if kind == "profile" else kept
+    found: dict[str, Any] = {"watched": rows}
+    if kept is not None:
+        found["start"] = first_paint(kept, repeats)
+        long = long_run(kept)
+        found["long_journal"] = {
+            "events": LONG_EVENTS,
+            "bytes": long.paths.events.stat().st_size,
+            **reading(long),
+            **first_paint(long, repeats),
+            "page_ms": paging(long),
+        }
+        found["page_ms"] = paging(kept)
+    return found
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--screen", action="append", type=Screen.parse, dest="screens")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of watching, each size")
+    parser.add_argument("--repeats", type=int, default=5, help="starts of the dashboard")
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/wire-cpu.json")
+    arguments = parser.parse_args()
+    screens = arguments.screens or [Screen.parse(text) for text in SCREENS]
+    with tempfile.TemporaryDirectory() as place:
+        os.environ |= {"PIXART_TUI_RUNS": f"{place}/runs", "PIXART_TUI_LOCKS": f"{place}/locks"}
+        found = measure(screens, arguments.seconds, arguments.repeats)
+    result = {
+        "machine": _machine(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("textual", "rich", "pydantic", "pyte")},
+        },
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m benchmarks.wire", *sys.argv[1:]]),
+        "limits": LIMITS,
+        **found,
+    }
+    arguments.output.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(found, indent=1))
+
+
+def _machine() -> dict[str, Any]:
+    kind = machine_kind("cpu")
+    return {
+        "device_name": kind.device_name,
+        "cpu_cores": len(os.sched_getaffinity(0)),
+        "load_average": round(os.getloadavg()[0], 2),
+        "os": f"{platform.system()} {platform.release()}",
+    }
+
+
+if __name__ == "__main__":
+    main()
