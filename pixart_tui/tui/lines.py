@@ -9,11 +9,12 @@ from typing import Final, Literal, NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from pixart_tui.tui import glyphs
+
 Ink = Literal[
     "text", "muted", "title", "head", "live", "good", "warn", "bad", "track", "floor", "active"
 ]
 
-ELLIPSIS: Final = "…"
 _ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -42,7 +43,7 @@ def fit(text: str, width: int) -> str:
     """The text in exactly ``width`` cells, padded or with its end cut off."""
     if cell_len(text) <= width:
         return set_cell_size(text, width)
-    return set_cell_size(text, max(width - 1, 0)) + ELLIPSIS if width > 0 else ""
+    return set_cell_size(text, max(width - 1, 0)) + glyphs.ELLIPSIS if width > 0 else ""
 
 
 def fit_right(text: str, width: int) -> str:
@@ -55,7 +56,7 @@ def fit_middle(text: str, width: int) -> str:
     if len(text) <= width:
         return text.ljust(width)
     head = (width - 1) // 2
-    return text[:head] + ELLIPSIS + text[len(text) - (width - 1 - head) :]
+    return text[:head] + glyphs.ELLIPSIS + text[len(text) - (width - 1 - head) :]
 
 
 def wrap_path(text: str, width: int) -> list[str]:
@@ -81,7 +82,7 @@ def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:
 def progress_bar(fraction: float, width: int) -> Line:
     """A bar of ``width`` cells that is filled from the left."""
     filled = round(max(0.0, min(fraction, 1.0)) * width)
-    return line(Span("━" * filled, "live"), Span("─" * (width - filled), "track"))
+    return line(Span(glyphs.BAR * filled, "live"), Span(glyphs.TRACK * (width - filled), "track"))
 
 
 def changed_cells(before: Line, after: Line) -> tuple[int, int]:

@@ -6,21 +6,22 @@ from typing import Final
 
 from pixart_tui.domain.benchmark import RowStatus
 from pixart_tui.runs.run import RunState
+from pixart_tui.tui import glyphs
 from pixart_tui.tui.lines import Ink, Span
 
 _MARKS: Final[dict[RunState, tuple[str, Ink]]] = {
-    RunState.QUEUED: ("◌", "muted"),
-    RunState.RUNNING: ("▶", "live"),
-    RunState.DONE: ("✓", "good"),
-    RunState.FAILED: ("✗", "bad"),
-    RunState.CANCELLED: ("■", "muted"),
-    RunState.STALE: ("!", "warn"),
+    RunState.QUEUED: (glyphs.QUEUED, "muted"),
+    RunState.RUNNING: (glyphs.RUNNING, "live"),
+    RunState.DONE: (glyphs.DONE, "good"),
+    RunState.FAILED: (glyphs.FAILED, "bad"),
+    RunState.CANCELLED: (glyphs.CANCELLED, "muted"),
+    RunState.STALE: (glyphs.STALE, "warn"),
 }
 _ROW_MARKS: Final[dict[RowStatus, tuple[str, Ink]]] = {
-    RowStatus.PENDING: ("◌", "muted"),
-    RowStatus.RUNNING: ("▶", "live"),
-    RowStatus.DONE: ("✓", "good"),
-    RowStatus.FAILED: ("✗", "bad"),
+    RowStatus.PENDING: (glyphs.QUEUED, "muted"),
+    RowStatus.RUNNING: (glyphs.RUNNING, "live"),
+    RowStatus.DONE: (glyphs.DONE, "good"),
+    RowStatus.FAILED: (glyphs.FAILED, "bad"),
 }
 RESUMABLE: Final = (RunState.STALE, RunState.FAILED, RunState.CANCELLED)
 

@@ -13,7 +13,7 @@ from pixart_tui.domain.bench_table import (
     split_change,
 )
 from pixart_tui.domain.benchmark import BenchRow, RowStatus, describe_warmups
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.bench_tab.columns import Group, Layout, groups_of
 from pixart_tui.tui.bench_tab.warmup_lines import warmup_lines
 from pixart_tui.tui.board import BenchView
@@ -112,7 +112,7 @@ def _note_lines(rows: Sequence[BenchRow], width: int) -> Iterator[Line]:
 def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
     for row in rows:
         if row.status is RowStatus.FAILED:
-            yield _Note(f"✗ {row.label}", row.error or "failed", "bad")
+            yield _Note(f"{glyphs.FAILED} {row.label}", row.error or "failed", "bad")
         if row.execution_note:
             ink: Ink = "warn" if row.execution == "simulated" else "muted"
             yield _Note(f"{row.label} {row.execution}", row.execution_note, ink)

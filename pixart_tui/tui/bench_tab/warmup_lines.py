@@ -7,7 +7,7 @@ from typing import Final
 
 from pixart_tui.domain.events import WarmupProgressed
 from pixart_tui.domain.warmup import Region, RegionState, Warmup
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable
 
 _NAME_CELLS: Final = 20
@@ -20,9 +20,9 @@ _COLUMNS: Final = (
     ("left", 9),
 )
 _MARKS: Final[dict[RegionState, tuple[str, Ink]]] = {
-    RegionState.WAITING: ("◌", "muted"),
-    RegionState.COMPILING: ("▶", "live"),
-    RegionState.DONE: ("✓", "good"),
+    RegionState.WAITING: (glyphs.QUEUED, "muted"),
+    RegionState.COMPILING: (glyphs.RUNNING, "live"),
+    RegionState.DONE: (glyphs.DONE, "good"),
 }
 
 

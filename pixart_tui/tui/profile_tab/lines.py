@@ -15,15 +15,12 @@ from pixart_tui.domain.score_text import (
     psnr_text,
     rank_text,
 )
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.layer_names import name_width, shown_name
 from pixart_tui.tui.lines import Line, Span, fit, fit_middle, fit_right, line, spread
 from pixart_tui.tui.profile_tab.whiskers import Axis, whisker
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
-
-FLOOR_MARK: Final = "│"
-NOISE_MARK: Final = "┊"
 
 _RANK: Final = 4
 _LOSS: Final = 10
@@ -82,7 +79,7 @@ def body_lines(view: ProfileView, width: int) -> list[Line]:
 
 
 def _references(view: ProfileView) -> list[tuple[float, str]]:
-    marked = ((view.noise, NOISE_MARK), (view.floor, FLOOR_MARK))
+    marked = ((view.noise, glyphs.NOISE), (view.floor, glyphs.FLOOR))
     return [(loss, mark) for loss, mark in marked if loss]
 
 
@@ -96,9 +93,9 @@ def _reference_line(view: ProfileView, width: int) -> Line:
     rest = f"{wording.count(images, 'image')}, {conditions.num_inference_steps} steps "
     pace = f"{view.images_per_s:.1f} images/s, " if view.images_per_s else ""
     marked = (
-        Span(f" {FLOOR_MARK}", "floor"),
+        Span(f" {glyphs.FLOOR}", "floor"),
         Span(f" deployment floor {floor}  ", "muted"),
-        Span(f" {NOISE_MARK}", "floor"),
+        Span(f" {glyphs.NOISE}", "floor"),
         Span(f" measurement noise {noise}", "muted"),
     )
     whole = spread(marked, [Span(pace + rest, "muted")], width)
@@ -188,14 +185,16 @@ def _interval(score: LayerScore) -> str:
 def _broken_lines(view: ProfileView, columns: Columns) -> Iterator[Line]:
     for score in view.scores:
         if score.status is LayerStatus.NOT_FINITE:
-            yield _noted_line("✗", score, "NaN or infinity in the image: keep this layer", columns)
+            yield _noted_line(
+                glyphs.FAILED, score, "NaN or infinity in the image: keep this layer", columns
+            )
 
 
 def _rest_lines(view: ProfileView, columns: Columns) -> Iterator[Line]:
     # All of them, so that the number of lines stays: a change of it repaints the screen.
     for score in view.scores:
         if score.status is LayerStatus.PENDING:
-            yield _noted_line("◌", score, "", columns)
+            yield _noted_line(glyphs.QUEUED, score, "", columns)
     for score in view.scores:
         if score.status is LayerStatus.EXCLUDED:
             yield _noted_line("-", score, f"excluded: {score.reason}", columns)

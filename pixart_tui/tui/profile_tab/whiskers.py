@@ -8,6 +8,7 @@ from itertools import accumulate, groupby
 from math import floor, log10
 
 from pixart_tui.domain.profile import LayerScore
+from pixart_tui.tui import glyphs
 from pixart_tui.tui.lines import Ink, Line, Span
 
 
@@ -48,8 +49,8 @@ def whisker(score: LayerScore, axis: Axis, width: int) -> Line:
     for loss, mark in axis.references:
         cells[axis.cell(loss, width)] = (mark, "floor")
     low, mean, high = (axis.cell(loss, width) for loss in _losses(score))
-    cells[low : high + 1] = [("─", "live")] * (high + 1 - low)
-    cells[mean] = ("●", "live")
+    cells[low : high + 1] = [(glyphs.INTERVAL, "live")] * (high + 1 - low)
+    cells[mean] = (glyphs.MEAN, "live")
     return _spans(cells)
 
 

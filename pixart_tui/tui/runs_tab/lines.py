@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.lines import Line, Span, fit, fit_right, line, printable, progress_bar
 from pixart_tui.tui.run_head import outcome_lines
@@ -59,7 +59,7 @@ def run_line(run: RunView, now_s: float, width: int) -> Line:
 def detail_lines(run: RunView, width: int) -> list[Line]:
     """What was asked, and how it stands."""
     asked = Span(fit(printable(_asked(run.request)), width - 2), "muted")
-    return [line(Span("─" * width, "track")), line(" ", asked), *outcome_lines(run, width)]
+    return [line(Span(glyphs.RULE * width, "track")), line(" ", asked), *outcome_lines(run, width)]
 
 
 def empty_lines(problem: str) -> Sequence[Line]:

@@ -9,7 +9,7 @@ from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
 from pixart_tui.domain.score_text import estimate_mark, psnr_text
 from pixart_tui.domain.selection import Selection
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.layer_names import name_width, shown_name
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_middle, fit_right, line, progress_bar
@@ -66,7 +66,12 @@ def _rule_line(view: ProfileView, dial: Dial) -> Line:
 
 def _dial_line(dial: Dial, width: int) -> Line:
     bar = progress_bar(dial.fraction, width - 24)
-    return (Span(" ←  →   ", "muted"), Span(fit_right(dial.text, 9), "title"), Span("  "), *bar)
+    return (
+        Span(f" {glyphs.LEFT}  {glyphs.RIGHT}   ", "muted"),
+        Span(fit_right(dial.text, 9), "title"),
+        Span("  "),
+        *bar,
+    )
 
 
 def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
@@ -122,7 +127,7 @@ def _chosen_lines(chosen: list[LayerScore], view: ProfileView, width: int) -> It
     for score in chosen:
         summed += score.loss or 0.0
         yield (
-            *_mark_spans("●", "live", score),
+            *_mark_spans(glyphs.CHOSEN, "live", score),
             Span(_name(score, view, width)),
             Span(fit_right(estimate_mark(score) + wording.loss(score.loss), _LOSS)),
             Span(fit_right(wording.loss(summed), _SUM), "muted"),
@@ -131,7 +136,7 @@ def _chosen_lines(chosen: list[LayerScore], view: ProfileView, width: int) -> It
 
 
 def _kept_line(score: LayerScore, view: ProfileView, width: int) -> Line:
-    head = (*_mark_spans("○", "muted", score), Span(_name(score, view, width), "muted"))
+    head = (*_mark_spans(glyphs.KEPT, "muted", score), Span(_name(score, view, width), "muted"))
     note = score.reason or _NOTE.get(score.status)
     if note:
         room = width - _MARK - _name_width(view, width) - 2

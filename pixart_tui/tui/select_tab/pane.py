@@ -12,6 +12,7 @@ from textual.message import Message
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selection import Selection
+from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import Board, ProfileView, RunView
 from pixart_tui.tui.lines import Ink, Line, Span, line, wrap_path
 from pixart_tui.tui.requests import selection_path
@@ -30,8 +31,8 @@ class SelectPane(Pane):
     """A rule, its parameter, and the layers it chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Less", key_display="←"),
-        Binding("right", "turn(1)", "More", key_display="→"),
+        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT),
+        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT),
         Binding("shift+left", "turn(-10)", "Much less", show=False),
         Binding("shift+right", "turn(10)", "Much more", show=False),
         Binding("t", "next_rule", "Rule"),

@@ -7,7 +7,7 @@ from typing import Final
 
 from pixart_tui.domain.selecting.pareto import Curve, CurvePoint
 from pixart_tui.domain.selecting.verification import Verification
-from pixart_tui.tui import wording
+from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import VerifyView
 from pixart_tui.tui.lines import Line, Span, fit, fit_right, line
 
@@ -54,7 +54,7 @@ def curve_lines(curve: Curve, width: int) -> list[Line]:
 
 def _point_line(name: str, point: CurvePoint, most: float, width: int) -> Line:
     ours = name == "selected"
-    bar = "█" * round(max(width - _FIXED, 1) * point.predicted / most)
+    bar = glyphs.BLOCK * round(max(width - _FIXED, 1) * point.predicted / most)
     text = (
         fit(f" {name}", _NAME)
         + fit_right(wording.share(point.share), _SHARE)

@@ -1,0 +1,51 @@
+"""Whatever is drawn has an ASCII twin of the same width."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.segment import ControlType, Segment
+from rich.style import Style
+from textual.color import Color
+
+from pixart_tui.domain.benchmark import RowStatus
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui import glyphs, states
+from pixart_tui.tui.glyphs import AsciiOnly, in_ascii
+
+
+@given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
+def test_any_text_becomes_ascii_of_the_same_width(text: str) -> None:
+    twin = in_ascii(text)
+
+    assert twin.isascii()
+    assert cell_len(twin) == sum(map(cell_len, text))
+
+
+def test_states_stay_apart_in_ascii() -> None:
+    marks = [in_ascii(states.mark_span(state).text) for state in RunState]
+    rows = [in_ascii(states.row_mark(status).text) for status in RowStatus]
+
+    assert len(set(marks)) == len(marks)
+    assert len(set(rows)) == len(rows)
+    assert in_ascii(glyphs.CHOSEN) != in_ascii(glyphs.KEPT)
+
+
+def test_levels_stay_apart_in_ascii() -> None:
+    assert len(set(in_ascii(glyphs.LEVELS))) == len(glyphs.LEVELS)
+    assert len(set(in_ascii(glyphs.SHADES))) == len(glyphs.SHADES)
+
+
+def test_borders_and_dots_are_drawn_with_ascii() -> None:
+    assert in_ascii("╭─┬╮│┼╰┴╯") == "+-+" + "+|+" + "+++"
+    assert in_ascii("⠀⠁⣿") == " .#"
+
+
+def test_the_filter_leaves_styles_and_control_codes_alone() -> None:
+    style = Style(bold=True)
+    control = Segment("\x1b[2K", None, [(ControlType.ERASE_IN_LINE, 2)])
+
+    drawn = AsciiOnly().apply([Segment("✓ é", style), control], Color(0, 0, 0))
+
+    assert drawn == [Segment("+ e", style), control]
