@@ -25,6 +25,8 @@ FRAME_BEGIN: Final = b"\x1b[?2026h"
 FRAME_END: Final = b"\x1b[?2026l"
 _ASKS_SYNC: Final = b"\x1b[?2026$p"
 _HAS_SYNC: Final = b"\x1b[?2026;2$y"
+# A warm start has its bytecode cached.
+_DROPPED: Final = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
 _READ_BYTES: Final = 1 << 16
 _LEAVE_LIMIT_S: Final = 10.0
 
@@ -136,7 +138,7 @@ class PtyDashboard:
 
 def _environment(runs: Path) -> dict[str, str]:
     """True colour costs the most bytes; nothing of this terminal reaches the other."""
-    own = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+    own = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return own | {
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",

@@ -144,7 +144,10 @@ def reading(run: Run) -> dict[str, float]:
     read_s = time.process_time() - started_s
     started_s = time.process_time()
     fresh.poll()
-    return {"read_cpu_s": round(read_s, 3), "again_cpu_s": round(time.process_time() - started_s, 6)}
+    return {
+        "read_cpu_s": round(read_s, 3),
+        "again_cpu_s": round(time.process_time() - started_s, 6),
+    }
 
 
 @contextmanager

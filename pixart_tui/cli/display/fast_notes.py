@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from pixart_tui.domain.cost import Cost
-from pixart_tui.domain.estimation import step_profile
 from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK
@@ -50,6 +47,10 @@ def fork_note(stability: Stability) -> str:
 
 def _steps_note(probing: Probing) -> str:
     """Which step has the largest part in what the layers do to the image."""
+    import numpy as np
+
+    from pixart_tui.domain.estimation import step_profile
+
     whole = [f for f, errors in probing.errors.items() if None not in errors]
     parts = np.mean([step_profile(probing, fqn) for fqn in whole], axis=0)
     step = int(parts.argmax())
