@@ -13,7 +13,7 @@ from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.tables import print_runs
 from pixart_tui.cli.options import display_option
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.runs.catalogue import delete_run, find_run, list_runs
+from pixart_tui.runs.catalogue import delete_run, find_run, list_runs, locate_run
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.run import Run, RunState
@@ -41,7 +41,7 @@ def runs(as_json: bool) -> None:
 @display_option
 def attach(run: str, display: str) -> int:
     """Watch RUN (an id, a unique prefix of one, or last) until it ends."""
-    return follow(find_run(run), display)
+    return follow(locate_run(run), display)
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui resume last")

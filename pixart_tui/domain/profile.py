@@ -156,8 +156,13 @@ class Profile(Value):
     @property
     def measurement_noise(self) -> float | None:
         """Median over the layers of the standard deviation of SSIM over prompts and seeds."""
-        spreads = [s.ssim_std for s in self.scores() if s.ssim_std is not None and s.samples > 1]
-        return statistics.median(spreads) if spreads else None
+        return noise_of(self.scores())
+
+
+def noise_of(scores: Iterable[LayerScore]) -> float | None:
+    """The measurement noise of scores that are there already."""
+    spreads = [s.ssim_std for s in scores if s.ssim_std is not None and s.samples > 1]
+    return statistics.median(spreads) if spreads else None
 
 
 def merge_measurements(batches: Iterable[Iterable[Measurement]]) -> tuple[Measurement, ...]:

@@ -42,13 +42,23 @@ def find_run(reference: str) -> Run:
     Raises:
         RequestError: There is none, or several.
     """
+    run = locate_run(reference)
+    run.poll()
+    return run
+
+
+def locate_run(reference: str) -> Run:
+    """The same run with its journal not read yet.
+
+    Raises:
+        RequestError: There is none, or several.
+    """
     runs = list_runs()
     if not runs:
         raise RequestError("there are no runs", str(runs_root()), "start one: pixart-tui profile")
     matches = runs[:1] if reference == "last" else [r for r in runs if r.id.startswith(reference)]
     if len(matches) != 1 or not reference:
         raise _not_one(reference, matches)
-    matches[0].poll()
     return matches[0]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import StageChanged
+from pixart_tui.domain.profile import noise_of
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui import wording
@@ -122,12 +123,13 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
     profile = run.snapshot.profile
     if profile is None or run.snapshot.planned is None:
         return ProfileView(view)
+    scores = profile.scores()
     return ProfileView(
         run=view,
         profile=profile,
-        scores=profile.scores(),
+        scores=scores,
         floor=profile.deployment_floor,
-        noise=profile.measurement_noise,
+        noise=noise_of(scores),
         machine=run.snapshot.planned.machine,
         images_per_s=run.snapshot.images_per_s,
         batch=run.snapshot.batch,
