@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import StageChanged
+from pixart_tui.domain.live import Live
 from pixart_tui.domain.profile import noise_of
+from pixart_tui.runs.live import read_live
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui import wording
@@ -28,6 +30,8 @@ class _Watched:
     log_tail: tuple[str, ...] = ()
     profile_version: tuple[int, int, bool] = (-1, 0, False)
     profile_view: ProfileView | None = None
+    live_stamp: tuple[int, int] = (0, 0)
+    live: Live | None = None
 
 
 @dataclass
@@ -94,11 +98,10 @@ class RunWatch:
         snapshot = watched.run.snapshot
         version = snapshot.known_figures
         previous = watched.profile_view
-        if previous is not None and version == watched.profile_version and previous.profile:
-            return replace(previous, run=view, batch=snapshot.batch)
-        watched.profile_version = version
-        watched.profile_view = _measured_view(view, watched.run)
-        return watched.profile_view
+        if previous is None or version != watched.profile_version or not previous.profile:
+            watched.profile_version = version
+            previous = watched.profile_view = _measured_view(view, watched.run)
+        return replace(previous, run=view, batch=snapshot.batch, live=_live(watched))
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -110,6 +113,7 @@ class RunWatch:
             rows=tuple(snapshot.bench_rows.values()),
             machine=plan.machine if plan else None,
             warmup=None if view.state.is_finished else snapshot.warming_up,
+            live=_live(self._watched[view.id]),
         )
 
     def _verify_view(self, view: RunView | None) -> VerifyView | None:
@@ -135,6 +139,16 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
         batch=run.snapshot.batch,
         cost=run.snapshot.cost,
     )
+
+
+def _live(watched: _Watched) -> Live | None:
+    """What the run does at this moment; what a worker that has gone left behind is of no use."""
+    if watched.state is not RunState.RUNNING:
+        return None
+    path = watched.run.paths.live
+    if (stamp := _stamp(path)) != watched.live_stamp:
+        watched.live_stamp, watched.live = stamp, read_live(path)
+    return watched.live
 
 
 def _opened(runs: list[RunView], run_id: str | None, kind: str) -> RunView | None:
