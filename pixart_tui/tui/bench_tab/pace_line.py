@@ -27,7 +27,7 @@ def pace_line(pace: Pace | None, running: str | None, width: int) -> Line:
     if pace is None or pace.label != running:
         return line(" it/s  ", Span("-", "muted"))
     name = printable(pace.label)
-    label = fit(name, min(len(name), _LABEL_CELLS))
+    label = fit(name, min(len(name), max(_LABEL_CELLS, width // 4)))
     room = width - _FIGURES_CELLS - len(label)
     paces = pace.iterations_per_s[-max(_LEAST_BARS, min(room, _MOST_BARS)) :]
     now = f" {_figure(paces[-1])} it/s "
