@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -145,6 +146,13 @@ def score_layer(
 
 def bootstrap_interval(samples: npt.NDArray[np.float64]) -> tuple[float, float]:
     """The 95% percentile bootstrap interval of the mean (Efron 1979), with a fixed seed."""
+    return _interval(tuple(samples))
+
+
+@lru_cache(maxsize=4096)
+def _interval(values: tuple[float, ...]) -> tuple[float, float]:
+    """Kept, because a viewer scores all layers again whenever one was measured."""
+    samples = np.array(values)
     picks = np.random.default_rng(0).integers(0, len(samples), (_BOOTSTRAP_SAMPLES, len(samples)))
     low, high = np.percentile(samples[picks].mean(axis=1), [_TAIL, 100 - _TAIL])
     return float(low), float(high)

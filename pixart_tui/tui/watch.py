@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +18,9 @@ from pixart_tui.tui import wording
 from pixart_tui.tui.board import BenchView, Board, ProfileView, RunView, VerifyView
 
 _LOG_LINES: Final = 6
+_SCORING_SHARE: Final = 0.04
+"""Of a core; where scoring takes longer, it waits before it scores again."""
+_SCORING_MOST_S: Final = 5.0
 _Signature = tuple[tuple[int, int], ...]
 
 
@@ -30,6 +34,7 @@ class _Watched:
     log_tail: tuple[str, ...] = ()
     profile_version: tuple[int, int, bool] = (-1, 0, False)
     profile_view: ProfileView | None = None
+    score_again_s: float = 0.0
     live_stamp: tuple[int, int] = (0, 0)
     live: Live | None = None
 
@@ -96,12 +101,16 @@ class RunWatch:
             return None
         watched = self._watched[view.id]
         snapshot = watched.run.snapshot
-        version = snapshot.known_figures
-        previous = watched.profile_view
-        if previous is None or version != watched.profile_version or not previous.profile:
-            watched.profile_version = version
-            previous = watched.profile_view = _measured_view(view, watched.run)
-        return replace(previous, run=view, batch=snapshot.batch, live=_live(watched))
+        known = watched.profile_view
+        if known is None or not known.profile or _is_outdated(watched):
+            started_s = time.thread_time()
+            known = watched.profile_view = _measured_view(view, watched.run)
+            watched.profile_version = snapshot.known_figures
+            spent_s = time.thread_time() - started_s
+            watched.score_again_s = time.monotonic() + min(
+                spent_s / _SCORING_SHARE, _SCORING_MOST_S
+            )
+        return replace(known, run=view, batch=snapshot.batch, live=_live(watched))
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -121,6 +130,13 @@ class RunWatch:
             return None
         found = self._watched[view.id].run.snapshot.verified
         return VerifyView(view, view.request.output or "", found.verification if found else None)
+
+
+def _is_outdated(watched: _Watched) -> bool:
+    """Whether new measurements are to be scored: at once, unless that took long a moment ago."""
+    if watched.run.snapshot.known_figures == watched.profile_version:
+        return False
+    return watched.state.is_finished or time.monotonic() >= watched.score_again_s
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:
