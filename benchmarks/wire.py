@@ -2,9 +2,11 @@
 
 python -m benchmarks.wire [--screen NAME=KIND[:KEYS]]... [--seconds N] [--output FILE]
 
-A screen is what the dashboard shows of a real run of that kind (profile or bench of the embedded
-model, started here with low priority) after those keys were pressed; the runs are cancelled at the
-end. Runs lie in a directory of their own.
+A screen is what the dashboard shows of a run of that kind after those keys were pressed. A bench
+runs for real meanwhile, with low priority. A profile is made for real first, by the fast method,
+and its journal is then replayed for each size in its own time, from its first layer on, so that
+every size sees the same. Both take the embedded model, on the CPU. Runs lie in a directory of
+their own.
 """
 
 from __future__ import annotations
@@ -27,14 +29,14 @@ from typing import Any, Final
 
 import psutil
 
-from benchmarks.journals import LONG_EVENTS, long_run
+from benchmarks.journals import LONG_EVENTS, long_run, replayed
 from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.machine_kind import machine_kind
-from pixart_tui.runs.run import Run
+from pixart_tui.runs.run import Run, RunState
 
 SIZES: Final = ((80, 24), (120, 36), (200, 50))
 SCREENS: Final = ("Profile=profile", "Bench=bench")
@@ -47,6 +49,7 @@ LIMITS: Final = {
     "long_open_s": 1.0,
 }
 _SETTLE_S: Final = 3.0
+_POLL_S: Final = 0.5
 _NICE: Final = 10
 _PAGES: Final = 20
 _PAGE_DOWN: Final = "\x1b[6~"
@@ -151,37 +154,45 @@ def reading(run: Run) -> dict[str, float]:
 
 
 @contextmanager
-def at_work(kind: str) -> Iterator[Run]:
-    """A real run of the embedded model on the CPU that has begun; cancelled at the end."""
-    run = create_run(_request(kind))
-    started = psutil.Process(control.start_worker(run))
-    started.nice(_NICE)
+def benching() -> Iterator[Run]:
+    """A real benchmark that has begun its timed calls; cancelled at the end."""
+    threads = len(os.sched_getaffinity(0))
+    request = BenchRequest(output=_output(), compilers=("none",), repeats=1000, threads=threads)
+    run = _started(request)
     try:
-        _wait_for_work(run, kind)
+        while not any(row.e2e_s for row in run.snapshot.bench_rows.values()):
+            _require_alive(run)
+            time.sleep(_POLL_S)
+            run.poll()
         yield run
     finally:
         control.cancel(run)
 
 
-def _request(kind: str) -> ProfileRequest | BenchRequest:
-    output = str(Path(tempfile.gettempdir()) / f"wire-{os.getpid()}-{kind}.json")
+def profiled() -> Run:
+    """A real profile, done."""
     threads = len(os.sched_getaffinity(0))
-    if kind == "profile":
-        return ProfileRequest(output=output, method="exhaustive", threads=threads)
-    return BenchRequest(output=output, compilers=("none",), repeats=1000, threads=threads)
-
-
-def _wait_for_work(run: Run, kind: str) -> None:
-    while True:
+    run = _started(ProfileRequest(output=_output(), threads=threads))
+    while run.state() is not RunState.DONE:
+        _require_alive(run)
+        time.sleep(_POLL_S)
         run.poll()
-        snapshot = run.snapshot
-        row = next(iter(snapshot.bench_rows.values()), None)
-        timed = row is not None and row.e2e_s is not None
-        if snapshot.measured if kind == "profile" else timed:
-            return
-        if run.state().is_finished:
-            raise RuntimeError(f"the run ended as {run.state()}: {run.log_tail()}")
-        time.sleep(0.5)
+    return run
+
+
+def _started(request: ProfileRequest | BenchRequest) -> Run:
+    run = create_run(request)
+    psutil.Process(control.start_worker(run)).nice(_NICE)
+    return run
+
+
+def _output() -> str:
+    return f"{os.environ['PIXART_TUI_RUNS']}-output.json"
+
+
+def _require_alive(run: Run) -> None:
+    if run.state() in (RunState.FAILED, RunState.CANCELLED, RunState.STALE):
+        raise RuntimeError(f"the run ended as {run.state()}: {run.log_tail()}")
 
 
 def _spread(found: Sequence[float]) -> dict[str, float]:
@@ -195,27 +206,38 @@ def _spread(found: Sequence[float]) -> dict[str, float]:
 
 def measure(screens: Sequence[Screen], seconds: float, repeats: int) -> dict[str, Any]:
     """Everything, on runs in the directory that the environment names."""
-    rows, kept = [], None
-    for kind in dict.fromkeys(screen.kind for screen in screens):
-        with at_work(kind) as run:
-            for screen in (one for one in screens if one.kind == kind):
-                rows += [watched(run, screen, size, seconds) for size in SIZES]
-                for row in rows[-len(SIZES) :]:
-                    print(row, file=sys.stderr)
-        kept = run if kind == "profile" else kept
-    found: dict[str, Any] = {"watched": rows}
-    if kept is not None:
-        found["start"] = first_paint(kept, repeats)
-        long = long_run(kept)
-        found["long_journal"] = {
+    profile = profiled()
+    rows = list(_watched_profile(profile, screens, seconds))
+    with benching() as run:
+        for screen in (one for one in screens if one.kind == "bench"):
+            rows += [_told(watched(run, screen, size, seconds)) for size in SIZES]
+    long = long_run(profile)
+    return {
+        "watched": rows,
+        "start": first_paint(profile, repeats),
+        "page_ms": paging(profile),
+        "long_journal": {
             "events": LONG_EVENTS,
             "bytes": long.paths.events.stat().st_size,
             **reading(long),
             **first_paint(long, repeats),
             "page_ms": paging(long),
-        }
-        found["page_ms"] = paging(kept)
-    return found
+        },
+    }
+
+
+def _watched_profile(
+    profile: Run, screens: Sequence[Screen], seconds: float
+) -> Iterator[dict[str, Any]]:
+    for number, screen in enumerate(one for one in screens if one.kind == "profile"):
+        for size in SIZES:
+            with replayed(profile, f"{number:04d}{size[0]:04d}") as run:
+                yield _told(watched(run, screen, size, seconds))
+
+
+def _told(row: dict[str, Any]) -> dict[str, Any]:
+    print(row, file=sys.stderr, flush=True)
+    return row
 
 
 def main() -> None:
@@ -230,6 +252,7 @@ def main() -> None:
     arguments = parser.parse_args()
     screens = arguments.screens or [Screen.parse(text) for text in SCREENS]
     with tempfile.TemporaryDirectory() as place:
+        # Locks of its own too, so that no other run on this machine keeps it waiting.
         os.environ |= {"PIXART_TUI_RUNS": f"{place}/runs", "PIXART_TUI_LOCKS": f"{place}/locks"}
         found = measure(screens, arguments.seconds, arguments.repeats)
     result = {
