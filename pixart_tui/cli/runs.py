@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from pixart_tui.cli.display.follow import follow
-from pixart_tui.cli.display.tables import print_runs
 from pixart_tui.cli.options import display_option
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.runs.catalogue import delete_run, find_run, list_runs, locate_run
@@ -33,6 +32,8 @@ def runs(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([describe(run) for run in found], indent=1))
     else:
+        from pixart_tui.cli.display.tables import print_runs
+
         print_runs(found)
 
 
