@@ -3,10 +3,9 @@
 python -m benchmarks.wire [--screen NAME=KIND[:KEYS]]... [--seconds N] [--output FILE]
 
 A screen is what the dashboard shows of a run of that kind after those keys were pressed. A bench
-runs for real meanwhile, with low priority. A profile is made for real first, by the fast method,
-and its journal is then replayed for each size in its own time, from its first layer on, so that
-every size sees the same. Both take the embedded model, on the CPU. Runs lie in a directory of
-their own.
+runs for real meanwhile. A profile is made for real first, by the fast method, and its journal is
+then replayed for each size in its own time, from its first layer on, so that every size sees the
+same. Both take the embedded model, on the CPU. Runs lie in a directory of their own.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import shutil
 import statistics
 import sys
 import tempfile
@@ -27,8 +27,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-import psutil
-
 from benchmarks.journals import LONG_EVENTS, long_run, replayed
 from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
@@ -36,6 +34,7 @@ from pixart_tui.domain.requests import BenchRequest, ProfileRequest
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.machine_kind import machine_kind
+from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 
 SIZES: Final = ((80, 24), (120, 36), (200, 50))
@@ -50,7 +49,6 @@ LIMITS: Final = {
 }
 _SETTLE_S: Final = 3.0
 _POLL_S: Final = 0.5
-_NICE: Final = 10
 _PAGES: Final = 20
 _PAGE_DOWN: Final = "\x1b[6~"
 _PAINTED: Final = "1 Runs"
@@ -180,9 +178,14 @@ def profiled() -> Run:
     return run
 
 
+def kept(directory: Path) -> Run:
+    """A copy of a profile that was made before."""
+    return Run.open(Path(shutil.copytree(directory, runs_root() / directory.name)))
+
+
 def _started(request: ProfileRequest | BenchRequest) -> Run:
     run = create_run(request)
-    psutil.Process(control.start_worker(run)).nice(_NICE)
+    control.start_worker(run)
     return run
 
 
@@ -204,13 +207,16 @@ def _spread(found: Sequence[float]) -> dict[str, float]:
     }
 
 
-def measure(screens: Sequence[Screen], seconds: float, repeats: int) -> dict[str, Any]:
+def measure(
+    screens: Sequence[Screen], seconds: float, repeats: int, recorded: Path | None
+) -> dict[str, Any]:
     """Everything, on runs in the directory that the environment names."""
-    profile = profiled()
+    profile = profiled() if recorded is None else kept(recorded)
     rows = list(_watched_profile(profile, screens, seconds))
-    with benching() as run:
-        for screen in (one for one in screens if one.kind == "bench"):
-            rows += [_told(watched(run, screen, size, seconds)) for size in SIZES]
+    if of_bench := [one for one in screens if one.kind == "bench"]:
+        with benching() as run:
+            for screen in of_bench:
+                rows += [_told(watched(run, screen, size, seconds)) for size in SIZES]
     long = long_run(profile)
     return {
         "watched": rows,
@@ -249,12 +255,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of watching, each size")
     parser.add_argument("--repeats", type=int, default=5, help="starts of the dashboard")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/wire-cpu.json")
+    parser.add_argument(
+        "--recorded",
+        type=Path,
+        help="directory of a finished profile run to replay, instead of making one",
+    )
     arguments = parser.parse_args()
     screens = arguments.screens or [Screen.parse(text) for text in SCREENS]
     with tempfile.TemporaryDirectory() as place:
         # Locks of its own too, so that no other run on this machine keeps it waiting.
         os.environ |= {"PIXART_TUI_RUNS": f"{place}/runs", "PIXART_TUI_LOCKS": f"{place}/locks"}
-        found = measure(screens, arguments.seconds, arguments.repeats)
+        found = measure(screens, arguments.seconds, arguments.repeats, arguments.recorded)
     result = {
         "machine": _machine(),
         "versions": {
