@@ -42,13 +42,15 @@ def replayed(run: Run, name: str) -> Iterator[Run]:
                 journal.append(entry.event)
 
     thread = threading.Thread(target=write, daemon=True)
-    with live_report(copy.paths.live, "cpu"):
-        thread.start()
-        try:
+    try:
+        with live_report(copy.paths.live, "cpu"):
+            thread.start()
             yield copy
-        finally:
-            stopped.set()
-            thread.join()
+    finally:
+        stopped.set()
+        thread.join()
+        # It would look alive, and a run that waits for the device would wait for it.
+        shutil.rmtree(copy.paths.directory)
 
 
 def long_run(run: Run) -> Run:

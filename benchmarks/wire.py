@@ -30,6 +30,7 @@ from typing import Any, Final
 from benchmarks.journals import LONG_EVENTS, long_run, replayed
 from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
+from benchmarks.sampling_cost import sampling_cost
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run
@@ -87,6 +88,7 @@ def watched(run: Run, screen: Screen, size: tuple[int, int], seconds: float) -> 
             arrivals.look(dashboard.lines)
         elapsed_s = time.perf_counter() - started_s
         after = (dashboard.sent_bytes, dashboard.repaints, dashboard.cpu_s)
+        delay_s = arrivals.summary()
     sent, repaints, cpu_s = (now - then for now, then in zip(after, before, strict=True))
     return {
         "screen": screen.name,
@@ -95,7 +97,7 @@ def watched(run: Run, screen: Screen, size: tuple[int, int], seconds: float) -> 
         "bytes_per_s": round(sent / elapsed_s, 1),
         "repaints_per_s": round(repaints / elapsed_s, 2),
         "cpu_share": round(cpu_s / elapsed_s, 4),
-        "delay_s": arrivals.summary(),
+        "delay_s": delay_s,
     }
 
 
@@ -220,6 +222,7 @@ def measure(
     long = long_run(profile)
     return {
         "watched": rows,
+        "sampling": sampling_cost(runs_root()),
         "start": first_paint(profile, repeats),
         "page_ms": paging(profile),
         "long_journal": {
