@@ -7,7 +7,6 @@ import time
 import pytest
 import torch
 
-from pixart_tui.engine.bench import pace as pace_module
 from pixart_tui.engine.bench.pace import TELL_EVERY_S, StepPace
 from pixart_tui.engine.bench.timing import IterationTimer, timer_for
 
@@ -19,7 +18,7 @@ class _Device:
         self.now_s = 100.0
         self.device_s = 100.0
         self.next_mark_s = 100.0
-        monkeypatch.setattr(pace_module.time, "perf_counter", lambda: self.now_s)
+        monkeypatch.setattr(time, "perf_counter", lambda: self.now_s)
 
     def mark(self) -> float:
         return self.next_mark_s
