@@ -219,12 +219,14 @@ def measure(
         with benching() as run:
             for screen in of_bench:
                 rows += [_told(watched(run, screen, size, seconds)) for size in SIZES]
-    long = long_run(profile)
-    return {
+    found = {
         "watched": rows,
         "sampling": sampling_cost(runs_root()),
         "start": first_paint(profile, repeats),
         "page_ms": paging(profile),
+    }
+    long = long_run(profile)
+    return found | {
         "long_journal": {
             "events": LONG_EVENTS,
             "bytes": long.paths.events.stat().st_size,

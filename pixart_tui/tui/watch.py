@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,8 @@ _LOG_LINES: Final = 6
 _SCORING_SHARE: Final = 0.04
 """Of a core; where scoring takes longer, it waits before it scores again."""
 _SCORING_MOST_S: Final = 5.0
+_NEW_RUNS_S: Final = 0.2
+"""After so long a reading opens no more runs that are new to it: the screen must not wait."""
 _Signature = tuple[tuple[int, int], ...]
 
 
@@ -29,6 +31,7 @@ class _Watched:
     """A run, and what its files looked like when it was last read."""
 
     run: Run
+    is_read: bool = False
     signature: _Signature = ()
     state: RunState = RunState.QUEUED
     log_tail: tuple[str, ...] = ()
@@ -45,9 +48,11 @@ class RunWatch:
 
     Attributes:
         clock: Unix time in seconds.
+        first: Ids of runs that the first reading must have, however many there are.
     """
 
     clock: Callable[[], float]
+    first: Sequence[str] = ()
     _watched: dict[str, _Watched] = field(default_factory=dict)
 
     def read(self, profile_id: str | None = None, bench_id: str | None = None) -> Board:
@@ -63,7 +68,7 @@ class RunWatch:
         except OSError as error:
             return Board(now_s, problem=str(error))
         runs = sorted(
-            (_run_view(watched, now_s) for watched in self._watched.values()),
+            (_run_view(watched, now_s) for watched in self._watched.values() if watched.is_read),
             key=lambda view: (-view.created_s, view.id),
         )
         return Board(
@@ -75,26 +80,27 @@ class RunWatch:
         )
 
     def _take_in(self) -> None:
+        """Follows the runs; of many that are new, the rest waits for the next reading."""
         root = runs_root()
         entries = {path.name: path for path in root.iterdir()} if root.is_dir() else {}
         for gone in self._watched.keys() - entries.keys():
             del self._watched[gone]
         for name, path in entries.items():
-            if path.is_dir():
-                self._follow(name, path)
+            known = self._watched.get(name)
+            if (known is None or known.run.record is None) and path.is_dir():
+                self._watched[name] = _Watched(Run.open(path), is_read=bool(known))
+        for watched in self._watched.values():
+            if watched.is_read:
+                _follow(watched)
+        started_s = time.monotonic()
+        new = [watched for watched in self._watched.values() if not watched.is_read]
+        for watched in sorted(new, key=self._turn):
+            if watched.run.id in self.first or time.monotonic() - started_s <= _NEW_RUNS_S:
+                _follow(watched)
 
-    def _follow(self, name: str, path: Path) -> None:
-        watched = self._watched.get(name)
-        if watched is None or watched.run.record is None:
-            watched = self._watched[name] = _Watched(Run.open(path))
-        signature = _signature(watched.run)
-        if watched.state.is_finished and signature == watched.signature:
-            return
-        watched.signature = signature
-        watched.run.poll()
-        watched.state = watched.run.state()
-        in_trouble = watched.state in (RunState.FAILED, RunState.STALE)
-        watched.log_tail = tuple(watched.run.log_tail(_LOG_LINES)) if in_trouble else ()
+    def _turn(self, watched: _Watched) -> tuple[bool, float, str]:
+        """Those that were asked for first, then the newest."""
+        return (watched.run.id not in self.first, -watched.run.created_s, watched.run.id)
 
     def _profile_view(self, view: RunView | None) -> ProfileView | None:
         if view is None:
@@ -130,6 +136,18 @@ class RunWatch:
             return None
         found = self._watched[view.id].run.snapshot.verified
         return VerifyView(view, view.request.output or "", found.verification if found else None)
+
+
+def _follow(watched: _Watched) -> None:
+    watched.is_read = True
+    signature = _signature(watched.run)
+    if watched.state.is_finished and signature == watched.signature:
+        return
+    watched.signature = signature
+    watched.run.poll()
+    watched.state = watched.run.state()
+    in_trouble = watched.state in (RunState.FAILED, RunState.STALE)
+    watched.log_tail = tuple(watched.run.log_tail(_LOG_LINES)) if in_trouble else ()
 
 
 def _is_outdated(watched: _Watched) -> bool:

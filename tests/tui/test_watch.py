@@ -97,3 +97,36 @@ def test_an_ended_run_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert [path for path in opened if path.parent == run.paths.directory] == []
     assert again.profile == board.profile
+
+
+def test_the_screen_does_not_wait_for_every_run_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        sample_runs.finished_profile(tmp_path, f"5a3c01{number:02d}")
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", -1.0)
+    watch = RunWatch(time.time, ["5a3c0103"])
+    assert [run.id for run in watch.read().runs] == ["5a3c0103"]
+
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", 60.0)
+    assert len(watch.read().runs) == 5
+
+
+def test_of_many_runs_the_newest_are_read_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, profile = sample_runs.bench(tmp_path), sample_runs.finished_profile(tmp_path)
+    read: list[str] = []
+    follow = watch_module._follow
+
+    def slow(watched: watch_module._Watched) -> None:
+        read.append(watched.run.id)
+        follow(watched)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(watch_module, "_follow", slow)
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", 0.04)
+    watch = RunWatch(time.time)
+    assert [run.id for run in watch.read().runs] == [bench.id]
+    assert [run.id for run in watch.read().runs] == [bench.id, profile.id]
+    assert read == [bench.id, bench.id, profile.id]
