@@ -88,7 +88,9 @@ class RunWatch:
         for name, path in entries.items():
             known = self._watched.get(name)
             if (known is None or known.run.record is None) and path.is_dir():
-                self._watched[name] = _Watched(Run.open(path), is_read=bool(known))
+                self._watched[name] = _Watched(
+                    Run.open(path), is_read=known is not None and known.is_read
+                )
         for watched in self._watched.values():
             if watched.is_read:
                 _follow(watched)
