@@ -53,6 +53,21 @@ def replayed(run: Run, name: str) -> Iterator[Run]:
         shutil.rmtree(copy.paths.directory)
 
 
+def described(run: Run) -> dict[str, object]:
+    """What is replayed: of how many layers, and how fast they came."""
+    run.poll()
+    entries = read_journal(run.paths.events)
+    known = [entry.t for entry in entries if entry.event.type in ("layer_probed", "layer_measured")]
+    conditions = run.snapshot.planned.conditions if run.snapshot.planned else None
+    return {
+        "model": conditions.model if conditions else None,
+        "method": conditions.method if conditions else None,
+        "layers": run.snapshot.total,
+        "layer_events": len(known),
+        "seconds": round(known[-1] - known[0], 1),
+    }
+
+
 def long_run(run: Run) -> Run:
     """A copy of an ended run whose stages and measurements repeat up to that many events."""
     entries = read_journal(run.paths.events)

@@ -27,7 +27,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.journals import LONG_EVENTS, long_run, replayed
+from benchmarks.journals import LONG_EVENTS, described, long_run, replayed
 from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
 from benchmarks.sampling_cost import sampling_cost
@@ -220,6 +220,7 @@ def measure(
             for screen in of_bench:
                 rows += [_told(watched(run, screen, size, seconds)) for size in SIZES]
     found = {
+        "replayed": described(profile),
         "watched": rows,
         "sampling": sampling_cost(runs_root()),
         "start": first_paint(profile, repeats),
@@ -278,12 +279,20 @@ def main() -> None:
             **{name: version(name) for name in ("textual", "rich", "pydantic", "pyte")},
         },
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m benchmarks.wire", *sys.argv[1:]]),
+        "command": _command(arguments),
         "limits": LIMITS,
         **found,
     }
     arguments.output.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(found, indent=1))
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """The command line without the places of this machine."""
+    screens = "".join(f" --screen {s.name}={s.kind}:{s.keys!r}" for s in arguments.screens or ())
+    recorded = " --recorded RUN" if arguments.recorded else ""
+    length = f" --seconds {arguments.seconds:g} --repeats {arguments.repeats}"
+    return f"python -m benchmarks.wire{screens}{length}{recorded}"
 
 
 def _machine() -> dict[str, Any]:
