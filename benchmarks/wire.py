@@ -77,7 +77,7 @@ def watched(run: Run, screen: Screen, size: tuple[int, int], seconds: float) -> 
     """What one viewer of a run that works sends and takes."""
     columns, rows = size
     with PtyDashboard(run.paths.directory.parent, ["attach", run.id], columns, rows) as dashboard:
-        dashboard.require(_PAINTED)
+        dashboard.require(f"run {run.id}")
         dashboard.press(screen.keys)
         dashboard.follow(_SETTLE_S)
         arrivals = Arrivals(run.paths.directory, screen.kind)
