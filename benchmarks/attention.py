@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.benchmark import Statistic
-from pixart_tui.engine.bench.timing import CudaClock
+from pixart_tui.engine.bench.clock import CudaClock
 from pixart_tui.engine.kernels.flash_attention import flash_attention, flash_attention_fp8
 from pixart_tui.engine.kernels.quantize_heads import quantize_heads
 from pixart_tui.engine.machine import describe_machine, describe_versions

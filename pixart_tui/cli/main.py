@@ -9,23 +9,14 @@ from collections.abc import Sequence
 import click
 
 from pixart_tui import __version__
-from pixart_tui.cli.bench import bench
-from pixart_tui.cli.cache import cache
-from pixart_tui.cli.compare import compare
-from pixart_tui.cli.demo import demo
-from pixart_tui.cli.doctor import doctor
-from pixart_tui.cli.export import export
-from pixart_tui.cli.generate import generate
+from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import images_option
-from pixart_tui.cli.profile import profile
-from pixart_tui.cli.report import report
-from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
-from pixart_tui.cli.select import select
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.tui.pictures import ImageMode
 
 
 @click.group(
+    cls=LazyGroup,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
@@ -59,27 +50,14 @@ def cli(context: click.Context, debug: bool, images: str) -> None:
         run_dashboard(images=ImageMode(images))
 
 
-for command in (
-    *(
-        profile,
-        select,
-        bench,
-        generate,
-        export,
-        report,
-        compare,
-        runs,
-        attach,
-        resume,
-        cancel,
-        delete,
-        logs,
-        cache,
-        doctor,
-        demo,
-    ),
-):
-    cli.add_command(command)
+cli.modules = dict.fromkeys(("attach", "cancel", "delete", "logs", "resume", "runs"), "runs")
+cli.modules |= {
+    name: name
+    for name in (
+        *("bench", "cache", "compare", "demo", "doctor", "export", "generate", "profile"),
+        *("report", "select"),
+    )
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

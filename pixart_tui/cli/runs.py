@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from pixart_tui.cli.display.follow import follow
-from pixart_tui.cli.display.tables import print_runs
 from pixart_tui.cli.options import display_option, images_option
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.runs.catalogue import delete_run, find_run, list_runs
+from pixart_tui.runs.catalogue import delete_run, find_run, list_runs, locate_run
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.run import Run, RunState
@@ -34,6 +33,8 @@ def runs(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([describe(run) for run in found], indent=1))
     else:
+        from pixart_tui.cli.display.tables import print_runs
+
         print_runs(found)
 
 
@@ -45,7 +46,7 @@ def runs(as_json: bool) -> None:
 @images_option
 def attach(run: str, display: str, images: str) -> int:
     """Watch RUN (an id, a unique prefix of one, or last) until it ends."""
-    return follow(find_run(run), display, ImageMode(images))
+    return follow(locate_run(run), display, ImageMode(images))
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui resume last")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from pixart_tui.domain.events import (
     Event,
@@ -15,7 +15,6 @@ from pixart_tui.domain.events import (
 )
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.probing import Probing, Stability
-from pixart_tui.domain.profile import merge_measurements
 
 
 @dataclass(slots=True)
@@ -25,14 +24,22 @@ class FastProgress:
     Attributes:
         probing: The probes; None before they are prepared.
         stability: Whether trajectories fork; None before it was checked.
-        measurements: Of whole images.
         images: The images that were planned last.
     """
 
     probing: Probing | None = None
     stability: Stability | None = None
-    measurements: tuple[Measurement, ...] = ()
     images: ImagesPlanned | None = None
+    _measured: dict[tuple[str, str, str, int], Measurement] = field(default_factory=dict)
+
+    @property
+    def measurements(self) -> tuple[Measurement, ...]:
+        """Of whole images, the first of each key."""
+        return tuple(self._measured.values())
+
+    def copy(self) -> FastProgress:
+        """The same, which grows on its own from here."""
+        return replace(self, _measured=dict(self._measured))
 
     def take(self, event: Event) -> None:
         """Takes in what became known."""
@@ -47,7 +54,8 @@ class FastProgress:
             case ImagesPlanned():
                 self.images = event
             case LayerMeasured():
-                self.measurements = merge_measurements((self.measurements, event.measurements))
+                for measurement in event.measurements:
+                    self._measured.setdefault(measurement.key, measurement)
 
     def missing(self, samples: Sequence[tuple[str, int]]) -> dict[str, tuple[int, ...]]:
         """Layer to sample indices of the images that were planned and are not made.
@@ -55,7 +63,7 @@ class FastProgress:
         Args:
             samples: Prompt and seed of every sample.
         """
-        made = {(m.layer, m.prompt, m.seed) for m in self.measurements}
+        made = {(m.layer, m.prompt, m.seed) for m in self._measured.values()}
         tasks: Mapping[str, tuple[int, ...]] = self.images.tasks if self.images else {}
         left = {
             fqn: tuple(i for i in picked if (fqn, *samples[i]) not in made)

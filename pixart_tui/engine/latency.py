@@ -17,7 +17,7 @@ from pixart_tui.domain.latency import Latency, LinearShape
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.quant_rules import exclusion_reason
 from pixart_tui.domain.quant_types import QuantType
-from pixart_tui.engine.bench.timing import Clock, CudaClock, Mark, WallClock
+from pixart_tui.engine.bench.clock import Clock, CudaClock, Mark, WallClock
 from pixart_tui.engine.quant.real import first_line, quantize_weight
 
 KERNELS: Final = "fused rows, cuBLASLt, Triton int8; torchao on a CPU"

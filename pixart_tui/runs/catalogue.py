@@ -47,6 +47,21 @@ def find_run(reference: str, kinds: Collection[str] = ()) -> Run:
     Raises:
         RequestError: There is none, or several.
     """
+    run = locate_run(reference, kinds)
+    run.poll()
+    return run
+
+
+def locate_run(reference: str, kinds: Collection[str] = ()) -> Run:
+    """The same run with its journal not read yet.
+
+    Args:
+        reference: What the user typed.
+        kinds: As of ``find_run``.
+
+    Raises:
+        RequestError: There is none, or several.
+    """
     runs = list_runs()
     if reference == "last" and kinds:
         runs = [run for run in runs if run.record and run.record.request.kind in kinds] or runs
@@ -55,7 +70,6 @@ def find_run(reference: str, kinds: Collection[str] = ()) -> Run:
     matches = runs[:1] if reference == "last" else [r for r in runs if r.id.startswith(reference)]
     if len(matches) != 1 or not reference:
         raise _not_one(reference, matches)
-    matches[0].poll()
     return matches[0]
 
 

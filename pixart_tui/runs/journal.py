@@ -7,6 +7,8 @@ disk) is ignored by readers and ended by the next writer, so that nothing but it
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -21,6 +23,12 @@ from pixart_tui.domain.values import Value
 
 JOURNAL_VERSION: Final = 1
 _READ_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_HEAD: Final = re.compile(
+    rb'\{"v":1,"t":[^,]+,"event":\{"type":'
+    rb'(?:(?P<attempt>"attempt_started")'
+    rb'|(?P<topic>"stage"|(?:"bench_row","row":\{|"warmup",)"label":"(?:[^"\\]|\\.)*"))'
+)
+"""How a line begins that opens an attempt, or that a later one on the same topic replaces."""
 
 
 class JournalEntry(Value):
@@ -90,18 +98,22 @@ class JournalReader:
 
     Attributes:
         path: The journal; it need not exist yet.
+        latest_only: Whether to leave out what a later line has replaced: stages, and the same
+            row's earlier figures and warm-ups. A fold over the rest ends in the same state.
         offset: Bytes that are read and done with.
         unreadable: Complete lines that could not be understood: damaged, or of a newer version.
     """
 
     path: Path
+    latest_only: bool = False
     offset: int = 0
     unreadable: int = 0
 
     def poll(self) -> list[JournalEntry]:
         """The entries that were completed since the last call, in order."""
         entries = []
-        for line in self._new_lines():
+        lines = self._new_lines()
+        for line in _latest(lines) if self.latest_only else lines:
             entry = _parse(line)
             if entry is not None:
                 entries.append(entry)
@@ -128,6 +140,22 @@ def read_journal(path: Path) -> list[JournalEntry]:
     while batch := reader.poll():
         entries.extend(batch)
     return entries
+
+
+def _latest(lines: Iterable[bytes]) -> list[bytes]:
+    """The lines without those that a later one of the same attempt replaces, in order."""
+    kept: list[bytes] = []
+    seen: set[bytes] = set()
+    for line in reversed(list(lines)):
+        head = _HEAD.match(line)
+        if head and head["topic"]:
+            if head["topic"] in seen:
+                continue
+            seen.add(head["topic"])
+        elif head:  # the last line before an attempt says when the one before it ended
+            seen.clear()
+        kept.append(line)
+    return kept[::-1]
 
 
 def _parse(line: bytes) -> JournalEntry | None:

@@ -9,10 +9,13 @@ import re
 import runpy
 from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
+from typing import Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Versions
 from pixart_tui.domain.values import Value
+
+_UUID: Final = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class MachineKind(Value):
@@ -89,7 +92,9 @@ def _gpu(device: str) -> tuple[str, str]:
 
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(_nvml_index(device))
+        gpu = visible_gpu(device)
+        by_uuid, by_index = pynvml.nvmlDeviceGetHandleByUUID, pynvml.nvmlDeviceGetHandleByIndex
+        handle = by_index(int(gpu)) if gpu.isdecimal() else by_uuid(gpu)
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
         name = pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError as error:
@@ -97,13 +102,15 @@ def _gpu(device: str) -> tuple[str, str]:
     return str(name), f"{major}.{minor}"
 
 
-def _nvml_index(device: str) -> int:
-    """NVML counts all GPUs, CUDA those that ``CUDA_VISIBLE_DEVICES`` leaves."""
+def visible_gpu(device: str) -> str:
+    """What NVML calls ``cuda:N``: a number among all GPUs, or a UUID.
+
+    NVML counts all GPUs, CUDA those that ``CUDA_VISIBLE_DEVICES`` leaves.
+    """
     index = int(device.partition(":")[2] or 0)
     visible = [part.strip() for part in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")]
-    if all(part.isdecimal() for part in visible) and index < len(visible):
-        return int(visible[index])
-    return index
+    named = all(part.isdecimal() or _UUID.fullmatch(part) for part in visible)
+    return visible[index] if named and index < len(visible) else str(index)
 
 
 def _versions() -> Versions:

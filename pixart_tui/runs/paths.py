@@ -58,6 +58,11 @@ class RunPaths:
         return self.directory / "heartbeat"
 
     @property
+    def live(self) -> Path:
+        """What the worker does at this moment."""
+        return self.directory / "live.json"
+
+    @property
     def cancel(self) -> Path:
         """Stands there once cancelling was asked for."""
         return self.directory / "cancel"

@@ -75,11 +75,12 @@ class Run:
     def open(cls, directory: Path) -> Run:
         """Opens a run's directory without reading its journal."""
         paths = RunPaths(directory)
+        reader = JournalReader(paths.events, latest_only=True)
         try:
             record = RunRecord.model_validate_json(paths.request.read_bytes())
         except (OSError, ValidationError) as error:
-            return cls(paths, None, problem=_first_line(error), _reader=JournalReader(paths.events))
-        return cls(paths, record, _reader=JournalReader(paths.events))
+            return cls(paths, None, problem=_first_line(error), _reader=reader)
+        return cls(paths, record, _reader=reader)
 
     @property
     def id(self) -> str:

@@ -192,9 +192,7 @@ class RunSnapshot:
 
     def _take_layer(self, event: LayerMeasured) -> None:
         known = self.measured.get(event.layer)
-        both = (known.measurements if known else (), event.measurements)
-        merged = event.model_copy(update={"measurements": merge_measurements(both)})
-        self.measured[event.layer] = merged
+        self.measured[event.layer] = event if known is None else _both(known, event)
         self._images_s += event.elapsed_s
         if self._is_fast:
             self.fast.take(event)
@@ -348,3 +346,8 @@ class RunSnapshot:
             elapsed_s=round(self._prepared_s + self._images_s / self._lanes, 3),
             exhaustive_s=None if one_s is None else round(one_s * self.total * samples, 3),
         )
+
+
+def _both(known: LayerMeasured, event: LayerMeasured) -> LayerMeasured:
+    merged = merge_measurements((known.measurements, event.measurements))
+    return event.model_copy(update={"measurements": merged})

@@ -89,7 +89,7 @@ class DashboardApp(ActingApp):
         super().__init__(work or Work())
         self.animation_level = "none"
         self._asked_ids = tuple(run_ids)
-        self._watch = RunWatch(clock)
+        self._watch = RunWatch(clock, run_ids)
         self._poll_s = poll_s
         self._profile_id: str | None = None
         self._bench_id: str | None = None

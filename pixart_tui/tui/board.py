@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pixart_tui.domain.benchmark import BenchRow
 from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
+from pixart_tui.domain.live import Live
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import AnyRequest
@@ -73,7 +74,7 @@ class ProfileView:
     """A profile run with its measurements; ``profile`` is None until it is planned.
 
     ``batch`` says how many images are made at once and why it is not as many as before; ``pairs``
-    are the pictures that the run has kept.
+    are the pictures that the run has kept; ``live`` is None once the run has ended.
     """
 
     run: RunView
@@ -86,16 +87,18 @@ class ProfileView:
     batch: BatchChosen | None = None
     cost: Cost | None = None
     pairs: tuple[Pair, ...] = ()
+    live: Live | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BenchView:
-    """A benchmark run with its rows."""
+    """A benchmark run with its rows; ``live`` is None once it has ended."""
 
     run: RunView
     rows: tuple[BenchRow, ...] = ()
     machine: Machine | None = None
     warmup: WarmupProgressed | None = None
+    live: Live | None = None
 
 
 @dataclass(frozen=True, slots=True)

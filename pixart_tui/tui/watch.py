@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import StageChanged
+from pixart_tui.domain.live import Live
+from pixart_tui.domain.profile import noise_of
+from pixart_tui.runs.live import read_live
 from pixart_tui.runs.pairs import Pair, pairs_of
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
@@ -16,6 +20,11 @@ from pixart_tui.tui.board import BenchView, Board, CompareView, ProfileView, Run
 
 _LOG_LINES: Final = 6
 _KEPT: Final = ("profile", "bench", "selection", "side_by_side", "output_image")
+_SCORING_SHARE: Final = 0.04
+"""Of a core; where scoring takes longer, it waits before it scores again."""
+_SCORING_MOST_S: Final = 5.0
+_NEW_RUNS_S: Final = 0.2
+"""After so long a reading opens no more runs that are new to it: the screen must not wait."""
 _Signature = tuple[tuple[int, int], ...]
 
 
@@ -24,6 +33,7 @@ class _Watched:
     """A run, and what its files looked like when it was last read."""
 
     run: Run
+    is_read: bool = False
     signature: _Signature = ()
     state: RunState = RunState.QUEUED
     log_tail: tuple[str, ...] = ()
@@ -31,6 +41,9 @@ class _Watched:
     profile_view: ProfileView | None = None
     pairs_version: _Signature | None = None
     pairs: tuple[Pair, ...] = ()
+    score_again_s: float = 0.0
+    live_stamp: tuple[int, int] = (0, 0)
+    live: Live | None = None
 
 
 @dataclass
@@ -39,9 +52,11 @@ class RunWatch:
 
     Attributes:
         clock: Unix time in seconds.
+        first: Ids of runs that the first reading must have, however many there are.
     """
 
     clock: Callable[[], float]
+    first: Sequence[str] = ()
     _watched: dict[str, _Watched] = field(default_factory=dict)
 
     def read(
@@ -63,7 +78,7 @@ class RunWatch:
         except OSError as error:
             return Board(now_s, problem=str(error))
         runs = sorted(
-            (_run_view(watched, now_s) for watched in self._watched.values()),
+            (_run_view(watched, now_s) for watched in self._watched.values() if watched.is_read),
             key=lambda view: (-view.created_s, view.id),
         )
         return Board(
@@ -76,39 +91,46 @@ class RunWatch:
         )
 
     def _take_in(self) -> None:
+        """Follows the runs; of many that are new, the rest waits for the next reading."""
         root = runs_root()
         entries = {path.name: path for path in root.iterdir()} if root.is_dir() else {}
         for gone in self._watched.keys() - entries.keys():
             del self._watched[gone]
         for name, path in entries.items():
-            if path.is_dir():
-                self._follow(name, path)
+            known = self._watched.get(name)
+            if (known is None or known.run.record is None) and path.is_dir():
+                self._watched[name] = _Watched(
+                    Run.open(path), is_read=known is not None and known.is_read
+                )
+        for watched in self._watched.values():
+            if watched.is_read:
+                _follow(watched)
+        started_s = time.monotonic()
+        new = [watched for watched in self._watched.values() if not watched.is_read]
+        for watched in sorted(new, key=self._turn):
+            if watched.run.id in self.first or time.monotonic() - started_s <= _NEW_RUNS_S:
+                _follow(watched)
 
-    def _follow(self, name: str, path: Path) -> None:
-        watched = self._watched.get(name)
-        if watched is None or watched.run.record is None:
-            watched = self._watched[name] = _Watched(Run.open(path))
-        signature = _signature(watched.run)
-        if watched.state.is_finished and signature == watched.signature:
-            return
-        watched.signature = signature
-        watched.run.poll()
-        watched.state = watched.run.state()
-        in_trouble = watched.state in (RunState.FAILED, RunState.STALE)
-        watched.log_tail = tuple(watched.run.log_tail(_LOG_LINES)) if in_trouble else ()
+    def _turn(self, watched: _Watched) -> tuple[bool, float, str]:
+        """Those that were asked for first, then the newest."""
+        return (watched.run.id not in self.first, -watched.run.created_s, watched.run.id)
 
     def _profile_view(self, view: RunView | None) -> ProfileView | None:
         if view is None:
             return None
         watched = self._watched[view.id]
         snapshot = watched.run.snapshot
-        version = snapshot.known_figures
-        previous, pairs = watched.profile_view, self._pairs(view)
-        if previous is not None and version == watched.profile_version and previous.profile:
-            return replace(previous, run=view, batch=snapshot.batch, pairs=pairs)
-        watched.profile_version = version
-        watched.profile_view = _measured_view(view, watched.run)
-        return replace(watched.profile_view, pairs=pairs)
+        known, pairs = watched.profile_view, self._pairs(view)
+        if known is None or not known.profile or _is_outdated(watched):
+            started_s = time.thread_time()
+            known = watched.profile_view = _measured_view(view, watched.run)
+            watched.profile_version = snapshot.known_figures
+            spent_s = time.thread_time() - started_s
+            watched.score_again_s = time.monotonic() + min(
+                spent_s / _SCORING_SHARE, _SCORING_MOST_S
+            )
+        live = _live(watched)
+        return replace(known, run=view, batch=snapshot.batch, pairs=pairs, live=live)
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -120,6 +142,7 @@ class RunWatch:
             rows=tuple(snapshot.bench_rows.values()),
             machine=plan.machine if plan else None,
             warmup=None if view.state.is_finished else snapshot.warming_up,
+            live=_live(self._watched[view.id]),
         )
 
     def _verify_view(self, view: RunView | None) -> VerifyView | None:
@@ -149,21 +172,51 @@ class RunWatch:
         return watched.pairs
 
 
+def _follow(watched: _Watched) -> None:
+    watched.is_read = True
+    signature = _signature(watched.run)
+    if watched.state.is_finished and signature == watched.signature:
+        return
+    watched.signature = signature
+    watched.run.poll()
+    watched.state = watched.run.state()
+    in_trouble = watched.state in (RunState.FAILED, RunState.STALE)
+    watched.log_tail = tuple(watched.run.log_tail(_LOG_LINES)) if in_trouble else ()
+
+
+def _is_outdated(watched: _Watched) -> bool:
+    """Whether new measurements are to be scored: at once, unless that took long a moment ago."""
+    if watched.run.snapshot.known_figures == watched.profile_version:
+        return False
+    return watched.state.is_finished or time.monotonic() >= watched.score_again_s
+
+
 def _measured_view(view: RunView, run: Run) -> ProfileView:
     profile = run.snapshot.profile
     if profile is None or run.snapshot.planned is None:
         return ProfileView(view)
+    scores = profile.scores()
     return ProfileView(
         run=view,
         profile=profile,
-        scores=profile.scores(),
+        scores=scores,
         floor=profile.deployment_floor,
-        noise=profile.measurement_noise,
+        noise=noise_of(scores),
         machine=run.snapshot.planned.machine,
         images_per_s=run.snapshot.images_per_s,
         batch=run.snapshot.batch,
         cost=run.snapshot.cost,
     )
+
+
+def _live(watched: _Watched) -> Live | None:
+    """What the run does at this moment; what a worker that has gone left behind is of no use."""
+    if watched.state is not RunState.RUNNING:
+        return None
+    path = watched.run.paths.live
+    if (stamp := _stamp(path)) != watched.live_stamp:
+        watched.live_stamp, watched.live = stamp, read_live(path)
+    return watched.live
 
 
 def _opened(runs: list[RunView], run_id: str | None, kind: str) -> RunView | None:
@@ -186,14 +239,14 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
         elapsed_s=_elapsed_s(watched, now_s),
         created_s=run.created_s,
         stage=stage.stage if stage else "",
-        stage_detail=_stage_detail(stage) if stage else "",
+        stage_detail=stage_detail(stage) if stage else "",
         failure=snapshot.finished.failure if snapshot.finished else None,
         log_tail=watched.log_tail,
         written=_written(run),
     )
 
 
-def _stage_detail(stage: StageChanged) -> str:
+def stage_detail(stage: StageChanged) -> str:
     """What it does there; how far, unless that is what the whole run's progress says."""
     if stage.stage in ("measuring", "probing") or not stage.total:
         return stage.detail

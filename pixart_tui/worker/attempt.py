@@ -27,6 +27,7 @@ from pixart_tui.runs.heartbeat import heartbeat
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
+from pixart_tui.worker.live import LiveReport, live_report
 
 Emit = Callable[[Event], None]
 Check = Callable[[], None]
@@ -85,12 +86,15 @@ def _work(run: Run, emit: Emit) -> None:
     def waiting(reason: str) -> None:
         emit(StageChanged(stage="waiting", detail=reason))
 
-    with device_lock(run, request.device, waiting, check):
+    with (
+        device_lock(run, request.device, waiting, check),
+        live_report(run.paths.live, request.device) as live,
+    ):
         emit(StageChanged(stage="starting"))
-        _do(run, request, emit, check)
+        _do(run, request, emit, check, live)
 
 
-def _do(run: Run, request: AnyRequest, emit: Emit, check: Check) -> None:
+def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveReport) -> None:
     # Only now, so that a waiting worker holds no memory and importing torch delays no state.
     if isinstance(request, ProfileRequest):
         from pixart_tui.worker.profile_job import run_profile
@@ -115,7 +119,7 @@ def _do(run: Run, request: AnyRequest, emit: Emit, check: Check) -> None:
     else:
         from pixart_tui.worker.bench_job import run_bench
 
-        run_bench(run, request, emit, check)
+        run_bench(run, request, emit, check, live.add_pace)
 
 
 def _ended(

@@ -26,6 +26,7 @@ from pixart_tui.worker.bench_messages import (
     FiguresFound,
     ImageWritten,
     Message,
+    PaceTold,
     PhaseEntered,
     Purpose,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from pixart_tui.domain.layers import Layer
     from pixart_tui.engine.bench.call import BenchCall
     from pixart_tui.engine.bench.measure import Figure, Load, Picture, Task, TimedCall
+    from pixart_tui.engine.bench.pace import StepPace
     from pixart_tui.engine.compilers.progress import WarmupProgress
     from pixart_tui.engine.loading import LoadedPipeline
 
@@ -105,7 +107,13 @@ def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Messag
         progress = begin_warmup(spec, tell)
         _prepare(deployment, loaded, device, progress)
         with following(loaded.pipeline, progress):
-            yield from _measure(spec, loaded, call, progress, device)
+            yield from _measure(spec, loaded, call, progress, pace=_pace(tell))
+
+
+def _pace(tell: Callable[[Message], None]) -> StepPace:
+    from pixart_tui.engine.bench.pace import StepPace
+
+    return StepPace(lambda speed: tell(PaceTold(type="pace", iterations_per_s=speed)))
 
 
 def _describe(
@@ -203,16 +211,26 @@ def _measure(
     loaded: LoadedPipeline,
     call: BenchCall,
     progress: WarmupProgress,
-    device: torch.device,
+    *,
+    pace: StepPace,
 ) -> Iterator[Message]:
+    import torch
+
     from pixart_tui.engine.bench.call import prompts_of
     from pixart_tui.engine.bench.measure import FirstCall, measure
 
     tasks: dict[Purpose, Task] = {Purpose.COMPILE: "warm-up", Purpose.QUALITY: "quality"}
     task = tasks.get(spec.purpose, "figures" if spec.image else "speed")
     prompts = prompts_of(spec.request)
-    repeats = spec.request.repeats
-    figures = measure(loaded.pipeline, call, task, prompts=prompts, repeats=repeats, device=device)
+    figures = measure(
+        loaded.pipeline,
+        call,
+        task,
+        prompts=prompts,
+        repeats=spec.request.repeats,
+        device=torch.device(spec.request.device),
+        pace=pace,
+    )
     translator = _Translator(spec)
     for figure in figures:
         if isinstance(figure, FirstCall):

@@ -38,6 +38,7 @@ from pixart_tui.worker.bench_messages import (
     FiguresFound,
     ImageWritten,
     Message,
+    PaceTold,
     PhaseEntered,
     Purpose,
     WarmupSeen,
@@ -58,7 +59,11 @@ _STAGE: Final = "benchmarking"
 
 
 def run_bench(
-    run: Run, request: BenchRequest, emit: Callable[[Event], None], check: Callable[[], None]
+    run: Run,
+    request: BenchRequest,
+    emit: Callable[[Event], None],
+    check: Callable[[], None],
+    tell_pace: Callable[[str, float], None] = lambda _label, _pace: None,
 ) -> None:
     """Measures the rows that the journal does not hold yet, then writes the results.
 
@@ -67,6 +72,7 @@ def run_bench(
         request: What to measure.
         emit: Takes each event, in order.
         check: Called often; may raise to give up. The child process is dead afterwards.
+        tell_pace: Takes a row's label and its steps per second of this moment, for viewers.
 
     Raises:
         RequestError: The model, the quant type or the layers' file cannot be used, or there is no
@@ -78,7 +84,7 @@ def run_bench(
     if request.warm_cache:
         cache.require()
     with _scratch(run) as scratch:
-        bench = _Bench(run, request, cache, scratch, emit, check)
+        bench = _Bench(run, request, cache, scratch, emit, check, tell_pace)
         bench.measure()
     rows = tuple(bench.rows.values())
     write_report(run, request, bench.planned, rows, emit)
@@ -122,6 +128,7 @@ class _Bench:
         scratch: A directory for caches and messages.
         emit: Takes each event.
         check: May raise to give up.
+        tell_pace: Takes a row's speed of this moment.
         rows: The cases and what is known of them; empty until a child has described them.
     """
 
@@ -131,6 +138,7 @@ class _Bench:
     scratch: Path
     emit: Callable[[Event], None]
     check: Callable[[], None]
+    tell_pace: Callable[[str, float], None]
     rows: dict[BenchCase, BenchRow] = field(default_factory=dict)
     _pools: dict[BenchCase, Pool] = field(default_factory=lambda: defaultdict(Pool))
     _plan: BenchPlanned | None = None
@@ -233,7 +241,10 @@ class _Bench:
         environment = case_environment(self._caches(case), case.deployment.memory)
         spec = self._spec(purpose, case, with_image=first_round)
         for message in answers(spec, environment, self.check):
-            self._take(message, case, purpose)
+            if isinstance(message, PaceTold):
+                self.tell_pace(case.label, message.iterations_per_s)
+            else:
+                self._take(message, case, purpose)
 
     def _take(self, message: Message, case: BenchCase, purpose: Purpose) -> None:
         match message:

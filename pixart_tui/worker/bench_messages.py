@@ -163,6 +163,17 @@ class WarmupSeen(Value):
     warmup: Warmup
 
 
+class PaceTold(Value):
+    """How fast the steps go at this moment: no figure of the row, only something to watch.
+
+    Attributes:
+        iterations_per_s: Over the steps since the last such message.
+    """
+
+    type: Literal["pace"] = "pace"
+    iterations_per_s: float
+
+
 class CallTimed(Value):
     """One timed call.
 
@@ -197,7 +208,14 @@ class CaseFailed(Value):
 
 
 Message = Annotated[
-    Described | PhaseEntered | WarmupSeen | CallTimed | FiguresFound | ImageWritten | CaseFailed,
+    Described
+    | PhaseEntered
+    | PaceTold
+    | WarmupSeen
+    | CallTimed
+    | FiguresFound
+    | ImageWritten
+    | CaseFailed,
     Field(discriminator="type"),
 ]
 MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)

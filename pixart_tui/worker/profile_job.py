@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         measured=frozenset(run.snapshot.measured),
         floor_known=run.snapshot.floor is not None,
         batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
-        progress=replace(run.snapshot.fast),
+        progress=run.snapshot.fast.copy(),
         check=check,
         keep=lambda image: made.update({image.layer: image}),
     )

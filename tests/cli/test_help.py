@@ -5,7 +5,7 @@ import pytest
 from pixart_tui.cli.main import cli, main
 
 
-@pytest.mark.parametrize("command", [*cli.commands, None])
+@pytest.mark.parametrize("command", [*cli.modules, None])
 def test_every_command_has_help_with_examples(
     command: str | None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,16 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.profile import (
-    LayerStatus,
-    Profile,
-    bootstrap_interval,
-    merge_measurements,
-    ranked,
-    score_layer,
-    score_layers,
-)
+from pixart_tui.domain.profile import LayerStatus, Profile, merge_measurements, ranked
 from pixart_tui.domain.score_text import rank_text
+from pixart_tui.domain.scoring import bootstrap_interval, score_layer, score_layers
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
 _MEASUREMENTS = st.lists(

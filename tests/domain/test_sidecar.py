@@ -7,8 +7,8 @@ import pytest
 from pixart_tui.domain import sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.latency import Latency
-from pixart_tui.domain.profile import score_layers
 from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.scoring import score_layers
 from tests.samples import conditions, layer, measurement
 
 

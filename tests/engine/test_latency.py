@@ -120,6 +120,9 @@ class _Stage:
     def elapsed_s(self, first: float, last: float) -> float:
         return last - first
 
+    def is_past(self, mark: float) -> bool:
+        return True
+
     def taking(self, seconds: float) -> Callable[[], None]:
         def once() -> None:
             self.now_s += seconds

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
-from pixart_tui.runs.machine_kind import _nvml_index, machine_kind
+from pixart_tui.runs.machine_kind import machine_kind, visible_gpu
 from tests.runs.cache_samples import KIND
+
+UUID = "GPU-01234567-89ab-cdef-0123-456789abcdef"
 
 
 def test_this_cpu_is_told_without_torch() -> None:
@@ -46,22 +48,23 @@ def test_any_difference_makes_another_directory(change: dict[str, object]) -> No
 
 
 @pytest.mark.parametrize(
-    ("visible", "device", "index"),
+    ("visible", "device", "name"),
     [
-        (None, "cuda:1", 1),
-        ("", "cuda:1", 1),
-        ("3,2", "cuda:0", 3),
-        ("3, 2", "cuda:1", 2),
-        ("GPU-5a3c", "cuda:0", 0),
+        (None, "cuda:1", "1"),
+        ("", "cuda:1", "1"),
+        ("3,2", "cuda:0", "3"),
+        ("3, 2", "cuda:1", "2"),
+        ("GPU-5a3c", "cuda:0", "0"),
+        (f"1,{UUID}", "cuda:1", UUID),
     ],
 )
 def test_cuda_may_see_only_some_gpus(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, index: int
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, device: str, name: str
 ) -> None:
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert _nvml_index(device) == index
+    assert visible_gpu(device) == name
 
 
 @pytest.mark.gpu

@@ -6,6 +6,7 @@ shows the same text in every test run.
 
 from __future__ import annotations
 
+import math
 import random
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from pixart_tui.domain.events import (
 )
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.live import Gauges, Live, Pace
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine
@@ -39,6 +41,7 @@ from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.journal import JournalWriter, read_journal
+from pixart_tui.runs.live import write_live
 from pixart_tui.runs.process import WorkerIdentity, boot_id, identify_self, start_ticks
 from pixart_tui.runs.run import Run
 
@@ -373,6 +376,39 @@ def failed_profile(output: Path) -> Run:
     )
     events = [*profile_events(3), AttemptFinished(state="failed", failure=failure)]
     return write_run(profile_request(output), FAILED_ID, events, created_s=START_S - 90_000)
+
+
+GPU_GAUGES = Gauges(
+    source="gpu",
+    utilization=0.97,
+    memory_bytes=int(14.4 * 2**30),
+    memory_total_bytes=int(79.6 * 2**30),
+    power_w=673.4,
+    temperature_c=61,
+)
+PROCESS_GAUGES = Gauges(
+    source="processes",
+    utilization=1.87,
+    memory_bytes=int(1.2 * 2**30),
+    memory_total_bytes=8 << 30,
+)
+PACES = tuple(round(12.0 + 2.5 * math.sin(n / 3) - (9.0 if n == 20 else 0.0), 2) for n in range(40))
+
+
+def give_live(run: Run, gauges: Gauges | None, *, label: str = "none+" + QUANT_TYPE) -> None:
+    """What the worker tells at this moment."""
+    pace = Pace(label=label, iterations_per_s=PACES)
+    write_live(run.paths.live, Live(t=NOW_S, cpu_cores=2, gauges=gauges, pace=pace))
+
+
+def finished_bench(output: Path) -> Run:
+    request = BenchRequest(quantize=True, output=str(output / "fp8_e4m3.bench.json"))
+    events = [
+        *bench_events(bench_rows(4)),
+        ArtifactWritten(role="bench", path=request.output),
+        AttemptFinished(state="done"),
+    ]
+    return write_run(request, BENCH_ID, events, created_s=START_S)
 
 
 def bench(output: Path, rows: Sequence[BenchRow] | None = None, *, alive: bool = True) -> Run:

@@ -28,7 +28,10 @@ def new_run(**fields: object) -> Run:
 
 
 def work(
-    run: Run, listen: Listener = lambda _: None, check: Callable[[], None] = lambda: None
+    run: Run,
+    listen: Listener = lambda _: None,
+    check: Callable[[], None] = lambda: None,
+    tell_pace: Callable[[str, float], None] = lambda _label, _pace: None,
 ) -> list[Event]:
     """One attempt in this process; gives what it emitted."""
     run = find_run(run.id)
@@ -42,7 +45,7 @@ def work(
             events.append(event)
             listen(event)
 
-        run_bench(run, run.record.request, emit, check)
+        run_bench(run, run.record.request, emit, check, tell_pace)
     return events
 
 

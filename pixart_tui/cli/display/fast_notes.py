@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from pixart_tui.domain.cost import Cost
-from pixart_tui.domain.estimation import step_profile
 from pixart_tui.domain.forking import forking_prompts
 from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import LayerScore, Profile
@@ -57,6 +54,10 @@ def prompt_note(prompt: str) -> str:
 
 def _steps_note(probing: Probing) -> str:
     """Which step has the largest part in what the layers do to the image."""
+    import numpy as np
+
+    from pixart_tui.domain.estimation import step_profile
+
     whole = [f for f, errors in probing.errors.items() if None not in errors]
     parts = np.mean([step_profile(probing, fqn) for fqn in whole], axis=0)
     step = int(parts.argmax())

@@ -9,9 +9,6 @@ from typing import Final
 
 import click
 
-from pixart_tui.cli.display.json_lines import stream_json
-from pixart_tui.cli.display.plain import show_progress
-from pixart_tui.cli.display.tables import print_outcome
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.control import cancel
@@ -56,6 +53,9 @@ def finish(run: Run, *, quiet: bool = False) -> int:
     run.poll()
     state = run.state()
     if not quiet:
+        # Here and below: the dashboard opens without loading what draws tables and bars.
+        from pixart_tui.cli.display.tables import print_outcome
+
         print_outcome(run)
     if state is RunState.DONE:
         return 0
@@ -92,8 +92,12 @@ def going_on(run: Run) -> int:
 
 def _watch(run: Run, display: str) -> None:
     if display == "json":
+        from pixart_tui.cli.display.json_lines import stream_json
+
         stream_json(run)
     elif display == "plain":
+        from pixart_tui.cli.display.plain import show_progress
+
         show_progress(run)
     else:
         wait(run)

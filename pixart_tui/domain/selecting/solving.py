@@ -9,7 +9,6 @@ from typing import TypeAlias
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.selecting.decisions import Decision, decisions_of
-from pixart_tui.domain.selecting.knapsack import Knapsack, solve
 from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.roles import reads_text
@@ -93,6 +92,9 @@ def _taken(
     """The alternatives with the least cost whose weights stay within a limit."""
     if not decisions:
         return ()
+    # Only now: looking at a selection needs no solver.
+    from pixart_tui.domain.selecting.knapsack import Knapsack, solve
+
     pairs = [[(cost(a), weight(a)) for a in decision.alternatives] for decision in decisions]
     picks = solve(Knapsack.of(pairs, limit))
     chosen = zip(decisions, picks, strict=True)

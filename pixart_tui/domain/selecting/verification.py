@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-import numpy as np
-
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.measurements import Comparison
-from pixart_tui.domain.profile import bootstrap_interval
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
@@ -114,6 +111,11 @@ class Verification(Value):
 
 def joint_loss(comparisons: Sequence[Comparison]) -> JointLoss | None:
     """The loss over all images, None where one is not finite."""
+    # Only now: reading a journal needs this module and no numpy.
+    import numpy as np
+
+    from pixart_tui.domain.scoring import bootstrap_interval, mean
+
     losses = [c.loss for c in comparisons if c.loss is not None]
     if len(losses) < len(comparisons) or not losses:
         return None
@@ -123,7 +125,7 @@ def joint_loss(comparisons: Sequence[Comparison]) -> JointLoss | None:
         loss=float(np.mean(losses)),
         low=low,
         high=high,
-        psnr_db=float(np.mean(psnrs)) if psnrs else None,
+        psnr_db=mean(psnrs),
         images=len(losses),
     )
 

@@ -11,6 +11,7 @@ import pynvml
 import torch
 
 from pixart_tui.domain.benchmark import Clocks
+from pixart_tui.engine.nvml import gpu_handle, read_clocks
 
 SAMPLE_EVERY_S: Final = 0.05
 
@@ -61,7 +62,7 @@ class ClockSampler:
     def _sample(self) -> None:
         try:
             while not self._stop.wait(SAMPLE_EVERY_S):
-                self._samples.append(_read(self._handle))
+                self._samples.append(read_clocks(self._handle))
         except pynvml.NVMLError:
             return
 
@@ -74,17 +75,4 @@ def _nvml_handle(device: torch.device) -> Any | None:
     if device.type != "cuda":
         return None
     uuid = str(torch.cuda.get_device_properties(device).uuid)
-    try:
-        pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid.removeprefix('GPU-')}")
-    except pynvml.NVMLError:
-        return None
-
-
-def _read(handle: Any) -> tuple[int, int, int]:
-    """SM clock in MHz, power in mW, temperature in degrees Celsius."""
-    return (
-        pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-        pynvml.nvmlDeviceGetPowerUsage(handle),
-        pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-    )
+    return gpu_handle(f"GPU-{uuid.removeprefix('GPU-')}")

@@ -16,6 +16,7 @@ from pixart_tui.domain.benchmark import Clocks
 from pixart_tui.engine.bench.call import BenchCall
 from pixart_tui.engine.bench.clocks import ClockSampler
 from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak
+from pixart_tui.engine.bench.pace import StepPace
 from pixart_tui.engine.bench.timing import synchronize, timed_transformer, timer_for
 from pixart_tui.engine.image_metrics import psnr_db_per_image, ssim_per_image
 
@@ -130,6 +131,7 @@ def measure(
     prompts: Sequence[str],
     repeats: int,
     device: torch.device,
+    pace: StepPace | None = None,
 ) -> Iterator[Figure]:
     """Calls a pipeline that has not been called in this process, and yields what is found.
 
@@ -143,17 +145,18 @@ def measure(
         prompts: What the other calls take in turn, from the second on.
         repeats: Timed calls after the first.
         device: Where the pipeline is.
+        pace: Told of every step, None for nobody.
     """
     yield Phase(FIRST_CALL, 0, 1)
-    first, image = _timed_call(pipeline, call, device)
+    first, image = _timed_call(pipeline, call, device, pace)
     if task != "quality":
         yield FirstCall(first)
     if task == "warm-up":
-        yield from _next_calls(pipeline, _others(call, prompts, COLD_CALLS), device)
+        yield from _next_calls(pipeline, _others(call, prompts, COLD_CALLS), device, pace)
     if task in ("figures", "speed"):
-        yield from _timed_calls(pipeline, _others(call, prompts, repeats), device)
+        yield from _timed_calls(pipeline, _others(call, prompts, repeats), device, pace)
     if task == "figures":
-        _, image = _timed_call(pipeline, call, device)
+        _, image = _timed_call(pipeline, call, device, pace)
     if task in ("figures", "quality"):
         yield Picture(_to_pixels(image) if np.isfinite(image).all() else None)
 
@@ -163,21 +166,21 @@ def _others(call: BenchCall, prompts: Sequence[str], count: int) -> list[BenchCa
 
 
 def _next_calls(
-    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device
+    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device, pace: StepPace | None
 ) -> Iterator[Figure]:
     for index, call in enumerate(calls):
         yield Phase(NEXT_CALLS, index, len(calls))
-        yield NextCall(_timed_call(pipeline, call, device)[0])
+        yield NextCall(_timed_call(pipeline, call, device, pace)[0])
 
 
 def _timed_calls(
-    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device
+    pipeline: Pipeline, calls: Sequence[BenchCall], device: torch.device, pace: StepPace | None
 ) -> Iterator[Figure]:
     reset_peak(device)
     with ClockSampler(device) as sampler:
         for index, call in enumerate(calls):
             yield Phase(TIMED_CALLS, index, len(calls))
-            yield _timed_call(pipeline, call, device)[0]
+            yield _timed_call(pipeline, call, device, pace)[0]
     yield Load(peak_bytes(device), peak_reserved_bytes(device), sampler.clocks())
 
 
@@ -192,9 +195,9 @@ def likeness(pixels: Pixels, reference: Pixels) -> Likeness:
 
 
 def _timed_call(
-    pipeline: Pipeline, call: BenchCall, device: torch.device
+    pipeline: Pipeline, call: BenchCall, device: torch.device, pace: StepPace | None
 ) -> tuple[TimedCall, npt.NDArray[np.float32]]:
-    timer = timer_for(device)
+    timer = timer_for(device, pace)
     synchronize(device)
     started = time.perf_counter()
     # Arrays, so that NaN can be seen; turning them into a PIL image is part of the call's time.
@@ -204,6 +207,7 @@ def _timed_call(
     pipeline.image_processor.numpy_to_pil(images)
     synchronize(device)
     elapsed_s = time.perf_counter() - started
+    timer.finish()
     found = TimedCall(elapsed_s, timer.iterations_per_s(), transformer.median_s())
     return found, images[0]
 

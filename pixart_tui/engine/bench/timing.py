@@ -3,55 +3,18 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
+
+from pixart_tui.engine.bench.clock import Clock, CudaClock, WallClock
+from pixart_tui.engine.bench.pace import StepPace
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any
 Mark = TypeVar("Mark")
-
-
-class Clock(Protocol[Mark]):
-    """Takes marks and tells the time between two of them."""
-
-    def mark(self) -> Mark:
-        """Notes this moment."""
-        ...
-
-    def elapsed_s(self, first: Mark, last: Mark) -> float:
-        """Seconds from one mark to another; waits for them if it has to."""
-        ...
-
-
-class WallClock:
-    """The processor's own clock; right where calls return only when the work is done."""
-
-    def mark(self) -> float:
-        """Now, in seconds."""
-        return time.perf_counter()
-
-    def elapsed_s(self, first: float, last: float) -> float:
-        """Seconds from one mark to another."""
-        return last - first
-
-
-class CudaClock:
-    """Events in the current CUDA stream: they mark the GPU's progress without waiting for it."""
-
-    def mark(self) -> torch.cuda.Event:
-        """An event after the work that is queued by now."""
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        event.record()
-        return event
-
-    def elapsed_s(self, first: torch.cuda.Event, last: torch.cuda.Event) -> float:
-        """Seconds of GPU time between two events; waits for the last one."""
-        last.synchronize()
-        return float(first.elapsed_time(last)) / 1000.0
 
 
 class IterationTimer(Generic[Mark]):
@@ -59,15 +22,29 @@ class IterationTimer(Generic[Mark]):
 
     With n steps, n - 1 of them are timed; text encoding, the first step and the decoding of the
     image are not part of the figure.
+
+    Args:
+        clock: What suits the device.
+        pace: Told of each step, None for nobody.
     """
 
-    def __init__(self, clock: Clock[Mark]) -> None:
+    def __init__(self, clock: Clock[Mark], pace: StepPace | None = None) -> None:
         self._clock = clock
+        self._pace = pace
         self._marks: list[Mark] = []
+        if pace is not None:
+            pace.begin()
 
     def __call__(self, _step: int, _timestep: object, _latents: object) -> None:
         """Notes the end of a step."""
         self._marks.append(self._clock.mark())
+        if self._pace is not None:
+            self._pace.stepped(self._marks, self._clock)
+
+    def finish(self) -> None:
+        """The call is over, and the device has done all its work."""
+        if self._pace is not None:
+            self._pace.stepped(self._marks, self._clock)
 
     def iterations_per_s(self) -> float | None:
         """Steps per second after the first, None with fewer than two steps."""
@@ -125,9 +102,13 @@ def timed_transformer(
         object.__setattr__(pipeline, "transformer", transformer)
 
 
-def timer_for(device: torch.device) -> IterationTimer[torch.cuda.Event] | IterationTimer[float]:
+def timer_for(
+    device: torch.device, pace: StepPace | None = None
+) -> IterationTimer[torch.cuda.Event] | IterationTimer[float]:
     """A fresh timer that suits a device."""
-    return IterationTimer(CudaClock()) if device.type == "cuda" else IterationTimer(WallClock())
+    if device.type == "cuda":
+        return IterationTimer(CudaClock(), pace)
+    return IterationTimer(WallClock(), pace)
 
 
 def synchronize(device: torch.device) -> None:

@@ -13,23 +13,34 @@ from pixart_tui.domain.bench_table import (
     split_change,
 )
 from pixart_tui.domain.benchmark import BenchRow, RowStatus, describe_warmups
+from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.bench_tab.columns import Group, Layout, groups_of
+from pixart_tui.tui.bench_tab.pace_line import pace_line
 from pixart_tui.tui.bench_tab.warmup_lines import warmup_lines
 from pixart_tui.tui.board import BenchView
+from pixart_tui.tui.gauge_lines import gauges_line
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
 from pixart_tui.tui.states import row_mark
 
 
 def head_lines(view: BenchView, width: int) -> list[Line]:
-    """State, progress, phase or outcome, the machine, and a warm-up while it lasts."""
+    """State, progress, phase or outcome, the machine, and what it does while it works."""
     lines = [state_line(view.run, _facts(view.rows), width)]
     lines += [progress_line(view.run, "cases", width), *outcome_lines(view.run, width)]
     if view.machine is not None:
         lines.append(line(Span(fit(f" {view.machine.summary}", width), "muted")))
+    if view.run.state is RunState.RUNNING:
+        lines += _live_lines(view, width)
     lines.append(line())
     return lines if view.warmup is None else [*lines, *warmup_lines(view.warmup, width)]
+
+
+def _live_lines(view: BenchView, width: int) -> list[Line]:
+    running = next((row.label for row in view.rows if row.status is RowStatus.RUNNING), None)
+    pace = view.live.pace if view.live else None
+    return [gauges_line(view.live, width), pace_line(pace, running, width)]
 
 
 def body_lines(view: BenchView, width: int) -> list[Line]:

@@ -5,11 +5,10 @@ import time
 import pytest
 import torch
 
+from pixart_tui.engine.bench.clock import CudaClock, WallClock
 from pixart_tui.engine.bench.timing import (
-    CudaClock,
     IterationTimer,
     TimedModule,
-    WallClock,
     timed_transformer,
     timer_for,
 )
@@ -27,6 +26,9 @@ class _Schedule:
 
     def elapsed_s(self, first: float, last: float) -> float:
         return last - first
+
+    def is_past(self, mark: float) -> bool:
+        return True
 
 
 def _after(*moments_s: float) -> float | None:
