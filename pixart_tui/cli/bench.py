@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -24,7 +25,7 @@ from pixart_tui.domain import onediff_file
 from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
 from pixart_tui.domain.compiler_config import parse_compiler_config
 from pixart_tui.domain.deployment import COMPILERS, Compiler
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
@@ -104,7 +105,20 @@ Examples:
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
-def bench(
+def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
+    """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
+    if list_rows:
+        return _list_rows()
+    run = create_run(bench_request(sys.argv[1:], **options))
+    start_worker(run)
+    if detach:
+        click.echo(run.id)
+        return 0
+    return follow(run, display)
+
+
+def bench_request(
+    words: Sequence[str],
     compilers: tuple[str, ...],
     compiler_config: str | None,
     quantize: bool,
@@ -113,20 +127,19 @@ def bench(
     fp8_attention: bool,
     matrix: str | None,
     rows: str,
-    list_rows: bool,
     rounds: int,
     cold: bool,
     warm_cache: bool,
     seed: int,
     repeats: int,
     output: Path | None,
-    detach: bool,
-    display: str,
     **shared: Any,
-) -> int:
-    """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
-    if list_rows:
-        return _list_rows()
+) -> BenchRequest:
+    """What the options of ``bench`` ask for; ``words`` are the command line, for the record.
+
+    Raises:
+        RequestError: It cannot be done.
+    """
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
     _check_fp8_attention(fp8_attention, quantize, compilers)
@@ -145,8 +158,8 @@ def bench(
         warm_cache=warm_cache,
         seed=seed,
         repeats=repeats,
-        output=str(check_output(output)) if output else None,
-        command=shlex.join(["pixart-tui", *sys.argv[1:]]),
+        output=str(check_output(output, "--json")) if output else None,
+        command=shlex.join(["pixart-tui", *words]),
     )
     if matrix:
         wanted_rows(request)
@@ -154,12 +167,7 @@ def bench(
         CompileCache.of(request.device).require()
     check_memory(request)
     check_kept_steps(request)
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        click.echo(run.id)
-        return 0
-    return follow(run, display)
+    return request
 
 
 def _list_rows() -> int:
@@ -175,6 +183,7 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
             "--matrix brings its own rows",
             "--compiler and --quantize say which rows there are too",
             "leave one of them out; --rows takes a part of the matrix",
+            option="--matrix",
         )
     if rows and not matrix:
         raise RequestError(
@@ -265,10 +274,11 @@ def _percentage(value: object) -> float:
 def _check_layers(path: Path | None) -> str | None:
     if path is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "profile first") from error
-    onediff_file.parse(text, str(path))
+    with blaming("--quant-submodules-config-path"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, "strerror", None) or str(error)
+            raise RequestError(f"{path} cannot be read", cause, "profile first") from error
+        onediff_file.parse(text, str(path))
     return str(path.absolute())

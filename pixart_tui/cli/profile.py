@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -15,6 +15,7 @@ from pixart_tui.cli.options import (
     sampling_fields,
     sampling_options,
 )
+from pixart_tui.domain.probing import Method
 from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.requests import (
     DEFAULT_COST_SHARE,
@@ -86,27 +87,39 @@ Examples:
 )
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
-def profile(
-    quant_type: str,
-    execution: str,
-    baseline_dtype: str,
-    method: str,
-    cost_share: float,
-    cut: float,
-    seeds: int,
-    output: Path | None,
-    detach: bool,
-    display: str,
-    **sampling: Any,
-) -> int:
+def profile(detach: bool, display: str, **options: Any) -> int:
     """Measure how much each layer's quantization changes the image.
 
     Writes the JSON that OneDiff reads and beside it a .meta.json with every measurement. The work
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
+    run = create_run(profile_request(**options))
+    start_worker(run)
+    if detach:
+        click.echo(run.id)
+        return 0
+    return follow(run, display)
+
+
+def profile_request(
+    quant_type: str,
+    execution: Literal["simulated", "real"],
+    baseline_dtype: Literal["float32", "bfloat16"],
+    method: Method,
+    cost_share: float,
+    cut: float,
+    seeds: int,
+    output: Path | None,
+    **sampling: Any,
+) -> ProfileRequest:
+    """What the options of ``profile`` ask for.
+
+    Raises:
+        RequestError: It cannot be done.
+    """
     name = check_quant_type(quant_type)
     default = default_output(sampling["model"], name, execution, baseline_dtype, method)
-    request = ProfileRequest(
+    return ProfileRequest(
         **sampling_fields(sampling),
         quant_type=name,
         execution=execution,
@@ -117,12 +130,6 @@ def profile(
         seeds=tuple(range(seeds)),
         output=str(check_output(output or default)),
     )
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        click.echo(run.id)
-        return 0
-    return follow(run, display)
 
 
 def default_output(

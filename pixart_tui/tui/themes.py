@@ -36,3 +36,18 @@ LIGHT: Final = Theme(
     dark=False,
     variables={"footer-background": "#eceae4", "footer-key-foreground": "#2b6a99"},
 )
+NAMES: Final = {
+    "dark": DARK.name,
+    "light": LIGHT.name,
+    "ansi-dark": "ansi-dark",
+    "ansi-light": "ansi-light",
+}
+"""Textual's name of each theme that the configuration knows."""
+
+OTHER: Final = {
+    DARK.name: LIGHT.name,
+    LIGHT.name: DARK.name,
+    "ansi-dark": "ansi-light",
+    "ansi-light": "ansi-dark",
+}
+"""The light one of a dark theme, and the other way round."""

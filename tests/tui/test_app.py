@@ -6,9 +6,9 @@ import pytest
 from textual.widgets import ContentSwitcher
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.tui.app import run_dashboard
 from pixart_tui.tui.commands import COMMANDS
 from pixart_tui.tui.dialogs.help import HelpScreen
+from pixart_tui.tui.running import run_dashboard
 from pixart_tui.tui.select_tab.pane import SelectPane
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, until, until_shown

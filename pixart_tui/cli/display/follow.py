@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.display.json_lines import stream_json
 from pixart_tui.cli.display.plain import show_progress
 from pixart_tui.cli.display.tables import print_outcome
@@ -74,9 +75,7 @@ def _choose(display: str) -> str:
 
 
 def _in_dashboard(run: Run) -> int:
-    from pixart_tui.tui.app import run_dashboard
-
-    run_dashboard([run.id])
+    open_dashboard([run.id])
     run.poll()
     if run.state().is_finished:
         return finish(run)

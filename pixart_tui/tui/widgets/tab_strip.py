@@ -14,7 +14,13 @@ from pixart_tui.tui.lines import Line, Span, line, plain, spread
 from pixart_tui.tui.states import mark_span
 from pixart_tui.tui.widgets.line_view import LineBlock
 
-TABS: Final = (("runs", "Runs"), ("profile", "Profile"), ("select", "Select"), ("bench", "Bench"))
+TABS: Final = (
+    ("runs", "Runs"),
+    ("profile", "Profile"),
+    ("select", "Select"),
+    ("bench", "Bench"),
+    ("log", "Log"),
+)
 
 
 class TabStrip(LineBlock):
@@ -46,8 +52,10 @@ class TabStrip(LineBlock):
 
 
 def strip_line(active: str, opened: Sequence[RunView], width: int) -> Line:
-    """The line: tabs on the left, open runs on the right."""
-    return spread(tuple(_tab_spans(active)), line(*_open_spans(opened)), width)
+    """The line: tabs on the left, open runs on the right, as much of them as fits."""
+    tabs = tuple(_tab_spans(active))
+    whole = spread(tabs, line(*_open_spans(opened)), width)
+    return whole if len(whole) > len(tabs) else spread(tabs, line(*_short_spans(opened)), width)
 
 
 def _tab_spans(active: str) -> Iterator[Span]:
@@ -61,3 +69,10 @@ def _open_spans(opened: Sequence[RunView]) -> Iterator[Span]:
         yield mark_span(run.state)
         progress = f" {run.done}/{run.total}" if run.total else ""
         yield Span(f"{progress} ", "muted")
+
+
+def _short_spans(opened: Sequence[RunView]) -> Iterator[Span]:
+    for run in opened:
+        yield Span(f" {run.kind} ", "muted")
+        yield mark_span(run.state)
+    yield Span(" ")
