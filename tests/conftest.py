@@ -11,3 +11,4 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PIXART_TUI_RUNS", str(tmp_path / "runs"))
     monkeypatch.setenv("PIXART_TUI_LOCKS", str(tmp_path / "locks"))
     monkeypatch.setenv("PIXART_TUI_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PIXART_TUI_CONFIG", str(tmp_path / "config.toml"))

@@ -122,5 +122,5 @@ def describe(run: Run) -> dict[str, Any]:
         "output": request.output if request else None,
         "directory": str(run.paths.directory),
         "error": failure.model_dump() if failure else None,
-        "problem": run.problem or None,
+        "problem": run.problem or run.journal_problem or None,
     }

@@ -13,7 +13,7 @@ from textual.message import Message
 from pixart_tui.domain.errors import PixartTuiError, WorkError
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
-from pixart_tui.tui.messages import RunStarted, SelectionSaved, WorkDone, WorkFailed
+from pixart_tui.tui.messages import RunDeleted, RunStarted, SelectionSaved, WorkDone, WorkFailed
 from pixart_tui.tui.new_run.fields import FormKind
 from pixart_tui.tui.new_run.screen import Draft, NewRunScreen
 from pixart_tui.tui.select_tab.pane import SelectPane
@@ -196,7 +196,7 @@ class ActingApp(App[None]):
 
     def _delete(self, run_id: str) -> Message:
         self._work.delete(run_id)
-        return WorkDone(f"run {run_id} is deleted")
+        return RunDeleted(run_id)
 
     def _save(self, message: SelectPane.Chosen) -> Message:
         return SelectionSaved(str(self._work.save(message.view, message.selection)))

@@ -25,7 +25,7 @@ from pixart_tui.tui.commands import COMMANDS
 from pixart_tui.tui.dialogs.help import HelpScreen, help_lines
 from pixart_tui.tui.dialogs.too_small import LEAST_HEIGHT, LEAST_WIDTH, TooSmall
 from pixart_tui.tui.log_tab.pane import LogPane
-from pixart_tui.tui.messages import BoardRead
+from pixart_tui.tui.messages import BoardRead, RunDeleted
 from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.runs_tab.pane import RunsPane
 from pixart_tui.tui.select_tab.pane import SelectPane
@@ -46,7 +46,8 @@ class DashboardApp(ActingApp):
     """Follows runs in tabs.
 
     Args:
-        run_ids: The runs to open; without any, the newest one that is going on, else the list.
+        run_ids: The runs to open; without any, the newest of each kind, and the list first.
+        attach: Whether to open, at the start, the newest run that is going on.
         clock: Unix time in seconds.
         poll_s: Seconds between two readings of the runs.
         work: What the keys do to runs.
@@ -79,6 +80,7 @@ class DashboardApp(ActingApp):
         self,
         run_ids: Sequence[str] = (),
         *,
+        attach: bool = False,
         clock: Callable[[], float] = time.time,
         poll_s: float = _POLL_S,
         work: Work | None = None,
@@ -88,7 +90,7 @@ class DashboardApp(ActingApp):
         self.animation_level = "none"
         self._settings = settings or Settings()
         self._ascii_filter = glyphs.AsciiOnly(enabled=self._settings.display.ascii)
-        self._welcomed = False
+        self._attaching = attach and not run_ids
         self._asked_ids = tuple(run_ids)
         self._watch = RunWatch(clock)
         self._poll_s = poll_s
@@ -146,8 +148,8 @@ class DashboardApp(ActingApp):
             self._open_asked(message.board)
             return
         self._board = board = message.board
-        self._profile_id = board.open_profile
-        self._bench_id = board.open_bench
+        self._profile_id = self._profile_id or board.open_profile
+        self._bench_id = self._bench_id or board.open_bench
         for pane in self.query(Pane):
             pane.show_board(board)
         self._show_strip()
@@ -156,9 +158,9 @@ class DashboardApp(ActingApp):
 
     def _attach_to_newest(self, board: Board) -> None:
         """At the start opens what is going on, and says so."""
-        if self._welcomed or board.problem:
+        if board.problem or not self._attaching:
             return
-        self._welcomed = True
+        self._attaching = False
         going_on = [run for run in board.runs if not run.state.is_finished]
         if going_on:
             run = next((run for run in going_on if run.state is RunState.RUNNING), going_on[0])
@@ -171,7 +173,7 @@ class DashboardApp(ActingApp):
     def _open_asked(self, board: Board) -> None:
         """Follows the runs that were asked for, and shows the first; then reads again."""
         asked = [run for run in map(board.run, self._asked_ids) if run is not None]
-        self._asked_ids, self._welcomed = (), True
+        self._asked_ids = ()
         for run in reversed(asked):
             self.follow_run(run.id, _tab_of(run))
         self._read()
@@ -183,6 +185,13 @@ class DashboardApp(ActingApp):
         elif tab == "profile":
             self._profile_id = run_id
         self.show_tab(tab)
+        self._read()
+
+    def on_run_deleted(self, message: RunDeleted) -> None:
+        """Has another run opened in place of one that is gone."""
+        self.notify(f"run {message.run_id} is deleted")
+        self._profile_id = None if self._profile_id == message.run_id else self._profile_id
+        self._bench_id = None if self._bench_id == message.run_id else self._bench_id
         self._read()
 
     @property
@@ -237,6 +246,8 @@ class DashboardApp(ActingApp):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers no tab's key below a dialog."""
         if action in ("show_tab", "next_tab", "open_log", "help") and len(self.screen_stack) > 1:
+            return False
+        if action == "open_log" and self.tab == "log":
             return False
         return super().check_action(action, parameters)
 

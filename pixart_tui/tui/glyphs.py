@@ -69,6 +69,7 @@ _TWINS: Final[dict[str, str]] = {
     "▕": "|",
     "▔": "-",
     "↵": "<",
+    "⏎": "<",
     "\N{MULTIPLICATION SIGN}": "x",
     "\N{BULLET}": "*",
     "\N{EN DASH}": "-",

@@ -28,7 +28,7 @@ def run_dashboard(
     """Runs the dashboard until the user leaves it or the terminal goes; runs go on.
 
     Args:
-        run_ids: The runs to open, the first one in front.
+        run_ids: The runs to open, the first one in front; without any, what is going on.
         settings: How it looks, and its keys.
         ask: What a command line asks for; without it no run can be started.
 
@@ -47,7 +47,7 @@ def run_dashboard(
         os.environ.pop(name, None)
     settings = settings or Settings()
     work = Work(ask=ask) if ask else Work()
-    app = DashboardApp(run_ids, work=work, settings=settings)
+    app = DashboardApp(run_ids, attach=True, work=work, settings=settings)
     asyncio.run(_run(app, mouse=settings.display.mouse))
     if app.return_code:
         raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")

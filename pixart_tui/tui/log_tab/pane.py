@@ -33,8 +33,8 @@ class LogPane(Pane):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Search", key_display="/", id="search_log"),
         Binding("n", "find_next", "Next", id="find_next"),
-        Binding("N", "find_previous", "Previous", id="find_previous"),
-        Binding("f", "follow_end", "To the end", id="follow_log"),
+        Binding("N", "find_previous", "Before", id="find_previous"),
+        Binding("f", "follow_end", "End", id="follow_log"),
     ]
 
     class Read(Message):
@@ -177,14 +177,15 @@ class LogPane(Pane):
         self._part, self._search, self._note = message.part, message.search, message.note
         self._following = message.anchor is None
         self.redraw()
-        if message.anchor is None:
-            self.body.scroll_end(animate=False, immediate=True)
-        else:
-            self._show_line(message.anchor)
+        # Only then the body knows how long it is.
+        self.call_after_refresh(self._show_line, message.anchor)
 
-    def _show_line(self, offset: int) -> None:
-        rows = (y for y, row in enumerate(self._rows) if row.offset >= offset)
-        self.body.scroll_to(y=next(rows, len(self._rows)), animate=False, immediate=True)
+    def _show_line(self, offset: int | None) -> None:
+        """Scrolls to a line, or to the end."""
+        y = len(self._rows)
+        if offset is not None:
+            y = next((y for y, row in enumerate(self._rows) if row.offset >= offset), y)
+        self.body.scroll_to(y=y, animate=False, immediate=True)
         self._draw_head()
 
     def _draw_head(self) -> None:
@@ -250,9 +251,9 @@ class LogPane(Pane):
             self._note = ""
             self.redraw()
             return
-        begin = self._search.offset
-        if from_top or begin < 0:
-            begin = self._top_offset() - (0 if backwards else 1)
+        begin = self._search.offset + (0 if backwards else 1)
+        if from_top or self._search.offset < 0:
+            begin = self._top_offset()
         self._do(lambda path: _found(run_id, path, part, Search(query, begin), backwards), run_id)
 
 
@@ -262,7 +263,7 @@ def _found(run_id: str, path: Path, part: LogPart, search: Search, backwards: bo
     offset = reading.find(path, query, search.offset, backwards=backwards)
     if offset is None:
         note = "from the end" if backwards else "from the beginning"
-        other_end = path.stat().st_size if backwards else -1
+        other_end = path.stat().st_size if backwards else 0
         offset = reading.find(path, query, other_end, backwards=backwards)
     if offset is None:
         nothing = f'"{query}" is nowhere in this log'

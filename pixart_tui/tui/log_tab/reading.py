@@ -100,8 +100,8 @@ def find(path: Path, query: str, offset: int, *, backwards: bool = False) -> int
     Args:
         path: The log.
         query: The text.
-        offset: Where the line begins from which to look on; it is not looked at itself.
-        backwards: Whether to look at the lines before it.
+        offset: Lines are looked at that begin there or behind it.
+        backwards: Whether to look at the lines that begin before it, the last one first.
     """
     with path.open("rb") as file:
         size = _size(file)
@@ -151,8 +151,9 @@ def _seen(raw: bytes) -> str:
 
 
 def _after(file: IO[bytes], query: str, offset: int, size: int) -> Iterator[int]:
-    file.seek(offset)
-    begin = offset + len(file.readline())
+    begin = max(0, offset - 1)
+    file.seek(begin)
+    begin += len(file.readline()) if offset > 0 else 0
     while begin < size:
         file.seek(begin)
         data = file.read(_SCAN_BYTES) + file.readline()

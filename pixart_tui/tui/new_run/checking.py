@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import wrap
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
@@ -50,14 +51,22 @@ def check(ask: Ask, kind: FormKind, words: Sequence[str]) -> Verdict:
 
 
 def verdict_lines(verdict: Verdict, width: int) -> list[Line]:
-    """Three lines: what is wrong and what to do, or what would be done."""
+    """What is wrong and what to do, or what would be done."""
     if verdict.error is None:
         return [_told(text, place, width) for place, text in enumerate(verdict.summary)]
     error = verdict.error
     label = f"{verdict.field.label}: " if verdict.field else ""
-    head = Span(fit(printable(f" {glyphs.FAILED} {label}{error.title}"), width), "bad")
-    rest = (f"   {text}" for text in (error.cause, error.next_step))
-    return [line(head), *(line(Span(fit(printable(text), width), "muted")) for text in rest)]
+    head = _wrapped(f"{label}{error.title}", width)
+    rest = [text for part in (error.cause, error.next_step) for text in _wrapped(part, width)]
+    return [
+        line(Span(f" {glyphs.FAILED} ", "bad"), Span(head[0], "bad")),
+        *(line(Span(f"   {text}", "bad")) for text in head[1:]),
+        *(line(Span(f"   {text}", "muted")) for text in rest),
+    ]
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    return wrap(printable(text), max(width - 4, 10))
 
 
 def command_lines(command: str, width: int) -> list[Line]:

@@ -69,8 +69,9 @@ class NewRunScreen(Screen[tuple[str, ...] | None]):
         Binding("ctrl+t", "other_kind", "Profile or bench", priority=True),
         Binding("ctrl+y", "copy", "Copy command", priority=True),
         Binding("escape", "leave", "Back"),
-        Binding("down", "app.focus_next", "Next field", show=False),
-        Binding("up", "app.focus_previous", "Field before", show=False),
+        # With priority: over a slow line a key and what is typed after it come in one packet.
+        Binding("down,tab", "app.focus_next", "Next field", show=False, priority=True),
+        Binding("up,shift+tab", "app.focus_previous", "Before", show=False, priority=True),
     ]
     DEFAULT_CSS = f"""
     NewRunScreen {{
