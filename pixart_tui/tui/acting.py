@@ -66,7 +66,7 @@ class ActingApp(App[None]):
 
     def _makes_sense(self, action: str) -> bool:
         if action == "new_run":
-            return self.tab != "log"
+            return self.tab in ("runs", "profile", "bench")
         run = self.run_shown
         if run is None:
             return False

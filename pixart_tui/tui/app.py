@@ -116,11 +116,19 @@ class DashboardApp(ActingApp):
         """Begins to read."""
         for theme in (themes.DARK, themes.LIGHT):
             self.register_theme(theme)
-        self.theme = themes.NAMES[self._settings.display.theme]
+        self.theme = self._theme_asked
         self.set_keymap(self._settings.keys)
         self._pane.body.focus()
         self._read()
         self.set_interval(self._poll_s, self._read)
+
+    @property
+    def _theme_asked(self) -> str:
+        """The theme that is set; of 16 colours the terminal's own, which a theme would lose."""
+        theme = self._settings.display.theme
+        if self.console.color_system == "standard" and not self.no_color:
+            theme = themes.OF_16_COLOURS[theme]
+        return themes.NAMES[theme]
 
     def on_resize(self, event: events.Resize) -> None:
         """Says so where the terminal is too small."""

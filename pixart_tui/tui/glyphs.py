@@ -70,6 +70,7 @@ _TWINS: Final[dict[str, str]] = {
     "▔": "-",
     "↵": "<",
     "⏎": "<",
+    "🔎": "? ",
     "\N{MULTIPLICATION SIGN}": "x",
     "\N{BULLET}": "*",
     "\N{EN DASH}": "-",

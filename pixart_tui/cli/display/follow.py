@@ -110,7 +110,9 @@ def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
         return CancelledError(f"run {run.id} was cancelled", "", again)
     if failure is None and (problem := run.problem or run.journal_problem):
         known = "what can be read stands above; when it is of no use: "
-        return WorkError(f"run {run.id} cannot be read", problem, f"{known}pixart-tui delete {run.id}")
+        return WorkError(
+            f"run {run.id} cannot be read", problem, f"{known}pixart-tui delete {run.id}"
+        )
     if failure is None:
         last = " ".join(run.log_tail(1))[:200]
         cause = f"its last words: {last}" if last else "it said nothing; perhaps it was killed"

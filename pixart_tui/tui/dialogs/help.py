@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from textual.app import App, ComposeResult
-from textual.binding import ActiveBinding, Binding, BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
-from pixart_tui.tui.dialogs.help_texts import STATES, TEXTS
+from pixart_tui.tui.dialogs.help_texts import KEYS, STATES, TEXTS
 from pixart_tui.tui.lines import Line, Span, fit, line
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS
 
-_KEY: Final = 20
+_KEY: Final = 19
+_MOVES: Final = ("up", "down", "page_up", "page_down", "first", "last")
+_SAID: Final = {*_MOVES, "next_tab", "previous_tab", *(f"show_{tab}" for tab, _ in TABS)}
 
 
 def help_lines(app: App[None], tab: str) -> list[Line]:
@@ -35,20 +37,40 @@ def _section(title: str, lines: Sequence[Line]) -> list[Line]:
 
 
 def _keys(app: App[None]) -> tuple[list[Line], list[Line]]:
-    """Lines for the keys of the tab, and for those of the app."""
-    by_action: dict[tuple[str, str], list[ActiveBinding]] = {}
+    """Lines for the keys of the tab, and for those that every tab has."""
+    keys: dict[str, list[str]] = {}
+    everywhere: dict[str, bool] = {}
     for active in app.active_bindings.values():
-        if active.binding.description:
-            by_action.setdefault((active.binding.action, active.binding.description), []).append(
-                active
-            )
-    here: list[Line] = []
-    everywhere: list[Line] = []
-    for (_, description), bindings in by_action.items():
-        keys = ", ".join(app.get_key_display(active.binding) for active in bindings)
-        shown = line(Span(f" {fit(keys, _KEY)}", "live"), description)
-        (everywhere if bindings[0].node is app else here).append(shown)
-    return here, everywhere
+        binding = active.binding
+        if binding.id is not None and active.enabled and binding.id not in _SAID:
+            text = KEYS.get(binding.id, binding.description)
+            keys.setdefault(text, []).append(app.get_key_display(binding))
+            everywhere[text] = active.node is app
+    lines = {text: _key_line(", ".join(shown), text) for text, shown in keys.items()}
+    here = [lines[text] for text in lines if not everywhere[text]]
+    return here, [*(lines[text] for text in lines if everywhere[text]), *_common(app)]
+
+
+def _common(app: App[None]) -> list[Line]:
+    """What is worth no line for each key."""
+    shown = {
+        active.binding.id: app.get_key_display(active.binding)
+        for active in app.active_bindings.values()
+    }
+    tabs = " ".join(shown.get(f"show_{tab}", "") for tab, _ in TABS)
+    moves = " ".join(shown.get(name, "") for name in _MOVES[:4])
+    return [
+        _key_line(tabs, ", ".join(title for _, title in TABS)),
+        _key_line(
+            f"{shown.get('next_tab', '')} {shown.get('previous_tab', '')}", "the tabs in turn"
+        ),
+        _key_line(moves, f"move or scroll; {shown.get('first')} and {shown.get('last')}: the ends"),
+        _key_line("^p", "every screen and action by its name, and the themes"),
+    ]
+
+
+def _key_line(keys: str, text: str) -> Line:
+    return line(Span(f" {fit(keys, _KEY)} ", "live"), text)
 
 
 class HelpScreen(ModalScreen[None]):

@@ -50,3 +50,25 @@ it follows what is printed; scrolling up stops that, the key for the end goes on
 The log as a file: pixart-tui logs RUN""",
 }
 """A text for each tab, by its id."""
+
+KEYS: Final[dict[str, str]] = {
+    "new_run": "start a run: a form asks what, and shows the command line",
+    "resume_run": "go on with a run that failed, was cancelled or went stale",
+    "cancel_run": "stop a run that is queued or running; asks first",
+    "delete_run": "delete a run that has ended; asks first",
+    "open_log": "the log of the run that is looked at",
+    "open_run": "the run under the cursor, in its own tab",
+    "leave": "leave; whatever runs goes on: pixart-tui attach RUN",
+    "less": "the rule's parameter down; with shift ten steps",
+    "more": "and up",
+    "next_rule": "next rule: top percentage, a share, max loss",
+    "save_selection": "save NAME.selected.json beside the profile",
+    "bench_selection": "save it and benchmark it",
+    "verify_selection": "measure all chosen layers at once, repair, save",
+    "show_curve": "the whole curve, or the layers again",
+    "search_log": "look for a text; enter goes to the next line that holds it",
+    "find_next": "the next line that holds it; at the end from the beginning",
+    "find_previous": "the line before that holds it",
+    "follow_log": "the end of the log, and on as it grows",
+}
+"""What a key does in more words than the footer has room for, by the binding's id."""

@@ -135,8 +135,8 @@ class LogPane(Pane):
         if part is None or not part.size:
             return "empty"
         if self._following:
-            return "its end"
-        return f"{100 * self._top_offset() // part.size}%"
+            return "at its end"
+        return f"at {100 * self._top_offset() // part.size}%"
 
     def _top_offset(self) -> int:
         """Where the line of the log begins that is on top."""

@@ -31,15 +31,15 @@ class SelectPane(Pane):
     """A rule, its parameter, and the layers it chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT),
-        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT),
-        Binding("shift+left", "turn(-10)", "Much less", show=False),
-        Binding("shift+right", "turn(10)", "Much more", show=False),
-        Binding("t", "next_rule", "Rule"),
-        Binding("s", "save", "Save"),
-        Binding("b", "bench", "Bench it"),
-        Binding("v", "verify", "Verify"),
-        Binding("p", "curve", "Curve", show=False),
+        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT, id="less"),
+        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT, id="more"),
+        Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
+        Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
+        Binding("t", "next_rule", "Rule", id="next_rule"),
+        Binding("s", "save", "Save", id="save_selection"),
+        Binding("b", "bench", "Bench it", id="bench_selection"),
+        Binding("v", "verify", "Verify", id="verify_selection"),
+        Binding("p", "curve", "Curve or layers", show=False, id="show_curve"),
     ]
 
     class Solved(Message):
