@@ -30,6 +30,7 @@ from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAG
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.files import make_parent
 
 
 @click.command(
@@ -109,7 +110,10 @@ def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
     """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
     if list_rows:
         return _list_rows()
-    run = create_run(bench_request(sys.argv[1:], **options))
+    request = bench_request(sys.argv[1:], **options)
+    if request.output:
+        make_parent(Path(request.output))
+    run = create_run(request)
     start_worker(run)
     if detach:
         click.echo(run.id)

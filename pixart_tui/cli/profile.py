@@ -25,6 +25,7 @@ from pixart_tui.domain.requests import (
 )
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.files import make_parent
 
 
 @click.command(
@@ -93,7 +94,9 @@ def profile(detach: bool, display: str, **options: Any) -> int:
     Writes the JSON that OneDiff reads and beside it a .meta.json with every measurement. The work
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
-    run = create_run(profile_request(**options))
+    request = profile_request(**options)
+    make_parent(Path(request.output))
+    run = create_run(request)
     start_worker(run)
     if detach:
         click.echo(run.id)

@@ -70,9 +70,10 @@ class DashboardApp(ActingApp):
         Binding(
             "shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True, id="previous_tab"
         ),
-        Binding("l", "open_log", "Log", id="open_log"),
+        Binding("l", "open_log", "Log", show=False, id="open_log"),
         Binding("question_mark", "help", "Help", key_display="?", id="help"),
         Binding("q", "quit", "Leave", id="leave"),
+        Binding("ctrl+p", "command_palette", "All", priority=True, id="palette"),
         Binding("ctrl+c", "quit", "Leave", show=False, priority=True),
     ]
 
@@ -110,7 +111,7 @@ class DashboardApp(ActingApp):
                 yield SelectPane(id="select")
                 yield BenchPane(id="bench")
                 yield LogPane(id="log")
-            yield Footer(compact=True)
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begins to read."""

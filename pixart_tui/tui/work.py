@@ -13,7 +13,7 @@ from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run, delete_run, find_run
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import make_parent, write_atomically
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.new_run.checking import Ask
@@ -39,6 +39,8 @@ class Work:
     def start_new(self, words: Sequence[str]) -> tuple[str, str]:
         """Does what a command line asks for; returns the run's id and kind."""
         request = self.ask(words)
+        if request.output:
+            make_parent(Path(request.output))
         run = create_run(request)
         self.start(run)
         return run.id, request.kind

@@ -28,7 +28,7 @@ def help_lines(app: App[None], tab: str) -> list[Line]:
         *_section("Keys on every tab", everywhere),
         *_section(f"What {title} shows", [line(text) for text in TEXTS.get(tab, "").splitlines()]),
         *_section("States of a run", [line(text) for text in STATES.splitlines()]),
-        line(Span("Other keys: [keys] in the configuration file; see docs/dashboard.md", "muted")),
+        line(Span("Keys of your own: docs/dashboard.md", "muted")),
     ]
 
 
@@ -61,11 +61,8 @@ def _common(app: App[None]) -> list[Line]:
     moves = " ".join(shown.get(name, "") for name in _MOVES[:4])
     return [
         _key_line(tabs, ", ".join(title for _, title in TABS)),
-        _key_line(
-            f"{shown.get('next_tab', '')} {shown.get('previous_tab', '')}", "the tabs in turn"
-        ),
+        _key_line(f"{shown.get('next_tab')} {shown.get('previous_tab')}", "the tabs in turn"),
         _key_line(moves, f"move or scroll; {shown.get('first')} and {shown.get('last')}: the ends"),
-        _key_line("^p", "every screen and action by its name, and the themes"),
     ]
 
 

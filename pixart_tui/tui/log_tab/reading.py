@@ -55,8 +55,7 @@ class LogPart:
 def read_tail(path: Path) -> LogPart:
     """The end of a log."""
     with path.open("rb") as file:
-        size = _size(file)
-        return _part(file, max(0, size - PART_BYTES), size)
+        return _tail(file)
 
 
 def read_more(path: Path, part: LogPart) -> LogPart:
@@ -67,31 +66,32 @@ def read_more(path: Path, part: LogPart) -> LogPart:
     with path.open("rb") as file:
         size = _size(file)
         if size < part.end:
-            return _part(file, max(0, size - PART_BYTES), size)
+            return _tail(file)
         begin = part.lines[-1].offset if part.lines else part.end
         if part.end - begin > PART_BYTES // 2:
             begin = part.end  # a line without end: on with the rest of it
-        more = _part(file, begin, min(size, begin + PART_BYTES))
-    kept = (*(line for line in part.lines if line.offset < begin), *more.lines)[-MOST_LINES:]
-    return replace(more, lines=kept, start=kept[0].offset if kept else more.start)
+        more = _first(_part(file, begin, min(size, begin + PART_BYTES)), MOST_LINES // 2)
+    known = tuple(line for line in part.lines if line.offset < begin)
+    return _last(replace(more, lines=(*known, *more.lines), start=part.start), MOST_LINES)
 
 
 def read_earlier(path: Path, part: LogPart) -> LogPart:
     """A part with what stands before it; lines at its end go, so that it stays small."""
     with path.open("rb") as file:
         earlier = _part(file, max(0, part.start - PART_BYTES), part.start)
+    earlier = _last(earlier, MOST_LINES // 2)
     lines = (*earlier.lines, *part.lines)
-    kept = lines[:MOST_LINES]
-    end = part.end if len(kept) == len(lines) else lines[MOST_LINES].offset
-    return LogPart(kept, earlier.start, end, part.size)
+    return _first(LogPart(lines, earlier.start, part.end, part.size), MOST_LINES)
 
 
 def read_around(path: Path, offset: int) -> LogPart:
-    """The lines on both sides of a place."""
+    """The lines on both sides of the place where one begins."""
+    half = PART_BYTES // 2
     with path.open("rb") as file:
         size = _size(file)
-        start = max(0, offset - PART_BYTES // 2)
-        return _part(file, start, min(size, start + PART_BYTES))
+        before = _last(_part(file, max(0, offset - half), offset), MOST_LINES // 2)
+        after = _first(_part(file, offset, min(size, offset + half)), MOST_LINES // 2)
+    return LogPart((*before.lines, *after.lines), before.start, after.end, size)
 
 
 def find(path: Path, query: str, offset: int, *, backwards: bool = False) -> int | None:
@@ -116,6 +116,24 @@ def holds(line: str, query: str) -> bool:
 
 def _size(file: IO[bytes]) -> int:
     return file.seek(0, os.SEEK_END)
+
+
+def _tail(file: IO[bytes]) -> LogPart:
+    size = _size(file)
+    return _last(_part(file, max(0, size - PART_BYTES), size), MOST_LINES)
+
+
+def _first(part: LogPart, lines: int) -> LogPart:
+    """The beginning of a part."""
+    if len(part.lines) <= lines:
+        return part
+    return replace(part, lines=part.lines[:lines], end=part.lines[lines].offset)
+
+
+def _last(part: LogPart, lines: int) -> LogPart:
+    """The end of a part."""
+    kept = part.lines[-lines:]
+    return part if len(kept) == len(part.lines) else replace(part, lines=kept, start=kept[0].offset)
 
 
 def _part(file: IO[bytes], start: int, stop: int) -> LogPart:
