@@ -134,3 +134,11 @@ async def test_moving_keys_can_be_changed(tmp_path: Path) -> None:
         await pilot.press("k")
         assert app.run_shown is not None
         assert app.run_shown.id == sample_runs.PROFILE_ID
+
+
+def test_every_name_is_documented() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    names = named_bindings((DashboardApp, CursorView, ScrollBody, *PANES)).keys() - {""}
+    tabs = {name for name in names if name.startswith("show_") and name != "show_curve"}
+
+    assert not {name for name in names - tabs if f"`{name}`" not in text}
