@@ -84,7 +84,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: PixartTuiError | CancelledError) -> int:
-    click.echo("\n".join(error.lines()), err=True)
+    from pixart_tui.tui.lines import printable
+
+    # The cause may be what a worker printed last.
+    click.echo("\n".join(map(printable, error.lines())), err=True)
     return error.exit_code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -85,16 +86,29 @@ def delete(run: str, yes: bool) -> None:
 @click.argument("run")
 @click.option("--follow", "-f", "following", is_flag=True, help="Wait for more until it ends.")
 def logs(run: str, following: bool) -> None:
-    """Print what RUN's worker and its libraries printed."""
+    """Print what RUN's worker and its libraries printed; to a terminal without control codes."""
     found = find_run(run)
-    for text in _log(found, following):
-        click.echo(text, nl=False)
+    texts = _log(found, following)
+    for text in _cleaned(texts) if sys.stdout.isatty() else texts:
+        click.echo(text, nl=False, color=True)
+
+
+def _cleaned(texts: Iterator[str]) -> Iterator[str]:
+    """Whole lines with nothing in them that a terminal would act on."""
+    from pixart_tui.tui.lines import printable
+
+    rest = ""
+    for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        yield from (printable(line) + "\n" for line in lines)
+    if rest:
+        yield printable(rest) + "\n"
 
 
 def _log(run: Run, following: bool) -> Iterator[str]:
     if not run.paths.log.exists():
         raise RequestError(f"run {run.id} has no log", "its worker never started", "resume it")
-    with run.paths.log.open(encoding="utf-8", errors="replace") as file:
+    with run.paths.log.open(encoding="utf-8", errors="replace", newline="") as file:
         while True:
             run.poll()
             finished = run.state().is_finished

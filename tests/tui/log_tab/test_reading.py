@@ -19,7 +19,7 @@ from pixart_tui.tui.log_tab.reading import (
     read_tail,
 )
 
-_LINES = st.lists(st.text(st.characters(codec="ascii", exclude_categories=("Cc",)), max_size=40))
+_LINES = st.lists(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40))
 
 
 @pytest.fixture
@@ -80,10 +80,10 @@ def test_search_finds_every_line_that_holds_the_text_in_both_directions(
 
 def _all_found(path: Path, *, backwards: bool = False) -> list[int]:
     places: list[int] = []
-    at: int | None = path.stat().st_size if backwards else 0
-    while (at := find(path, "step", at, backwards=backwards)) is not None:
-        places.append(at)
-        at += 0 if backwards else 1
+    at = path.stat().st_size if backwards else 0
+    while (found := find(path, "step", at, backwards=backwards)) is not None:
+        places.append(found)
+        at = found if backwards else found + 1
     return places
 
 
