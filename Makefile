@@ -15,7 +15,7 @@ test: setup  ## what CI runs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 setup: $(INSTALLED)
 
@@ -30,8 +30,9 @@ lock:  ## write constraints.txt from what is installed
 	(sed -n '1p' constraints.txt; $(BIN)/pip freeze --exclude-editable | sed 's/+cpu$$//') > constraints.new
 	mv constraints.new constraints.txt
 
-tables: setup  ## write the benchmark tables of the README from benchmarks/results
+tables: setup  ## write the tables of the README from benchmarks/results, and docs/commands.md
 	$(BIN)/python -m benchmarks.readme_tables
+	$(BIN)/python -m pixart_tui.cli.reference
 
 clean:
 	rm -rf $(VENV) build

@@ -1,6 +1,7 @@
 """Selections against the seed's rule, measured on prompts and seeds that made none of them.
 
-    python -m benchmarks.selection_quality [--images 32] [--output FILE]
+    python -m benchmarks.selection_quality [--images 32] [--profiles FOLDER] [--device cuda]
+                                           [--output FILE]
 
 Three sets: the profiles were measured on the first one; what keeping the last steps does, and how
 far the sum is off, is learned on the second; every figure is measured on the third. At each share
@@ -45,6 +46,8 @@ from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.runs.profile_files import read_profile_file
 
 PROFILES: Final = Path("profiles/pixart-emoji")
+TRAINED_LIKE: Final = "pixart-emoji"
+"""Whose prompts suit every model of these profiles."""
 FP8: Final = "fp8_e4m3.json"
 OTHERS: Final = ("per_tensor_fp8_e4m3.json", "int8_dynamic.json")
 SPEEDS: Final = Path("benchmarks/results/h100-alpha-1024.json")
@@ -186,19 +189,24 @@ def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str], scale: float) -
     return {"median": found[len(found) // 2], "worst": found[-1]}
 
 
-def measure(images: int, by_time_too: bool) -> Iterator[dict[str, Any]]:
+def measure(
+    folder: Path, device: torch.device, images: int, by_time_too: bool
+) -> Iterator[dict[str, Any]]:
     """Everything that the file holds; first without the modelled time, which takes longer."""
-    profile = read_profile_file(PROFILES / FP8)
-    profiles = [profile, *(read_profile_file(PROFILES / name) for name in OTHERS)]
-    conditions, device = profile.conditions, torch.device("cpu")
-    prompts = prompts_for(conditions.model)
+    profile = read_profile_file(folder / FP8)
+    profiles = [profile, *(read_profile_file(folder / name) for name in OTHERS)]
+    conditions = profile.conditions
+    prompts = prompts_for(TRAINED_LIKE)
     fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
     repairing = ImageSet(prompts=prompts[4:20], seeds=(1,))
     held_out = ImageSet(prompts=prompts[20:36], seeds=tuple(range(2, 2 + -(-images // 16))))
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": held_out})
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=device)
     settings = settings_of(conditions, loaded, repairing, held_out)
-    probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
+    lanes = 2 if device.type == "cpu" else 1
+    probe = JointProbe(
+        loaded.pipeline, settings, Execution.SIMULATED, lanes=lanes, check=lambda: None
+    )
     start_s = time.perf_counter()
     single, steps = menu_of([profile]), conditions.num_inference_steps
     choices, scale = step_choices(probe, single, repairing)
@@ -261,6 +269,8 @@ def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=32)
+    parser.add_argument("--profiles", type=Path, default=PROFILES, help="the three types' files")
+    parser.add_argument("--device", type=torch.device, default="cpu")
     parser.add_argument("--no-time", action="store_true", help="leave the modelled time out")
     parser.add_argument(
         "--output", type=Path, default=Path("benchmarks/results/selection-quality.json")
@@ -268,7 +278,8 @@ def main() -> None:
     arguments = parser.parse_args()
     command = "python -m benchmarks.selection_quality " + " ".join(sys.argv[1:])
     date = datetime.now(UTC).isoformat(timespec="seconds")
-    for result in measure(arguments.images, not arguments.no_time):
+    asked = (arguments.profiles, arguments.device, arguments.images)
+    for result in measure(*asked, not arguments.no_time):
         whole = result | {"date": date, "command": command.strip()}
         arguments.output.write_text(json.dumps(whole, indent=1) + "\n")
         print(json.dumps(result["mean_ratio_to_seed_rule"]), f"wrote {arguments.output}")

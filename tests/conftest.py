@@ -1,8 +1,24 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Final
 
 import pytest
+
+_HERE: Final = Path(__file__).parent
+
+# Before torch is imported, here or in a process that a test starts: the models are so small that a
+# second thread costs more than it brings, and the other core has tests of its own.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Inductor would start processes that import torch to compile a handful of kernels.
+os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files that take minutes come first: at the end no core waits for the other."""
+    slow = [_HERE / "worker", _HERE / "cli"]
+    items.sort(key=lambda item: not any(folder in item.path.parents for folder in slow))
 
 
 @pytest.fixture(autouse=True)

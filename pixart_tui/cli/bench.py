@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -16,17 +15,17 @@ from pixart_tui.cli.kept_steps import check_kept_steps, kept_steps_fields, kept_
 from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
     check_output,
-    check_quant_type,
     display_option,
     sampling_fields,
     sampling_options,
 )
-from pixart_tui.domain import onediff_file
+from pixart_tui.cli.quantization import quantization_fields
 from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
-from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import COMPILERS, Compiler
-from pixart_tui.domain.errors import RequestError, blaming
-from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.compiler_config import check_nexfort_config, parse_compiler_config
+from pixart_tui.domain.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.onediff_backends import oneflow_does_not_quantize, require_backend
+from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
 from pixart_tui.runs.control import start_worker
@@ -55,7 +54,7 @@ Examples:
 @click.option(
     "--compiler-config",
     metavar="JSON",
-    help='For torch: {"mode": "a:b:c", "memory_format": "channels_last", "dynamic": true}',
+    help='For torch, nexfort: {"mode": "a:b:c", "memory_format": "channels_last", "dynamic": true}',
 )
 @click.option("--quantize", is_flag=True, help="Measure a quantized row too.")
 @click.option(
@@ -145,6 +144,7 @@ def bench_request(
         RequestError: It cannot be done.
     """
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
+    _check_backends(compilers, quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
     _check_fp8_attention(fp8_attention, quantize, compilers)
     request = BenchRequest(
@@ -217,13 +217,23 @@ def _compiler_config(text: str | None, compilers: tuple[str, ...]) -> str:
     """The canonical text, empty for the defaults."""
     if text is None:
         return ""
-    if "torch" not in compilers:
-        raise RequestError(
-            "--compiler-config needs --compiler torch",
-            "the other compilers are measured as torch has them, a matrix brings its own",
-            "add --compiler torch, or leave it out",
-        )
-    return parse_compiler_config(text).to_json()
+    if "torch" in compilers:
+        return parse_compiler_config(text).to_json()
+    if "nexfort" in compilers:
+        return check_nexfort_config(text)
+    raise RequestError(
+        "--compiler-config needs --compiler torch or nexfort",
+        "the other compilers are measured as torch has them, a matrix brings its own",
+        "add --compiler torch, or leave it out",
+    )
+
+
+def _check_backends(compilers: tuple[str, ...], quantize: bool) -> None:
+    for name in ONEDIFF_BACKENDS:
+        if name in compilers:
+            require_backend(name)
+    if quantize and "oneflow" in compilers:
+        raise oneflow_does_not_quantize()
 
 
 def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str, Any]:
@@ -233,56 +243,4 @@ def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str,
             "without it nothing would be quantized",
             "add --quantize, or leave them out",
         )
-    parsed = _parse_config(config)
-    return {
-        "quantize": quantize,
-        "quant_type": check_quant_type(str(parsed.pop("quant_type", DEFAULT_QUANT_TYPE))),
-        "top_percentage": _percentage(parsed.pop("top_percentage", DEFAULT_TOP_PERCENTAGE)),
-        "quant_submodules_config_path": _check_layers(layers),
-    } | _refuse_unknown(parsed)
-
-
-def _parse_config(config: str) -> dict[str, Any]:
-    try:
-        parsed = json.loads(config)
-    except json.JSONDecodeError as error:
-        cause = f"column {error.colno}: {error.msg}"
-    else:
-        if isinstance(parsed, dict):
-            return parsed
-        cause = "it is not an object"
-    example = """--quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}'"""
-    raise RequestError("--quantize-config is not a JSON object", cause, f"for example: {example}")
-
-
-def _refuse_unknown(parsed: dict[str, Any]) -> dict[str, Any]:
-    if parsed:
-        raise RequestError(
-            f'--quantize-config has an unknown key "{next(iter(parsed))}"',
-            "known: quant_type, top_percentage",
-            "leave it out",
-        )
-    return parsed
-
-
-def _percentage(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        raise RequestError(
-            f'"top_percentage": {json.dumps(value)} is out of range',
-            "it is the percentage of layers, by count",
-            "give a number from 0 to 100",
-        )
-    return float(value)
-
-
-def _check_layers(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    with blaming("--quant-submodules-config-path"):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = getattr(error, "strerror", None) or str(error)
-            raise RequestError(f"{path} cannot be read", cause, "profile first") from error
-        onediff_file.parse(text, str(path))
-    return str(path.absolute())
+    return {"quantize": quantize} | quantization_fields(config, layers)

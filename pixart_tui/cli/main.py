@@ -16,6 +16,7 @@ from pixart_tui.cli.cache import cache
 from pixart_tui.cli.demo import demo
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.doctor import doctor
+from pixart_tui.cli.generate import generate
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.cli.profile import profile
 from pixart_tui.cli.runs import attach, cancel, delete, logs, resume, runs
@@ -33,6 +34,7 @@ Examples:
   pixart-tui profile                  measure the model that ships with the package
   pixart-tui select last --top-percentage 90
   pixart-tui bench --compiler compile --json bench.json
+  pixart-tui generate --prompt "red apple" --scheduler none --output-image apple.png
   pixart-tui runs""",
 )
 @click.version_option(__version__, prog_name="pixart-tui")
@@ -58,7 +60,21 @@ def cli(context: click.Context, /, debug: bool, **display: Any) -> None:
 
 
 for command in (
-    *(profile, select, bench, runs, attach, resume, cancel, delete, logs, cache, doctor, demo),
+    *(
+        profile,
+        select,
+        bench,
+        generate,
+        runs,
+        attach,
+        resume,
+        cancel,
+        delete,
+        logs,
+        cache,
+        doctor,
+        demo,
+    ),
 ):
     cli.add_command(command)
 

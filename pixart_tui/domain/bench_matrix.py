@@ -194,6 +194,13 @@ def torch_config(request: BenchRequest, *, on_gpu: bool) -> str:
     return BEST_CONFIG if on_gpu else ""
 
 
+def config_of(request: BenchRequest, compiler: Compiler, *, on_gpu: bool) -> str:
+    """What a compiler is given in a request's rows, as JSON text; empty for its defaults."""
+    if compiler == "torch":
+        return torch_config(request, on_gpu=on_gpu)
+    return request.compiler_config if compiler == "nexfort" else ""
+
+
 def wanted_rows(request: BenchRequest) -> tuple[MatrixRow, ...]:
     """The matrix's rows that a request asks for, in the matrix's order, the baseline among them.
 

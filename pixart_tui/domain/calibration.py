@@ -24,8 +24,8 @@ Ints: TypeAlias = npt.NDArray[np.int64]
 
 _GAIN_VARIANCE: Final = 25.0
 _SLOPE_VARIANCE: Final = 0.1**2
-_USUAL: Final = (0.15, 0.2, 0.12, 0.28)
-"""Deviations of b, k, u and e."""
+_USUAL: Final = (0.15, 0.4, 0.12, 0.28)
+"""Deviations of b, k, u and e; k as wide as two models ask for (docs/method-results.md)."""
 _FACTORS: Final = (0.5, 0.7, 1.0, 1.4, 2.0, 2.8, 4.0, 5.6)
 _PULL: Final = 0.4
 """Standard deviation of the logarithm of each deviation around its usual value."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields
-from difflib import SequenceMatcher
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.suggestions import closest
 
 MemoryFormat = Literal["channels_last", "contiguous_format", "preserve_format"]
 MEMORY_FORMATS: Final[tuple[MemoryFormat, ...]] = (
@@ -136,12 +136,28 @@ def parse_compiler_config(text: str) -> CompilerConfig:
             an unknown mode or memory format.
     """
     given = _parse_object(text)
+    unknown = next((key for key in given if key not in _KEYS), None)
+    if unknown is not None:
+        raise _unknown("key", unknown, _KEYS)
     default = CompilerConfig()
     return CompilerConfig(
         modes=_modes(_typed(given, "mode", str, default.mode)),
         memory_format=_memory_format(_typed(given, "memory_format", str, default.memory_format)),
         dynamic=_typed(given, "dynamic", bool, default.dynamic),
     )
+
+
+def check_nexfort_config(text: str) -> str:
+    """A configuration for nexfort itself, in one line; it knows more keys than we do.
+
+    Raises:
+        RequestError: Not a JSON object, a repeated key, or an unknown mode or memory format.
+    """
+    given = _parse_object(text)
+    default = CompilerConfig()
+    _modes(_typed(given, "mode", str, default.mode))
+    _memory_format(_typed(given, "memory_format", str, default.memory_format))
+    return json.dumps(given)
 
 
 def _parse_object(text: str) -> dict[str, Any]:
@@ -153,9 +169,6 @@ def _parse_object(text: str) -> dict[str, Any]:
         raise _not_json("it is nested too deeply or holds too large a number") from error
     if not isinstance(parsed, dict):
         raise _not_json("it is not an object")
-    unknown = next((key for key in parsed if key not in _KEYS), None)
-    if unknown is not None:
-        raise _unknown("key", unknown, _KEYS)
     return parsed
 
 
@@ -199,16 +212,11 @@ def _memory_format(name: str) -> MemoryFormat:
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> RequestError:
-    closest = max(known, key=lambda one: SequenceMatcher(None, _plain(name), _plain(one)).ratio())
     return RequestError(
         f"--compiler-config: there is no {kind} {_shown(name)}",
         f"known: {', '.join(known)}",
-        f'write "{closest}"',
+        f'write "{closest(name, known)}"',
     )
-
-
-def _plain(name: str) -> str:
-    return name[:_SHOWN_CHARACTERS].strip().lower().replace("_", "-")
 
 
 def _shown(value: object) -> str:

@@ -10,9 +10,14 @@ from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
-Compiler = Literal["none", "compile", "compile-max-autotune", "torch"]
-COMPILERS: tuple[Compiler, ...] = ("none", "compile", "compile-max-autotune", "torch")
+OnediffBackend = Literal["nexfort", "oneflow"]
+ONEDIFF_BACKENDS: tuple[OnediffBackend, ...] = ("nexfort", "oneflow")
 
+Compiler = Literal["none", "compile", "compile-max-autotune", "torch", OnediffBackend]
+COMPILERS: tuple[Compiler, ...] = (
+    *("none", "compile", "compile-max-autotune", "torch"),
+    *ONEDIFF_BACKENDS,
+)
 
 VaeDecoding = Literal["whole", "sliced", "strips", "tiled"]
 VAE_DECODINGS: tuple[VaeDecoding, ...] = ("whole", "sliced", "strips", "tiled")
@@ -58,6 +63,9 @@ class Deployment(Value):
         compiler_config: What the compiler is given, as JSON text; empty for its defaults.
         quant_type: The quant type of ``layers``, None where nothing is quantized.
         layers: The transformer's layers that are quantized.
+        layer_file: Absolute path of the onediffx JSON that ``layers`` come from; empty for none.
+            Only onediffx reads it again.
+        top_percentage: The share of that file's layers, by count, that is quantized.
         fp8_attention: Whether self-attention multiplies in fp8.
         kept_steps: Steps at which nothing is quantized.
         memory: What is done to need less GPU memory.
@@ -67,6 +75,8 @@ class Deployment(Value):
     compiler_config: str = ""
     quant_type: str | None = None
     layers: tuple[str, ...] = ()
+    layer_file: str = ""
+    top_percentage: float = 100.0
     fp8_attention: bool = False
     kept_steps: KeptSteps = NO_STEPS
     memory: MemoryOptions = MemoryOptions()

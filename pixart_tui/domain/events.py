@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow
+from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
@@ -39,7 +40,7 @@ class StageChanged(Value):
 
     Attributes:
         stage: ``waiting``, ``loading``, ``latency``, ``encoding``, ``baseline``, ``floor``,
-            ``measuring``, ``benchmarking``, ``writing``.
+            ``measuring``, ``benchmarking``, ``generating``, ``writing``.
         detail: What exactly, in words: a prompt, a layer, a file.
         done: Parts of the stage that are done.
         total: Parts of the stage, 0 where it has none.
@@ -265,12 +266,37 @@ class VerifyFinished(Value):
     verification: Verification
 
 
+class GeneratePlanned(Value):
+    """What pipeline calls will be made; once per attempt."""
+
+    type: Literal["generate_planned"] = "generate_planned"
+    plan: GenerationPlan
+
+
+class CallMade(Value):
+    """A pipeline call has ended."""
+
+    type: Literal["call_made"] = "call_made"
+    call: PipelineCall
+
+
+class Noticed(Value):
+    """Something that the user did not ask for, or asked for and does not get as asked.
+
+    Attributes:
+        text: One sentence.
+    """
+
+    type: Literal["noticed"] = "noticed"
+    text: str
+
+
 class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
         role: ``profile``, ``sidecar``, ``bench``, ``selection``, ``baseline_image``,
-            ``bench_image``.
+            ``bench_image``, ``image``, ``output_image``.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.
@@ -321,6 +347,9 @@ Event = Annotated[
     | VerifyPlanned
     | JointMeasured
     | VerifyFinished
+    | GeneratePlanned
+    | CallMade
+    | Noticed
     | ArtifactWritten
     | AttemptFinished,
     Field(discriminator="type"),

@@ -35,6 +35,9 @@ def parse(text: str, source: str) -> dict[str, float]:
         content = json.loads(text)
     except json.JSONDecodeError as error:
         raise _malformed(source, f"line {error.lineno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        cause = "it is nested too deeply or holds too large a number"
+        raise _malformed(source, cause) from error
     if not isinstance(content, dict) or not content:
         raise _malformed(source, "the top level is not an object of layers")
     return {fqn: _ssim_of(fqn, value, source) for fqn, value in content.items()}
@@ -61,7 +64,8 @@ def _ssim_of(fqn: str, value: object, source: str) -> float:
     ssim = value.get("ssim") if isinstance(value, dict) else None
     if isinstance(ssim, bool) or not isinstance(ssim, int | float):
         raise _malformed(source, f'"{fqn}" has no numeric "ssim"')
-    return float(ssim)
+    # An integer stays one: as a float it might tie with another, and onediffx compares integers.
+    return ssim
 
 
 def _malformed(source: str, cause: str) -> RequestError:

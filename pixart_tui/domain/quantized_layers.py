@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pixart_tui.domain.errors import RequestError
@@ -48,7 +48,7 @@ def choose_layers(
     quant_type = parse_quant_type(quant_type_name)
     by_fqn = {layer.fqn: layer for layer in layers}
     names = tuple(by_fqn) if wanted is None else tuple(wanted)
-    _refuse_unknown([name for name in names if name not in by_fqn])
+    refuse_unknown(names, by_fqn)
     reasons = {name: exclusion_reason(by_fqn[name], quant_type) for name in names}
     skipped = {name: reason for name, reason in reasons.items() if reason is not None}
     chosen = tuple(name for name in names if name not in skipped)
@@ -61,7 +61,13 @@ def choose_layers(
     return ChosenLayers(chosen, skipped)
 
 
-def _refuse_unknown(names: list[str]) -> None:
+def refuse_unknown(wanted: Sequence[str], known: Collection[str]) -> None:
+    """Refuses a layer file that was made for another model.
+
+    Raises:
+        RequestError: It names layers that the model does not have.
+    """
+    names = [name for name in wanted if name not in known]
     if not names:
         return
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
+from pixart_tui.domain.generation import CallOptions
 from pixart_tui.domain.probing import Method
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
@@ -122,6 +123,50 @@ class BenchRequest(SamplingRequest):
     command: str = ""
 
 
+class GenerateRequest(SamplingRequest):
+    """Make images with one setting, as OneDiff's ``text_to_image.py`` does.
+
+    There is one prompt.
+
+    Attributes:
+        variant: Which of the model's weight files: ``fp16``; empty for those without a name.
+        scheduler: A scheduler of diffusers by its class; ``none`` leaves the model's own.
+        seed: Seed of the initial noise, which is drawn on the device.
+        warmups: Pipeline calls before the one that is timed.
+        batch: Images of a pipeline call.
+        compiler: The compiler.
+        compiler_config: What it is given, as JSON text; empty for its defaults.
+        quantize: Whether layers are quantized.
+        quant_type: The quant type.
+        quant_submodules_config_path: Absolute path of the onediffx JSON that says which layers;
+            None quantizes every layer that the kernels can run.
+        top_percentage: The share of that file's layers, by count, that is quantized.
+        call_options: More of the pipeline call's arguments.
+        multiple_resolutions: Whether 16 other sizes are timed afterwards.
+        throughput: Whether calls of 1 to 99 steps are timed afterwards.
+        print_output: Whether whoever asked wants to see the images.
+        output: Absolute path that the first image is saved as, None for nowhere.
+    """
+
+    kind: Literal["generate"] = "generate"
+    variant: str = ""
+    scheduler: str = "none"
+    seed: Annotated[int, Field(ge=0)] = 0
+    warmups: Annotated[int, Field(ge=0)] = 1
+    batch: Annotated[int, Field(ge=1)] = 1
+    compiler: Compiler = "none"
+    compiler_config: str = ""
+    quantize: bool = False
+    quant_type: str = DEFAULT_QUANT_TYPE
+    quant_submodules_config_path: str | None = None
+    top_percentage: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
+    call_options: CallOptions = CallOptions()
+    multiple_resolutions: bool = False
+    throughput: bool = False
+    print_output: bool = False
+    output: str | None = None
+
+
 class VerifyRequest(SamplingRequest):
     """Measure a selection as a whole, and repair it until it holds.
 
@@ -159,4 +204,6 @@ class VerifyRequest(SamplingRequest):
     output: str
 
 
-Request = Annotated[ProfileRequest | BenchRequest | VerifyRequest, Field(discriminator="kind")]
+Request = Annotated[
+    ProfileRequest | BenchRequest | GenerateRequest | VerifyRequest, Field(discriminator="kind")
+]

@@ -122,6 +122,7 @@ def _check_backends() -> list[Check]:
     needs = {
         "onediff": "optional: pip install 'pixart-tui[onediff]'",
         "nexfort": "optional: from its vendor; its last builds need torch 2.4 and CUDA 12.1",
+        "oneflow": "optional: from its own releases, by CUDA version; that of PyPI is too old",
     }
     return [
         Check(

@@ -16,6 +16,7 @@ from pixart_tui.engine.memoizing import memoized_conditioning
 __all__ = [
     "Conditioning",
     "Observer",
+    "check_side",
     "decode",
     "denoise",
     "encode_prompts",
@@ -120,8 +121,8 @@ def initial_latents(
         RequestError: A side is not a multiple of the patch size in pixels (16).
     """
     scale, config = pipeline.vae_scale_factor, pipeline.transformer.config
-    _check_side("height", height, scale * config.patch_size)
-    _check_side("width", width, scale * config.patch_size)
+    check_side("height", height, scale * config.patch_size)
+    check_side("width", width, scale * config.patch_size)
     shape = (1, config.in_channels, height // scale, width // scale)
     noise = [
         torch.randn(
@@ -214,7 +215,12 @@ def decode(pipeline: Pipeline, latents: Tensor) -> Tensor:
     return torch.cat([_decode_chunk(pipeline.vae, chunk) for chunk in chunks])
 
 
-def _check_side(name: str, pixels: int, multiple: int) -> None:
+def check_side(name: str, pixels: int, multiple: int) -> None:
+    """Refuses a side that the patches do not cover.
+
+    Raises:
+        RequestError: It is not a multiple of a patch in pixels; it names the nearest that is.
+    """
     if pixels < multiple or pixels % multiple:
         raise RequestError(
             f"the {name} does not fit the model",

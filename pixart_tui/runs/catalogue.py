@@ -9,13 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import Request
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.run import Run, RunRecord
 
 
-def create_run(request: ProfileRequest | BenchRequest | VerifyRequest) -> Run:
+def create_run(request: Request) -> Run:
     """Makes a run's directory with its request; no worker starts.
 
     Raises:

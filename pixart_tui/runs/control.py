@@ -22,7 +22,7 @@ _PROFILE_ENVIRONMENT: Final = {
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
 """What the worker of a profile or a verification gets unless the user's environment says
-otherwise. A benchmark gets nothing: it has to measure what the user would see."""
+otherwise. What measures speed gets nothing: it has to measure what the user would see."""
 
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
@@ -56,8 +56,8 @@ def start_worker(run: Run) -> int:
 
 
 def _environment(run: Run) -> dict[str, str]:
-    profiles = run.record is not None and run.record.request.kind != "bench"
-    return (_PROFILE_ENVIRONMENT if profiles else {}) | os.environ
+    timed = run.record is None or run.record.request.kind in ("bench", "generate")
+    return ({} if timed else _PROFILE_ENVIRONMENT) | os.environ
 
 
 def cancel(run: Run) -> None:

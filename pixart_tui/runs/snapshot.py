@@ -17,13 +17,16 @@ from pixart_tui.domain.events import (
     BenchFinished,
     BenchPlanned,
     BenchRowUpdated,
+    CallMade,
     Event,
     FloorMeasured,
+    GeneratePlanned,
     ImagesPlanned,
     JointMeasured,
     LatencyMeasured,
     LayerMeasured,
     LayerProbed,
+    Noticed,
     ProbesPrepared,
     ProfilePlanned,
     StabilityChecked,
@@ -33,6 +36,7 @@ from pixart_tui.domain.events import (
     WarmupProgressed,
 )
 from pixart_tui.domain.fast_progress import FastProgress
+from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.profile import Profile, merge_measurements
 from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
@@ -64,6 +68,9 @@ class RunSnapshot:
         verify_plan: What a verification will measure.
         trials: Joint measurements, in order.
         verified: The verified selection.
+        generate_plan: What pipeline calls the last attempt makes.
+        calls: Those that have ended.
+        notices: What it had to say about them.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
     """
@@ -86,6 +93,9 @@ class RunSnapshot:
     verify_plan: VerifyPlanned | None = None
     trials: list[Trial] = field(default_factory=list)
     verified: VerifyFinished | None = None
+    generate_plan: GenerationPlan | None = None
+    calls: list[PipelineCall] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
     _worked_before_s: float = 0.0
@@ -133,6 +143,12 @@ class RunSnapshot:
                 self.trials.append(event.trial)
             case VerifyFinished():
                 self.verified = event
+            case GeneratePlanned():
+                self.generate_plan = event.plan
+            case CallMade():
+                self.calls.append(event.call)
+            case Noticed():
+                self.notices.append(event.text)
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -149,6 +165,8 @@ class RunSnapshot:
         self.attempt_started_s = t
         self.stage, self.finished = None, None
         self.warmups = {}
+        # Images are made anew by each attempt.
+        self.generate_plan, self.calls, self.notices = None, [], []
         self._in_attempt = 0
 
     def _choose_batch(self, event: BatchChosen) -> None:
@@ -190,7 +208,9 @@ class RunSnapshot:
 
     @property
     def total(self) -> int:
-        """Layers to measure, benchmark rows, or parts of a verification; 0 while unknown."""
+        """Layers, benchmark rows, denoising steps or parts of a verification; 0 while unknown."""
+        if self.generate_plan is not None:
+            return self.generate_plan.total_steps
         if self.verify_plan is not None:
             return self._verify_total(self.verify_plan)
         if self.planned is not None:
@@ -211,7 +231,7 @@ class RunSnapshot:
         """The warm-up that is under way."""
         for label, found in self.warmups.items():
             row = self.bench_rows.get(label)
-            running = row is not None and row.status is RowStatus.RUNNING
+            running = row is None or row.status is RowStatus.RUNNING
             if running and not found.warmup.finished and self.finished is None:
                 return found
         return None
@@ -219,6 +239,8 @@ class RunSnapshot:
     @property
     def done(self) -> int:
         """How many of ``total`` are done."""
+        if self.generate_plan is not None:
+            return sum(call.steps for call in self.calls) + self._steps_under_way
         if self.verify_plan is not None:
             return len(self.trials)
         if self.planned is not None:
@@ -227,6 +249,12 @@ class RunSnapshot:
             return len(known)
         ended = (RowStatus.DONE, RowStatus.FAILED)
         return sum(row.status in ended for row in self.bench_rows.values())
+
+    @property
+    def _steps_under_way(self) -> int:
+        """Steps of the pipeline call that has not ended."""
+        under_way = self.stage is not None and self.stage.stage == "generating"
+        return self.stage.done if self.stage is not None and under_way else 0
 
     @property
     def known_figures(self) -> tuple[int, int, bool]:

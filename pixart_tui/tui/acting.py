@@ -104,7 +104,8 @@ class ActingApp(App[None]):
         run = self.run_shown
         if run is None:
             return
-        text = [f"{run.done} of {run.total or '?'} are done and stay; r resumes it later"]
+        stay = "; r begins anew" if run.kind == "generate" else " and stay; r resumes it later"
+        text = [f"{run.done} of {run.total or '?'} are done{stay}"]
         self._ask(
             f"Cancel {run.kind} run {run.id} of {run.model}?",
             text,

@@ -305,4 +305,6 @@ class DashboardApp(ActingApp):
 
 
 def _tab_of(run: RunView) -> str:
-    return {"bench": "bench", "verify": "select"}.get(run.kind, "profile")
+    # The runs' own tab says all that there is about images.
+    own = {"bench": "bench", "verify": "select", "generate": "runs"}
+    return own.get(run.kind, "profile")

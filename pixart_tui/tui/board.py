@@ -9,7 +9,7 @@ from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import Request
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.runs.run import RunState
 
@@ -37,7 +37,7 @@ class RunView:
 
     id: str
     state: RunState
-    request: ProfileRequest | BenchRequest | VerifyRequest | None
+    request: Request | None
     problem: str
     done: int
     total: int
@@ -52,7 +52,7 @@ class RunView:
 
     @property
     def kind(self) -> str:
-        """``profile``, ``bench``, ``verify``, or ``?`` where the request cannot be read."""
+        """What was asked for: ``profile``, ``bench``; ``?`` where the request cannot be read."""
         return self.request.kind if self.request else "?"
 
     @property

@@ -14,6 +14,7 @@ from pixart_tui.tui import wording
 from pixart_tui.tui.board import BenchView, Board, ProfileView, RunView, VerifyView
 
 _LOG_LINES: Final = 6
+_KEPT: Final = ("profile", "bench", "selection", "output_image")
 _Signature = tuple[tuple[int, int], ...]
 
 
@@ -170,7 +171,7 @@ def _stage_detail(stage: StageChanged) -> str:
 
 
 def _written(run: Run) -> tuple[str, ...]:
-    kept = (a.path for a in run.snapshot.artifacts if a.role in ("profile", "bench", "selection"))
+    kept = (a.path for a in run.snapshot.artifacts if a.role in _KEPT)
     return tuple(dict.fromkeys(kept))
 
 

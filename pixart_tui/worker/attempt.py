@@ -13,7 +13,7 @@ from typing import Literal
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Failure, StageChanged
-from pixart_tui.domain.requests import ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import GenerateRequest, ProfileRequest, VerifyRequest
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.heartbeat import heartbeat
@@ -89,6 +89,10 @@ def _work(run: Run, emit: Emit) -> None:
             from pixart_tui.worker.verify_job import run_verify
 
             run_verify(run, request, emit, check)
+        elif isinstance(request, GenerateRequest):
+            from pixart_tui.worker.generate_job import run_generate
+
+            run_generate(run, request, emit, check)
         else:
             from pixart_tui.worker.bench_job import run_bench
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pixart_tui.domain.bench_matrix import torch_config
+from pixart_tui.domain.bench_matrix import config_of
 from pixart_tui.domain.benchmark import ColdCall, warmup_s
 from pixart_tui.domain.deployment import COMPILERS, Deployment
 from pixart_tui.domain.errors import PixartTuiError, WorkError
@@ -119,8 +119,8 @@ def _describe(
     from pixart_tui.engine.compilers.plans import plan_for
     from pixart_tui.engine.machine import describe_machine, describe_versions
 
-    config = torch_config(spec.request, on_gpu=device.type == "cuda")
-    plans = {name: plan_for(name, config, device) for name in COMPILERS}
+    configs = {x: config_of(spec.request, x, on_gpu=device.type == "cuda") for x in COMPILERS}
+    plans = {name: plan_for(name, config, device) for name, config in configs.items()}
     return Described(
         type="described",
         machine=describe_machine(device),

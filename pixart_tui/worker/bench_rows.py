@@ -12,7 +12,7 @@ from pixart_tui.domain.bench_matrix import matrix_cases, scattered_file, wanted_
 from pixart_tui.domain.benchmark import BenchCase, BenchRow, RowStatus
 from pixart_tui.domain.deployment import Compiler, Deployment
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quantized_layers import choose_layers
+from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.worker.bench_messages import Described, FiguresFound, Purpose
@@ -117,7 +117,9 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
     layers = tuple(layer.fqn for layer in found.layers) if wanted is None else wanted
     # The simulation has no speed, and its image does not depend on a compiler.
     simulated = found.executions[request.quant_type].execution == "simulated"
-    for compiler in ("none",) if simulated else compilers:
+    for compiler in compilers:
+        if simulated and compiler not in ("none", "nexfort"):
+            continue
         yield BenchCase(
             deployment=_deployment(compiler, request).model_copy(
                 update={
@@ -125,17 +127,24 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
                     "layers": layers,
                     "fp8_attention": request.fp8_attention and compiler == "torch",
                     "kept_steps": request.kept_steps,
+                    **(_layer_file(request) if compiler == "nexfort" else {}),
                 }
             ),
             selection=_selection(request),
         )
 
 
+def _layer_file(request: BenchRequest) -> dict[str, object]:
+    """What nexfort is handed: it quantizes what OneDiff reads from the file itself."""
+    path = request.quant_submodules_config_path
+    return {"layer_file": path or "", "top_percentage": request.top_percentage}
+
+
 def _deployment(compiler: Compiler, request: BenchRequest) -> Deployment:
     """The compiler as the request wants it; ``none`` stays the stock pipeline."""
     if compiler == "none":
         return Deployment()
-    config = request.compiler_config if compiler == "torch" else ""
+    config = request.compiler_config if compiler in ("torch", "nexfort") else ""
     return Deployment(compiler=compiler, compiler_config=config, memory=request.memory)
 
 
@@ -153,6 +162,12 @@ def _planned(
     quant_type = case.deployment.quant_type
     if quant_type is None:
         return case, _row(case, request, found)
+    if case.deployment.compiler == "nexfort":
+        refuse_unknown(case.deployment.layers, [layer.fqn for layer in found.layers])
+        fields = {"execution": "real", "execution_note": "quantized by nexfort"}
+        return case, _row(case, request, found).model_copy(
+            update={"quant_type": quant_type, **fields}
+        )
     chosen = choose_layers(quant_type, case.deployment.layers, found.layers)
     deployment = case.deployment.model_copy(update={"layers": chosen.layers})
     planned = case.model_copy(update={"deployment": deployment})

@@ -19,10 +19,11 @@ from pixart_tui.runs.catalogue import list_runs
 from pixart_tui.runs.control import cancel
 from pixart_tui.runs.run import Run, RunState
 
-_LIMIT_S = 120
+_LIMIT_S = 300
 _PROFILE = [
-    *(sys.executable, "-m", "pixart_tui", "profile", "--prompt", "robot", "--steps", "2"),
-    *("--output", "out.json"),
+    *(sys.executable, "-m", "pixart_tui", "profile", "--prompt", "robot", "--output", "out.json"),
+    # Soon at its first layer, and long enough at the others to be watched.
+    *("--height", "64", "--width", "64", "--method", "exhaustive", "--steps", "4"),
 ]
 
 

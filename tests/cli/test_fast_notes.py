@@ -6,6 +6,7 @@ import pytest
 
 from pixart_tui.cli.display.tables import print_profile
 from pixart_tui.domain.cost import Cost
+from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.probing import ProbeRow, Probing, Stability
 from pixart_tui.domain.profile import Profile
 from tests.samples import conditions, layer, measurement
@@ -57,3 +58,14 @@ def test_forking_trajectories_are_said_with_what_would_be_stable(
     shown = " ".join(capsys.readouterr().out.split())
     assert "! trajectories fork at guidance 4.5: errors grow up to 7.6-fold" in shown
     assert "stable: --guidance-scale 2.2" in shown
+
+
+def test_a_prompt_that_forks_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    losses = {"robot": 1e-3, "cat": 1e-3, "dog": 1e-3, "snowman": 4e-3}
+    floor = tuple(
+        Comparison(prompt=p, seed=0, finite=True, ssim=1 - x, psnr_db=40.0, latent_mse=1e-4)
+        for p, x in losses.items()
+    )
+    print_profile(_profile().model_copy(update={"floor": floor}))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert '! "snowman" forks: it outweighs the other prompts' in shown

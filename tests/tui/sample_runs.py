@@ -19,19 +19,22 @@ from pixart_tui.domain.events import (
     AttemptStarted,
     BenchPlanned,
     BenchRowUpdated,
+    CallMade,
     Event,
     Failure,
     FloorMeasured,
+    GeneratePlanned,
     LayerMeasured,
     ProfilePlanned,
     StageChanged,
     WarmupProgressed,
 )
+from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.requests import BenchRequest, GenerateRequest, ProfileRequest, Request
 from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
@@ -44,6 +47,7 @@ NOW_S = START_S + 95.0
 QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 PROMPTS = ("red apple", "robot", "sailboat", "owl")
 PROFILE_ID, BENCH_ID, STALE_ID, FAILED_ID = "5a3c0001", "5a3c0002", "5a3c0003", "5a3c0004"
+GENERATE_ID = "5a3c0005"
 MACHINE = Machine(
     device="cpu", device_name="Sample CPU", cpu_cores=2, memory_bytes=8 << 30, os="Linux 6.1"
 )
@@ -248,8 +252,33 @@ def warming_up(output: Path, found: WarmupProgressed | None = None) -> Run:
     return write_run(request, BENCH_ID, events, created_s=START_S + 60, worker=this_process())
 
 
+def generation(output: Path) -> Run:
+    """An image of which 13 steps are drawn, after a warm-up."""
+    request = GenerateRequest(prompts=("owl",), output=str(output / "owl.png"))
+    call = PipelineCall(
+        purpose="warm-up", height=128, width=128, steps=20, elapsed_s=1.5, iterations_per_s=14.0
+    )
+    plan = GenerationPlan(
+        machine=MACHINE,
+        versions={"torch": "2.13.0"},
+        model_fingerprint="sha256:0",
+        dtype="float32",
+        scheduler="DPMSolverMultistepScheduler",
+        steps=20,
+        guidance_scale=2.0,
+        total_steps=40,
+    )
+    events: list[Event] = [
+        AttemptStarted(attempt=1),
+        GeneratePlanned(plan=plan),
+        CallMade(call=call),
+        StageChanged(stage="generating", detail="image 128x128", done=13, total=20),
+    ]
+    return write_run(request, GENERATE_ID, events, created_s=START_S + 70, worker=this_process())
+
+
 def write_run(
-    request: ProfileRequest | BenchRequest,
+    request: Request,
     run_id: str,
     events: Sequence[Event],
     *,

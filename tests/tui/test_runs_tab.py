@@ -205,3 +205,23 @@ def test_the_samples_are_in_the_states_that_they_claim(tmp_path: Path) -> None:
         states.append(run.state())
 
     assert states == [RunState.RUNNING, RunState.STALE, RunState.FAILED]
+
+
+async def test_a_generation_is_listed_and_opening_it_stays_with_its_details(
+    tmp_path: Path,
+) -> None:
+    sample_runs.running_profile(tmp_path)
+    sample_runs.generation(tmp_path)
+    app = dashboard()
+
+    async with app.run_test() as pilot:
+        text = await until_shown(pilot, sample_runs.GENERATE_ID)
+        row = next(line for line in text.splitlines() if sample_runs.GENERATE_ID in line).split()
+        assert row[1:5] == ["running", sample_runs.GENERATE_ID, "generate", "pixart-emoji"]
+        assert "33/40" in row
+        await pilot.press("home", "enter")
+        text = await until_shown(pilot, "none on cpu, to ", "image 128x128")
+        assert app.tab == "runs"
+        assert app.run_shown is not None
+        assert app.run_shown.kind == "generate"
+        assert "! " not in text

@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import psutil
 
-from pixart_tui.domain.events import Event, StageChanged
+from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.events import BenchFinished, Event, StageChanged
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.journal import JournalWriter
@@ -43,6 +44,12 @@ def work(
 
         run_bench(run, run.record.request, emit, check)
     return events
+
+
+def bench_rows(events: list[Event]) -> dict[str, BenchRow]:
+    """The rows of the result, by label."""
+    results = [event.result for event in events if isinstance(event, BenchFinished)]
+    return {row.label: row for row in results[0].rows}
 
 
 def details(events: list[Event]) -> list[str]:

@@ -187,3 +187,40 @@ def test_a_message_tells_what_is_unknown_from_what_is_none() -> None:
     received = MESSAGE.validate_json(sent.model_dump_json(exclude_unset=True))
     assert isinstance(received, FiguresFound)
     assert received.known() == {"ssim": 1.0, "psnr_db": None}
+
+
+def test_nexfort_is_handed_the_users_file_and_none_of_our_rules(tmp_path: Path) -> None:
+    """The layer that our kernels cannot run is nexfort's to refuse."""
+    file = tmp_path / "layers.json"
+    file.write_text(json.dumps({x.fqn: {"ssim": 1.0} for x in (layer("odd"), *_LAYERS)}))
+    request = BenchRequest(
+        compilers=("nexfort",),
+        compiler_config='{"mode": "jit"}',
+        quantize=True,
+        quant_type="int8_dynamic",
+        quant_submodules_config_path=str(file),
+        top_percentage=50,
+    )
+    for execution in ("real", "simulated"):
+        planned = plan_rows(request, _described(execution), tmp_path)
+        case, row = next((c, r) for c, r in planned.items() if r.label == "nexfort+int8_dynamic")
+        assert case.deployment.layer_file == str(file)
+        assert case.deployment.top_percentage == 50
+        assert case.deployment.layers[0] == "odd"
+        assert case.deployment.compiler_config == '{"mode": "jit"}'
+        assert (row.quantized_layers, row.execution) == (10, "real")
+        assert row.execution_note == "quantized by nexfort"
+
+
+def test_a_file_of_another_model_is_refused_for_nexfort_too(tmp_path: Path) -> None:
+    file = tmp_path / "layers.json"
+    file.write_text(json.dumps({"no.such.layer": {"ssim": 1.0}}))
+    request = BenchRequest(
+        compilers=("nexfort",),
+        quantize=True,
+        quant_type="int8_dynamic",
+        quant_submodules_config_path=str(file),
+        top_percentage=100,
+    )
+    with pytest.raises(RequestError, match="does not have"):
+        plan_rows(request, _described("simulated"), tmp_path)

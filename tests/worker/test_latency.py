@@ -23,6 +23,7 @@ from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.latency_cache import LatencyCache, LatencyKey
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.worker.attempt import work_on
 from pixart_tui.worker.latency import latency_key, time_layers
 from tests.samples import layer
 
@@ -93,8 +94,8 @@ def test_the_threads_are_part_of_what_a_processors_time_holds_for() -> None:
     assert latency_key(gpu, {}, "int8_dynamic", 2).device == "NVIDIA H100"
 
 
-def _start(output: Path, quant_type: str = "int8_dynamic") -> Run:
-    run = create_run(
+def _new(output: Path, quant_type: str = "int8_dynamic") -> Run:
+    return create_run(
         ProfileRequest(
             model="synthetic:alpha-tiny",
             prompts=("robot",),
@@ -104,8 +105,12 @@ def _start(output: Path, quant_type: str = "int8_dynamic") -> Run:
             output=str(output),
         )
     )
-    start_worker(run)
-    return run
+
+
+def _work(run: Run) -> None:
+    """One attempt as the worker makes it, in this process: it need not import torch once more."""
+    work_on(run.paths.directory)
+    run.poll()
 
 
 def _wait(run: Run, until: Callable[[Run], bool]) -> None:
@@ -122,7 +127,8 @@ def test_a_run_times_its_layers_once_before_anything_else_and_resuming_reuses_th
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "int8_dynamic.json"
-    run = _start(output)
+    run = _new(output)
+    start_worker(run)
     _wait(run, lambda r: r.snapshot.latency is not None or r.state().is_finished)
     cancel(run)
     before = run.snapshot.latency
@@ -163,9 +169,9 @@ def _check_selections(profile: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_profile_without_times_is_not_selected_by_time(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = _start(tmp_path / "fp8.json", "fp8_e4m3_e4m3_dynamic")
-    _wait(run, lambda r: r.state().is_finished)
-    assert run.state() is RunState.DONE, run.log_tail()
+    run = _new(tmp_path / "fp8.json", "fp8_e4m3_e4m3_dynamic")
+    _work(run)
+    assert run.state() is RunState.DONE
     assert run.snapshot.latency is not None
     assert "compute capability" in run.snapshot.latency.reason
     assert main(["select", str(tmp_path / "fp8.json"), "--time-share", "0.5"]) == 2

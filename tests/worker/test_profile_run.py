@@ -1,4 +1,4 @@
-"""A detached worker on the embedded model: killed, cancelled, resumed, and refused."""
+"""A worker on the embedded model: killed, cancelled, resumed, and refused."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pixart_tui.domain import onediff_file, sidecar
@@ -20,20 +21,54 @@ from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import count_gpus
 from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.worker.attempt import work_on
 
 _LIMIT_S = 240
 
 
-def _start(output: Path, **changes: object) -> Run:
+def _new(output: Path, **changes: object) -> Run:
     fields: dict[str, object] = {
         "prompts": ("robot",),
         "num_inference_steps": 1,
+        # A quarter of what the model draws: the floor alone, in bfloat16, takes a CPU 15 s there.
+        "height": 64,
+        "width": 64,
         "method": "exhaustive",
         "output": str(output),
         "threads": 1,
     }
-    run = create_run(ProfileRequest.model_validate(fields | changes))
+    return create_run(ProfileRequest.model_validate(fields | changes))
+
+
+def _start(output: Path, **changes: object) -> Run:
+    run = _new(output, **changes)
     start_worker(run)
+    return run
+
+
+def _work(run: Run) -> None:
+    """One attempt as the worker makes it, in this process: it need not import torch once more."""
+    work_on(run.paths.directory)
+    run.poll()
+
+
+def _kill(run: Run) -> None:
+    """Ends the worker at once; its locks are free only when all of its threads are gone."""
+    worker = run.worker()
+    assert worker is not None
+    process = psutil.Process(worker.pid)
+    process.kill()
+    process.wait(_LIMIT_S)
+
+
+def _interrupted(output: Path, whole: Run, layers: int) -> Run:
+    """A run that an attempt left behind after some layers, with what that had measured."""
+    run = _new(output)
+    lines = whole.paths.events.read_bytes().splitlines(keepends=True)
+    measured = [n for n, line in enumerate(lines) if b'"layer_measured"' in line]
+    run.paths.events.write_bytes(b"".join(lines[: measured[layers]]))
+    run.poll()
+    assert run.snapshot.done == layers
     return run
 
 
@@ -62,16 +97,24 @@ def _half(run: Run) -> bool:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The profile of a run that nothing disturbed."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that nothing disturbed; not to be changed."""
     folder = tmp_path_factory.mktemp("uninterrupted")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PIXART_TUI_RUNS", str(folder / "runs"))
         patch.setenv("PIXART_TUI_LOCKS", str(folder / "locks"))
-        run = _start(folder / "fp8_e4m3.json")
-        _wait(run, _ended)
-        assert run.state() is RunState.DONE, run.log_tail()
-    return folder / "fp8_e4m3.json"
+        run = _new(folder / "fp8_e4m3.json")
+        _work(run)
+        assert run.state() is RunState.DONE
+    return run
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(whole: Run) -> Path:
+    """Its profile."""
+    assert whole.record is not None
+    assert isinstance(whole.record.request, ProfileRequest)
+    return Path(whole.record.request.output)
 
 
 def test_the_profile_has_every_layer_and_the_sidecar_all_that_is_known(
@@ -92,9 +135,7 @@ def test_the_profile_has_every_layer_and_the_sidecar_all_that_is_known(
 def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
     _wait(run, _half)
-    worker = run.worker()
-    assert worker is not None
-    os.kill(worker.pid, signal.SIGKILL)
+    _kill(run)
     _wait(run, _ended)
     assert run.state() is RunState.STALE
     assert not (tmp_path / "fp8_e4m3.json").exists()
@@ -114,18 +155,15 @@ def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path
 
 
 def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    calm = _start(tmp_path / "a" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
-    _wait(calm, _ended)
-    assert calm.state() is RunState.DONE, calm.log_tail()
+    calm = _new(tmp_path / "a" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
+    _work(calm)
+    assert calm.state() is RunState.DONE
     run = _start(tmp_path / "b" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
     _wait(run, _half)
-    worker = run.worker()
-    assert worker is not None
-    os.kill(worker.pid, signal.SIGKILL)
+    _kill(run)
     _wait(run, _ended)
     assert run.state() is RunState.STALE
-    start_worker(run)
-    _wait(run, _ended)
+    _work(run)
     assert run.state() is RunState.DONE, run.log_tail()
     files = [tmp_path / folder / "fp8_e4m3.json" for folder in "ab"]
     assert files[0].read_bytes() == files[1].read_bytes()
@@ -167,7 +205,7 @@ def test_a_signal_while_the_model_loads_cancels_and_is_no_failure(tmp_path: Path
 
 def test_a_real_profile_says_how_it_was_measured(tmp_path: Path) -> None:
     output = tmp_path / "int8_dynamic.json"
-    run = _start(
+    run = _new(
         output,
         model="synthetic:alpha-tiny",
         quant_type="int8_dynamic",
@@ -175,8 +213,8 @@ def test_a_real_profile_says_how_it_was_measured(tmp_path: Path) -> None:
         baseline_dtype="bfloat16",
         prompts=("robot", "cat", "dog"),
     )
-    _wait(run, _ended)
-    assert run.state() is RunState.DONE, run.log_tail()
+    _work(run)
+    assert run.state() is RunState.DONE
     text = Path(onediff_file.sidecar_path(output)).read_text()
     known = sidecar.parse(text, "f", sidecar.ProfileSidecar)
     assert (known.conditions.execution, known.conditions.baseline_dtype) == ("real", "bfloat16")
@@ -188,8 +226,8 @@ def test_a_real_profile_says_how_it_was_measured(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(bool(count_gpus()), reason="this is about a machine without a GPU")
 def test_a_real_kernel_that_is_not_there_fails_with_the_request(tmp_path: Path) -> None:
-    run = _start(tmp_path / "fp8_e4m3.json", execution="real")
-    _wait(run, _ended)
+    run = _new(tmp_path / "fp8_e4m3.json", execution="real")
+    _work(run)
     assert run.state() is RunState.FAILED
     failure = _failure(run)
     assert failure.exit_code == 2
@@ -213,17 +251,16 @@ def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> Non
     cancel(first)
 
 
-def test_a_run_that_was_measured_on_something_else_is_not_resumed(tmp_path: Path) -> None:
-    run = _start(tmp_path / "fp8_e4m3.json")
-    _wait(run, lambda r: r.snapshot.done > 0)
-    cancel(run)
+def test_a_run_that_was_measured_on_something_else_is_not_resumed(
+    tmp_path: Path, whole: Run
+) -> None:
+    run = _interrupted(tmp_path / "fp8_e4m3.json", whole, layers=2)
     text = run.paths.events.read_text()
     assert run.snapshot.planned is not None
     fingerprint = run.snapshot.planned.conditions.model_fingerprint
     run.paths.events.write_text(text.replace(fingerprint, "sha256:another"))
     reopened = find_run(run.id)
-    start_worker(reopened)
-    _wait(reopened, _ended)
+    _work(reopened)
     assert reopened.state() is RunState.FAILED
     failure = _failure(reopened)
     assert "something else" in failure.title
@@ -233,24 +270,22 @@ def test_a_run_that_was_measured_on_something_else_is_not_resumed(tmp_path: Path
 def test_a_model_that_is_none_fails_with_the_request(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-    run = _start(tmp_path / "out.json", model=str(tmp_path / "model"))
-    _wait(run, _ended)
+    run = _new(tmp_path / "out.json", model=str(tmp_path / "model"))
+    _work(run)
     assert run.state() is RunState.FAILED
     failure = _failure(run)
     assert failure.exit_code == 2
     assert "FluxPipeline" in failure.title + failure.cause
 
 
-def test_an_output_that_cannot_be_written_loses_no_measurement(tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_loses_no_measurement(tmp_path: Path, whole: Run) -> None:
     blocked = tmp_path / "folder" / "f.json"
-    run = _start(blocked)
-    _wait(run, lambda r: r.snapshot.done > 0)
+    run = _interrupted(blocked, whole, layers=80)
     (tmp_path / "folder").write_text("a file where the folder should be")
-    _wait(run, _ended)
+    _work(run)
     assert run.state() is RunState.FAILED
     assert run.snapshot.done == 86
     (tmp_path / "folder").unlink()
-    start_worker(run)
-    _wait(run, _ended)
+    _work(run)
     assert run.state() is RunState.DONE
     assert len(json.loads(blocked.read_text())) == 86

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pixart_tui.cli.main import main
@@ -17,6 +16,7 @@ from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.worker.attempt import work_on
 
 _LIMIT_S = 240
 _MODEL = "synthetic:alpha-tiny"
@@ -30,6 +30,13 @@ def _wait(run: Run, until: Callable[[Run], bool]) -> Run:
             return run
         time.sleep(0.01)
     raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
+
+
+def _work(run: Run) -> Run:
+    """One attempt as the worker makes it, in this process: it need not import torch once more."""
+    work_on(run.paths.directory)
+    run.poll()
+    return run
 
 
 def _ended(run: Run) -> bool:
@@ -49,10 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             num_inference_steps=2,
             output=str(folder / "fp8_e4m3.json"),
         )
-        run = create_run(request)
-        start_worker(run)
-        _wait(run, _ended)
-        assert run.state() is RunState.DONE, run.log_tail()
+        assert _work(create_run(request)).state() is RunState.DONE
     return folder
 
 
@@ -68,9 +72,7 @@ def _verify(folder: Path, output: Path) -> Run:
         report_images=4,
         output=str(output),
     )
-    run = create_run(request)
-    start_worker(run)
-    return run
+    return create_run(request)
 
 
 def _record(output: Path) -> SelectionSidecar:
@@ -79,18 +81,20 @@ def _record(output: Path) -> SelectionSidecar:
 
 
 def test_kill_and_resume_change_nothing(tmp_path: Path, folder: Path) -> None:
-    whole = _wait(_verify(folder, tmp_path / "whole.json"), _ended)
-    assert whole.state() is RunState.DONE, whole.log_tail()
+    whole = _work(_verify(folder, tmp_path / "whole.json"))
+    assert whole.state() is RunState.DONE
 
     run = _verify(folder, tmp_path / "resumed.json")
+    start_worker(run)
     _wait(run, lambda r: len(r.snapshot.trials) >= 2 or _ended(r))
     worker = run.worker()
     assert worker is not None
-    os.kill(worker.pid, signal.SIGKILL)
+    process = psutil.Process(worker.pid)
+    process.kill()
+    process.wait(_LIMIT_S)
     _wait(run, _ended)
     measured = len(run.snapshot.trials)
-    start_worker(run)
-    _wait(run, _ended)
+    _work(run)
 
     assert run.state() is RunState.DONE, run.log_tail()
     assert run.snapshot.done == run.snapshot.total == len(run.snapshot.trials) > measured

@@ -1,4 +1,4 @@
-"""What the plain table says of the fast method: estimates, ties, forks, cost, steps."""
+"""What the plain table says of a profile: estimates, ties, forks, cost, steps."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.estimation import step_profile
+from pixart_tui.domain.forking import forking_prompts
 from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK
@@ -29,6 +30,7 @@ def fast_notes(profile: Profile, scores: Sequence[LayerScore], cost: Cost | None
         notes.append(cost_note(cost))
     if profile.stability is not None and profile.stability.forks:
         notes.append(fork_note(profile.stability))
+    notes.extend(prompt_note(prompt) for prompt in forking_prompts(profile.floor))
     return notes
 
 
@@ -46,6 +48,11 @@ def fork_note(stability: Stability) -> str:
     )
     stable = stability.stable_guidance_scale
     return found + (f"; stable: --guidance-scale {stable:g}" if stable is not None else "")
+
+
+def prompt_note(prompt: str) -> str:
+    """That one prompt outweighs the others."""
+    return f'! "{prompt}" forks: it outweighs the other prompts, ranks are surer without it'
 
 
 def _steps_note(probing: Probing) -> str:

@@ -43,8 +43,11 @@ def _show_bar(run: Run) -> None:
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=None, counts="")
-        told = ""
+        told, noticed = "", 0
         while _poll(run):
+            for notice in run.snapshot.notices[noticed:]:
+                progress.console.print(f"notice: {notice}", highlight=False, markup=False)
+            noticed = len(run.snapshot.notices)
             if (batch := describe_batch(run)) != told:
                 progress.console.print(batch, highlight=False)
                 told = batch
@@ -60,9 +63,13 @@ def _show_bar(run: Run) -> None:
 
 def _print_lines(run: Run) -> None:
     shown = batch = ""
+    noticed = 0
     news = WarmupNews()
     while True:
         going = _poll(run)
+        for notice in run.snapshot.notices[noticed:]:
+            click.echo(f"notice: {notice}", err=True)
+        noticed = len(run.snapshot.notices)
         if (now := describe_batch(run)) != batch:
             click.echo(now, err=True)
             batch = now

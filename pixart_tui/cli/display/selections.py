@@ -9,7 +9,8 @@ from typing import Final
 
 from rich.table import Table
 
-from pixart_tui.cli.display.tables import console, relative
+from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.tables import console
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection

@@ -6,19 +6,21 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Final
 
 from rich.console import Console
 from rich.table import Table
 
 from pixart_tui.cli.display.fast_notes import fast_notes
+from pixart_tui.cli.display.generated import print_generation
+from pixart_tui.cli.display.paths import relative
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
 from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
 from pixart_tui.runs.run import Run
 
@@ -45,6 +47,8 @@ def print_outcome(run: Run) -> None:
             plan.versions,
             matrix=bool(run.record and getattr(run.record.request, "matrix", "")),
         )
+    if run.record is not None and isinstance(run.record.request, GenerateRequest):
+        print_generation(run, run.record.request)
     if snapshot.verified is not None:
         from pixart_tui.cli.display.selections import print_verification
 
@@ -175,11 +179,3 @@ def _age(seconds: float) -> str:
         if seconds >= length_s:
             return f"{seconds / length_s:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def relative(path: str) -> str:
-    """A path below the working directory as the user would type it."""
-    try:
-        return str(Path(path).relative_to(Path.cwd()))
-    except ValueError:
-        return path

@@ -7,15 +7,18 @@ from typing import Any, TypeAlias
 import torch
 
 from pixart_tui.domain.compiler_config import parse_compiler_config
+from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
+from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan
 from pixart_tui.engine.compilers.torch_apply import OnCapture, apply_torch
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
 
 # diffusers ships no types; the names say what is meant.
 Pipeline: TypeAlias = Any
 Transformer: TypeAlias = Any
-Plan: TypeAlias = CompilePlan | TorchPlan
+OurPlan: TypeAlias = CompilePlan | TorchPlan
+Plan: TypeAlias = OurPlan | OnediffPlan
 
 
 def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
@@ -23,12 +26,19 @@ def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
 
     Args:
         compiler: Its name.
-        config: What ``torch`` is given, as JSON text; empty for its defaults.
+        config: What ``torch`` or ``nexfort`` is given, as JSON text; empty for its defaults.
         device: Where the pipeline is.
 
     Raises:
         RequestError: The configuration is not one.
     """
+    if compiler in ONEDIFF_BACKENDS:
+        return onediff_plan(compiler, config)
+    return our_plan_for(compiler, config, device)
+
+
+def our_plan_for(compiler: str, config: str, device: torch.device) -> OurPlan | None:
+    """The same of the compilers that are not OneDiff's; see :func:`plan_for`."""
     if compiler == "torch":
         return torch_plan(parse_compiler_config(config or "{}"), device)
     return compile_plan(compiler, device)
@@ -36,7 +46,7 @@ def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
 
 def apply_plan(
     pipeline: Pipeline,
-    plan: Plan | None,
+    plan: OurPlan | None,
     *,
     fp8_attention: bool = False,
     on_capture: OnCapture = lambda _elapsed_s: None,

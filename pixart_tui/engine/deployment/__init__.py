@@ -6,6 +6,7 @@ import torch
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.engine.compilers.onediff import OnediffPlan, deploy_onediff
 from pixart_tui.engine.compilers.plans import apply_plan, plan_for
 from pixart_tui.engine.compilers.torch_apply import OnCapture
 from pixart_tui.engine.deployment.kept_steps import keep_steps, share_text_layers
@@ -30,7 +31,8 @@ def deploy(
     Args:
         loaded: As it was loaded.
         deployment: What is done to it.
-        execution: How the quantized layers are computed; None where none are.
+        execution: How the quantized layers are computed; None where none are. nexfort has its own
+            kernels and is not asked.
         device: Where the pipeline is.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
 
@@ -39,6 +41,10 @@ def deploy(
         WorkError: The host has too little memory for what waits there.
     """
     pipeline, twin = loaded.pipeline, None
+    plan = plan_for(deployment.compiler, deployment.compiler_config, device)
+    if isinstance(plan, OnediffPlan):
+        deploy_onediff(pipeline, deployment, plan)
+        return
     apply_memory_options(pipeline, deployment.memory, device)
     if deployment.quant_type is not None and execution is not None:
         quant_type = parse_quant_type(deployment.quant_type)
@@ -46,7 +52,6 @@ def deploy(
         if deployment.kept_steps:
             twin = weight_twin(pipeline.transformer)
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
-    plan = plan_for(deployment.compiler, deployment.compiler_config, device)
     if twin is not None:
         share_text_layers(twin, pipeline.transformer)
     apply_plan(

@@ -14,6 +14,7 @@ from pixart_tui.engine.loading.embedded import EMBEDDED_NAME, embedded_directory
 from pixart_tui.engine.loading.hub import fetch
 from pixart_tui.engine.loading.loaded import CallDefaults, LoadedPipeline
 from pixart_tui.engine.loading.synthetic import SYNTHETIC_PREFIX, build_synthetic
+from pixart_tui.engine.loading.weights import no_variant
 
 __all__ = ["CallDefaults", "LoadedPipeline", "load_pipeline"]
 
@@ -21,7 +22,12 @@ _HUB_ID: Final = re.compile(r"^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$")
 
 
 def load_pipeline(
-    model: str, *, dtype: torch.dtype, device: torch.device, local_files_only: bool = False
+    model: str,
+    *,
+    dtype: torch.dtype,
+    device: torch.device,
+    variant: str = "",
+    local_files_only: bool = False,
 ) -> LoadedPipeline:
     """Load a PixArt-alpha or PixArt-Sigma pipeline.
 
@@ -32,6 +38,8 @@ def load_pipeline(
             A directory of the name goes before a Hugging Face id.
         dtype: Floating-point type of the weights.
         device: Where the weights go; synthetic models accept ``meta``: shapes without weights.
+        variant: Which weight files: ``fp16`` for ``model.fp16.safetensors``, where a part has such
+            files; empty for those without a name.
         local_files_only: Never ask the Hugging Face Hub, only its cache on this machine.
 
     Returns:
@@ -42,18 +50,21 @@ def load_pipeline(
             files are damaged or do not fit together.
     """
     if model.startswith(SYNTHETIC_PREFIX):
+        if variant:
+            raise no_variant(model, variant)
         return build_synthetic(model, dtype, device)
-    return load_directory(_locate(model, local_files_only), model, dtype, device)
+    directory = _locate(model, variant, local_files_only)
+    return load_directory(directory, model, dtype, device, variant)
 
 
-def _locate(model: str, local_files_only: bool) -> Path:
+def _locate(model: str, variant: str, local_files_only: bool) -> Path:
     if model == EMBEDDED_NAME:
         return embedded_directory()
     directory = Path(model).expanduser()
     if directory.is_dir():
         return directory
     if _HUB_ID.match(model) and not directory.exists():
-        return fetch(model, local_files_only)
+        return fetch(model, variant, local_files_only)
     raise RequestError(
         "there is no such model directory",
         f"{directory} is {'not a directory' if directory.exists() else 'not there'}",

@@ -20,7 +20,14 @@ from pixart_tui.engine.loading.libraries import (
     warnings_to_log,
 )
 from pixart_tui.engine.loading.loaded import Family
-from pixart_tui.engine.loading.weights import Shape, WeightFiles, find_weights, tensor_shapes
+from pixart_tui.engine.loading.weights import (
+    Shape,
+    WeightFiles,
+    find_weights,
+    has_variant,
+    no_variant,
+    tensor_shapes,
+)
 
 _FAMILIES: Final[Mapping[str, Family]] = {
     "PixArtAlphaPipeline": "alpha",
@@ -82,8 +89,12 @@ class CheckedDirectory:
     weights: Mapping[str, WeightFiles]
 
 
-def check_directory(directory: Path) -> CheckedDirectory:
+def check_directory(directory: Path, variant: str = "") -> CheckedDirectory:
     """Check a model directory from its JSON files and weight headers alone.
+
+    Args:
+        directory: The directory.
+        variant: Which weight files; empty for those without a name.
 
     Raises:
         RequestError: It is not a PixArt that diffusers implements, a part is missing or damaged,
@@ -94,7 +105,9 @@ def check_directory(directory: Path) -> CheckedDirectory:
     for name in (*_COMPONENTS, "scheduler", "tokenizer"):
         _check_present(directory, index, name)
     _refuse_compression(directory / "transformer" / "config.json")
-    weights = {name: _check_component(directory, name) for name in _COMPONENTS}
+    if variant and not any(has_variant(directory / name, variant) for name in _COMPONENTS):
+        raise no_variant(str(directory), variant)
+    weights = {name: _check_component(directory, name, variant) for name in _COMPONENTS}
     return CheckedDirectory(directory, family, weights)
 
 
@@ -177,10 +190,10 @@ def _unsupported_compression(where: str) -> RequestError:
     )
 
 
-def _check_component(directory: Path, name: str) -> WeightFiles:
+def _check_component(directory: Path, name: str, variant: str) -> WeightFiles:
     component, folder = _COMPONENTS[name], directory / name
     expected = _expected_shapes(folder / "config.json", component)
-    weights = find_weights(folder, component.weights)
+    weights = find_weights(folder, component.weights, variant)
     found: dict[str, tuple[Path, Shape]] = {}
     for shard in weights.shards:
         found |= {key: (shard, shape) for key, shape in tensor_shapes(shard).items()}

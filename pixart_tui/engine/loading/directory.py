@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def load_directory(
-    directory: Path, name: str, dtype: torch.dtype, device: torch.device
+    directory: Path, name: str, dtype: torch.dtype, device: torch.device, variant: str = ""
 ) -> LoadedPipeline:
     """Check a model directory, then load it.
 
@@ -32,13 +32,14 @@ def load_directory(
         name: The model as the user asked for it.
         dtype: Floating-point type of the weights.
         device: Where the weights go.
+        variant: Which weight files; empty for those without a name.
 
     Raises:
         RequestError: The directory is not a PixArt that can be loaded.
         WorkError: The device has too little memory.
     """
     try:
-        checked = check_directory(directory)
+        checked = check_directory(directory, variant)
         fingerprint = fingerprint_files(directory, _identifying_files(checked))
     except OSError as error:
         raise RequestError(
@@ -46,7 +47,7 @@ def load_directory(
             f"{directory}: {brief(error)}",
             "Check the permissions and the disk.",
         ) from error
-    pipeline = _load(checked, dtype, device)
+    pipeline = _load(checked, dtype, device, variant)
     return LoadedPipeline(
         pipeline=pipeline,
         name=name,
@@ -57,12 +58,14 @@ def load_directory(
     )
 
 
-def _load(checked: CheckedDirectory, dtype: torch.dtype, device: torch.device) -> Pipeline:
+def _load(
+    checked: CheckedDirectory, dtype: torch.dtype, device: torch.device, variant: str
+) -> Pipeline:
     stock = PixArtAlphaPipeline if checked.family == "alpha" else PixArtSigmaPipeline
     try:
         with warnings_to_log():
             pipeline = stock.from_pretrained(
-                str(checked.path), dtype=dtype, local_files_only=True
+                str(checked.path), dtype=dtype, variant=variant or None, local_files_only=True
             ).to(device)
     except torch.OutOfMemoryError as error:
         raise WorkError(

@@ -22,11 +22,12 @@ from pixart_tui.engine.loading.libraries import DiffusionPipeline, warnings_to_l
 _LOG = logging.getLogger(__name__)
 
 
-def fetch(name: str, local_files_only: bool) -> Path:
+def fetch(name: str, variant: str, local_files_only: bool) -> Path:
     """The directory of a model of the Hub, downloaded if it is not in the cache.
 
     Args:
         name: ``org/name``.
+        variant: Which weight files; empty for those without a name.
         local_files_only: Look into the cache alone.
 
     Raises:
@@ -35,17 +36,20 @@ def fetch(name: str, local_files_only: bool) -> Path:
     """
     offline = local_files_only or constants.HF_HUB_OFFLINE
     try:
-        return _download(name, offline)
+        return _download(name, variant, offline)
     except Exception as error:
         _LOG.debug("fetching %s failed", name, exc_info=True)
         raise _explain(name, error) from error
 
 
-def _download(name: str, offline: bool) -> Path:
+def _download(name: str, variant: str, offline: bool) -> Path:
     with warnings_to_log():
         return Path(
             DiffusionPipeline.download(
-                name, cache_dir=constants.HF_HUB_CACHE, local_files_only=offline
+                name,
+                variant=variant or None,
+                cache_dir=constants.HF_HUB_CACHE,
+                local_files_only=offline,
             )
         )
 

@@ -34,18 +34,37 @@ class WeightFiles:
     shards: tuple[Path, ...]
 
 
-def find_weights(folder: Path, names: Sequence[str]) -> WeightFiles:
+def has_variant(folder: Path, variant: str) -> bool:
+    """Whether a part has weights of a variant; diffusers takes the others where it has none."""
+    named = (path.name.split(".")[1] for path in folder.glob("*.*.*"))
+    return any(name == variant or name.startswith(f"{variant}-") for name in named)
+
+
+def no_variant(model: str, variant: str) -> RequestError:
+    """The error where no part of a model has a variant."""
+    return RequestError(
+        f"the model has no variant {variant}",
+        f"{model} holds no weights such as diffusion_pytorch_model.{variant}.safetensors",
+        "Leave out --variant, or name one that it has.",
+    )
+
+
+def find_weights(folder: Path, names: Sequence[str], variant: str = "") -> WeightFiles:
     """The weights in a component's folder.
 
     Args:
         folder: The component's folder.
         names: File names to look for, the preferred one first (``model.safetensors``).
+        variant: Which weight files; a component that has none of it has those without a name.
 
     Raises:
         RequestError: There are none, or a shard that the index names is missing.
     """
-    for name in names:
-        index = folder / f"{name}.index.json"
+    infix = f".{variant}" if variant and has_variant(folder, variant) else ""
+    for plain in names:
+        stem, _, suffix = plain.rpartition(".")
+        name = f"{stem}{infix}.{suffix}"
+        index = folder / f"{plain}.index{infix}.json"
         if index.is_file():
             return WeightFiles(index, _shards(index))
         if (folder / name).is_file():

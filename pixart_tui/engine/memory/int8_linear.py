@@ -9,14 +9,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _LARGEST_CODE: Final = 127
+_HOPPER: Final = 9
+_TMA_BYTES: Final = 16
 
 
 class Int8Linear(nn.Module):
     """A linear with int8 weights, symmetric, one scale for each output channel.
 
-    The weight is unpacked for each product, in one kernel, so that a CUDA graph can hold it and
-    nothing of the unpacked weight outlives the product. It is called ``weight`` and is int8, which
-    is how T5's feed-forward recognises that it must not cast its activations to it.
+    The weight is unpacked for each product: where a GPU takes an unpacked operand from registers
+    (Hopper), within the product; elsewhere in one kernel before it, so that a CUDA graph can hold
+    it and nothing of the unpacked weight outlives the product. It is called ``weight`` and is int8,
+    which is how T5's feed-forward recognises that it must not cast its activations to it.
 
     Args:
         linear: What is quantized; it is left as it was.
@@ -47,7 +50,19 @@ class Int8Linear(nn.Module):
         Returns:
             (..., out_features), in the dtype of ``x``.
         """
+        if self.bias is None and _unpacks_in_registers(x):
+            from pixart_tui.engine.kernels.int8_weight_matmul import int8_weight_matmul
+
+            rows = x.reshape(-1, x.shape[-1]).contiguous()
+            y = int8_weight_matmul(rows, self.weight, self.scale)
+            return y.view(*x.shape[:-1], y.shape[-1])
         return functional.linear(x, self.weight * self.scale.to(x.dtype), self.bias)
+
+
+def _unpacks_in_registers(x: Tensor) -> bool:
+    if not x.is_cuda or x.dtype != torch.bfloat16 or x.shape[-1] % _TMA_BYTES:
+        return False
+    return torch.cuda.get_device_capability(x.device)[0] == _HOPPER
 
 
 def quantize_linears(module: nn.Module) -> None:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from pixart_tui.domain.requests import BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import (
+    BenchRequest,
+    GenerateRequest,
+    ProfileRequest,
+    Request,
+    VerifyRequest,
+)
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.lines import Line, Span, fit, fit_right, line, printable, progress_bar
@@ -83,7 +89,7 @@ def _bar_width(width: int) -> int:
     return max(_BAR_LEAST, min(width - _FIXED - _model_width(width), _BAR_MOST))
 
 
-def _asked(request: ProfileRequest | BenchRequest | VerifyRequest | None) -> str:
+def _asked(request: Request | None) -> str:
     match request:
         case ProfileRequest():
             return f"{request.quant_type} on {request.device}, to {request.output}"
@@ -94,5 +100,9 @@ def _asked(request: ProfileRequest | BenchRequest | VerifyRequest | None) -> str
         case VerifyRequest():
             rule = f"{request.rule} {request.parameter:g}"
             return f"{rule} on {request.device}, to {request.output}"
+        case GenerateRequest():
+            quantized = f" with {request.quant_type}" if request.quantize else ""
+            where = f", to {request.output}" if request.output else ""
+            return f"{request.compiler}{quantized} on {request.device}{where}"
         case None:
             return "what was asked cannot be read"

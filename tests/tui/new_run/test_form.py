@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from pixart_tui.cli.asking import request_of
@@ -184,14 +185,8 @@ async def test_what_comes_in_one_packet_goes_where_it_was_meant() -> None:
     async with dashboard(starts=Starts()).run_test() as pilot:
         await _open(pilot)
         for key in ("down", "down", "tab", "tab", "9"):
-            pilot.app.post_message(_key(key))
+            pilot.app.post_message(Key(key, key if len(key) == 1 else None))
         await _until_said(pilot, "$ pixart-tui profile --seeds 9")
-
-
-def _key(key: str) -> object:
-    from textual.events import Key
-
-    return Key(key, key if len(key) == 1 else None)
 
 
 async def test_the_command_line_is_copied_and_written_down() -> None:

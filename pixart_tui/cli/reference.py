@@ -1,0 +1,61 @@
+"""The command reference, written from the commands themselves.
+
+python -m pixart_tui.cli.reference [FILE]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import click
+
+from pixart_tui.cli.main import cli
+
+PAGE: Final = Path("docs/commands.md")
+
+_HEAD: Final = """\
+# Commands
+
+Written from the commands' own `--help` by `make tables`. Results go to stdout, narration to stderr. Exit codes: 0 done, 1 the work
+failed, 2 the request was wrong, 130 cancelled. `RUN` is a run's id, a unique beginning of one, or `last`.
+"""  # noqa: E501
+_WIDTH: Final = 100
+
+
+def reference() -> str:
+    """The page: each command's help, as the command prints it."""
+    return "\n".join((_HEAD, *_sections()))
+
+
+def _sections() -> Iterator[str]:
+    for name, command in (("pixart-tui", cli), *_below("pixart-tui", cli)):
+        context = click.Context(
+            command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH
+        )
+        text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        yield f"## {name}\n\n```text\n{text}\n```\n"
+
+
+def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
+    for word in sorted(group.commands):
+        command = group.commands[word]
+        if command.hidden:
+            continue
+        yield f"{name} {word}", command
+        if isinstance(command, click.Group):
+            yield from _below(f"{name} {word}", command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes the page."""
+    given = sys.argv[1:] if arguments is None else arguments
+    page = Path(given[0]) if given else PAGE
+    page.write_text(reference(), encoding="utf-8")
+    print(f"wrote {page}", file=sys.stderr)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

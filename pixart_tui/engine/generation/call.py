@@ -1,0 +1,171 @@
+"""The pipeline call that a generation makes, and making it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.generation import PipelineCall, Purpose
+from pixart_tui.domain.requests import GenerateRequest
+from pixart_tui.engine.bench.timing import synchronize, timer_for
+from pixart_tui.engine.loading import LoadedPipeline
+
+# diffusers ships no types; the name says what is meant.
+Pipeline: TypeAlias = Any
+Images: TypeAlias = npt.NDArray[np.uint8]
+OnStep: TypeAlias = Callable[[int], None]
+"""Takes how many steps of a call are done; it may raise to cancel."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateCall:
+    """A batch of images of one prompt.
+
+    Attributes:
+        prompt: The prompt.
+        negative_prompt: What guidance steers away from.
+        height: Pixels.
+        width: Pixels.
+        batch: Images.
+        seed: Seed of the initial noise, drawn on the device as OneDiff's script draws it.
+        num_inference_steps: Denoising steps.
+        options: More of the call's arguments.
+    """
+
+    prompt: str
+    negative_prompt: str
+    height: int
+    width: int
+    batch: int
+    seed: int
+    num_inference_steps: int
+    options: dict[str, Any]
+
+    @property
+    def guidance_scale(self) -> float:
+        """Classifier-free guidance."""
+        return float(self.options["guidance_scale"])
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens that a prompt is cut or padded to."""
+        return int(self.options["max_sequence_length"])
+
+    @property
+    def uses_binning(self) -> bool:
+        """Whether the image is drawn at the nearest size that the model was trained on."""
+        return bool(self.options["use_resolution_binning"])
+
+    def arguments(self, device: torch.device) -> dict[str, Any]:
+        """Keyword arguments of the pipeline, with a fresh generator."""
+        return {
+            "prompt": self.prompt,
+            "negative_prompt": self.negative_prompt,
+            "height": self.height,
+            "width": self.width,
+            "num_images_per_prompt": self.batch,
+            "num_inference_steps": self.num_inference_steps,
+            "generator": torch.Generator(device).manual_seed(self.seed),
+            **self.options,
+        }
+
+    def sized(self, height: int, width: int) -> GenerateCall:
+        """The same call with another size."""
+        return replace(self, height=height, width=width)
+
+    def stepping(self, steps: int) -> GenerateCall:
+        """The same call with another number of steps."""
+        return replace(self, num_inference_steps=steps)
+
+
+def resolve_call(
+    request: GenerateRequest, loaded: LoadedPipeline, *, bins: bool, first: int
+) -> GenerateCall:
+    """The request with the model's own defaults for what it leaves open.
+
+    Args:
+        request: What was asked.
+        loaded: The pipeline, its scheduler the one that was asked for.
+        bins: Whether the model has sizes that it was trained on.
+        first: The fewest steps that the scheduler makes an image in.
+
+    Raises:
+        RequestError: Fewer steps than that.
+    """
+    defaults, given = loaded.defaults, request.call_options.arguments()
+    own_steps = len(given.get("timesteps", ()) or given.get("sigmas", ()))
+    steps = own_steps or request.num_inference_steps or defaults.num_inference_steps
+    if steps < first:
+        raise RequestError(
+            f"the stock pipeline cannot make an image in {steps} step",
+            f"its scheduler is {type(loaded.pipeline.scheduler).__name__}",
+            f"ask for --steps {first} or more",
+        )
+    return GenerateCall(
+        prompt=request.prompts[0],
+        negative_prompt=request.negative_prompt,
+        height=request.height or defaults.height,
+        width=request.width or defaults.width,
+        batch=request.batch,
+        seed=request.seed,
+        num_inference_steps=steps,
+        options={
+            "guidance_scale": defaults.guidance_scale,
+            "max_sequence_length": defaults.max_sequence_length,
+            "use_resolution_binning": bins,
+            **given,
+        },
+    )
+
+
+def make_call(
+    pipeline: Pipeline, call: GenerateCall, purpose: Purpose, device: torch.device, on_step: OnStep
+) -> tuple[PipelineCall, Images]:
+    """One timed pipeline call and its images, (batch, height, width, 3).
+
+    Raises:
+        WorkError: The images hold NaN or infinity.
+    """
+    timer = timer_for(device)
+    done = 0
+
+    def ended(step: int, timestep: object, latents: object) -> None:
+        nonlocal done
+        timer(step, timestep, latents)
+        done += 1
+        on_step(done)
+
+    synchronize(device)
+    started_s = time.perf_counter()
+    # Arrays, so that NaN can be seen; turning them into PIL images is part of the call's time.
+    more = {"output_type": "np", "callback": ended, "callback_steps": 1}
+    images = pipeline(**call.arguments(device), **more).images
+    pipeline.image_processor.numpy_to_pil(images)
+    synchronize(device)
+    elapsed_s = time.perf_counter() - started_s
+    if not np.isfinite(images).all():
+        raise _not_finite(pipeline)
+    made = PipelineCall(
+        purpose=purpose,
+        height=call.height,
+        width=call.width,
+        steps=call.num_inference_steps,
+        elapsed_s=elapsed_s,
+        iterations_per_s=timer.iterations_per_s(),
+    )
+    return made, (images * 255).round().astype(np.uint8)
+
+
+def _not_finite(pipeline: Pipeline) -> WorkError:
+    return WorkError(
+        "the image holds NaN or infinity",
+        f"computed in {pipeline.transformer.dtype} with {type(pipeline.scheduler).__name__}",
+        "try another --scheduler, or fewer quantized layers",
+    )
