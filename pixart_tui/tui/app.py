@@ -92,6 +92,7 @@ class DashboardApp(ActingApp):
         self._settings = settings or Settings()
         self._ascii_filter = glyphs.AsciiOnly(enabled=self._settings.display.ascii)
         self._attaching = attach and not run_ids
+        self._deleted: set[str] = set()
         self._asked_ids = tuple(run_ids)
         self._watch = RunWatch(clock)
         self._poll_s = poll_s
@@ -157,8 +158,9 @@ class DashboardApp(ActingApp):
             self._open_asked(message.board)
             return
         self._board = board = message.board
-        self._profile_id = self._profile_id or board.open_profile
-        self._bench_id = self._bench_id or board.open_bench
+        # A reading that began before a run was deleted still has it open.
+        self._profile_id = self._profile_id or self._unless_deleted(board.open_profile)
+        self._bench_id = self._bench_id or self._unless_deleted(board.open_bench)
         for pane in self.query(Pane):
             pane.show_board(board)
         self._show_strip()
@@ -196,9 +198,13 @@ class DashboardApp(ActingApp):
         self.show_tab(tab)
         self._read()
 
+    def _unless_deleted(self, run_id: str | None) -> str | None:
+        return None if run_id in self._deleted else run_id
+
     def on_run_deleted(self, message: RunDeleted) -> None:
         """Has another run opened in place of one that is gone."""
         self.notify(f"run {message.run_id} is deleted")
+        self._deleted.add(message.run_id)
         self._profile_id = None if self._profile_id == message.run_id else self._profile_id
         self._bench_id = None if self._bench_id == message.run_id else self._bench_id
         self._read()
