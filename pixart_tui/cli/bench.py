@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -28,6 +29,7 @@ from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.compile_cache import CompileCache
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.files import make_parent
 
 
 @click.command(
@@ -103,7 +105,23 @@ Examples:
 @click.option("--json", "output", type=click.Path(path_type=Path), help="Write the results here.")
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
-def bench(
+def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
+    """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
+    if list_rows:
+        return _list_rows()
+    request = bench_request(sys.argv[1:], **options)
+    if request.output:
+        make_parent(Path(request.output))
+    run = create_run(request)
+    start_worker(run)
+    if detach:
+        click.echo(run.id)
+        return 0
+    return follow(run, display)
+
+
+def bench_request(
+    words: Sequence[str],
     compilers: tuple[str, ...],
     compiler_config: str | None,
     quantize: bool,
@@ -112,20 +130,19 @@ def bench(
     fp8_attention: bool,
     matrix: str | None,
     rows: str,
-    list_rows: bool,
     rounds: int,
     cold: bool,
     warm_cache: bool,
     seed: int,
     repeats: int,
     output: Path | None,
-    detach: bool,
-    display: str,
     **shared: Any,
-) -> int:
-    """Measure speed, memory, warm-up and image quality, beside the eager pipeline."""
-    if list_rows:
-        return _list_rows()
+) -> BenchRequest:
+    """What the options of ``bench`` ask for; ``words`` are the command line, for the record.
+
+    Raises:
+        RequestError: It cannot be done.
+    """
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
     _check_backends(compilers, quantize)
     quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
@@ -145,8 +162,8 @@ def bench(
         warm_cache=warm_cache,
         seed=seed,
         repeats=repeats,
-        output=str(check_output(output)) if output else None,
-        command=shlex.join(["pixart-tui", *sys.argv[1:]]),
+        output=str(check_output(output, "--json")) if output else None,
+        command=shlex.join(["pixart-tui", *words]),
     )
     if matrix:
         wanted_rows(request)
@@ -154,12 +171,7 @@ def bench(
         CompileCache.of(request.device).require()
     check_memory(request)
     check_kept_steps(request)
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        click.echo(run.id)
-        return 0
-    return follow(run, display)
+    return request
 
 
 def _list_rows() -> int:
@@ -175,6 +187,7 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
             "--matrix brings its own rows",
             "--compiler and --quantize say which rows there are too",
             "leave one of them out; --rows takes a part of the matrix",
+            option="--matrix",
         )
     if rows and not matrix:
         raise RequestError(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.display.follow import finish, follow
 from pixart_tui.cli.display.selections import print_selection
 from pixart_tui.cli.options import check_output, is_interactive
@@ -79,9 +80,7 @@ def _start(output: Path) -> tuple[Run, Run]:
 
 
 def _watch_in_dashboard(profile_run: Run, bench_run: Run, output: Path) -> int:
-    from pixart_tui.tui.app import run_dashboard
-
-    run_dashboard([profile_run.id, bench_run.id])
+    open_dashboard([profile_run.id, bench_run.id])
     for run in (profile_run, bench_run):
         run.poll()
         if not run.state().is_finished:

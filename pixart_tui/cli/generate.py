@@ -18,6 +18,7 @@ from pixart_tui.domain.onediff_backends import oneflow_does_not_quantize, requir
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.files import make_parent
 from pixart_tui.runs.image_files import image_format
 
 _SIDES: Final = click.IntRange(64, 8192)
@@ -201,4 +202,6 @@ def _output(path: Path | None) -> str | None:
     if path is None:
         return None
     image_format(path)
-    return str(check_output(path))
+    checked = check_output(path)
+    make_parent(checked)
+    return str(checked)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from pixart_tui import __version__
+from pixart_tui.cli.asking import as_request_error
+from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.lazy_group import LazyGroup
-from pixart_tui.cli.options import images_option
+from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.tui.pictures import ImageMode
 
 
 @click.group(
@@ -22,6 +24,7 @@ from pixart_tui.tui.pictures import ImageMode
     epilog="""\b
 Examples:
   pixart-tui                          the dashboard
+  pixart-tui --ascii --no-mouse       the same in ASCII, the mouse left to the terminal
   pixart-tui profile                  measure the model that ships with the package
   pixart-tui select last --top-percentage 90
   pixart-tui bench --compiler compile --json bench.json
@@ -31,13 +34,16 @@ Examples:
 )
 @click.version_option(__version__, prog_name="pixart-tui")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@images_option
+@dashboard_options
 @click.pass_context
-def cli(context: click.Context, debug: bool, images: str) -> None:
+def cli(context: click.Context, /, debug: bool, **display: Any) -> None:
     """Find the layers of a PixArt transformer that can be quantized, and what that buys.
 
-    Without a command: the dashboard.
+    Without a command: the dashboard, on the newest run that is going on if there is one. The
+    options say how the dashboard looks, whichever command opens it; docs/dashboard.md says more.
     """
+    if is_interactive():
+        context.obj = settings_of(display)
     if context.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise RequestError(
@@ -45,9 +51,7 @@ def cli(context: click.Context, debug: bool, images: str) -> None:
                 "standard input or output is not one",
                 "see what there is as text: pixart-tui runs, or pixart-tui --help",
             )
-        from pixart_tui.tui.app import run_dashboard
-
-        run_dashboard(images=ImageMode(images))
+        open_dashboard()
 
 
 cli.modules = dict.fromkeys(("attach", "cancel", "delete", "logs", "resume", "runs"), "runs")
@@ -70,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _report(error)
     except click.ClickException as error:
-        return _report(_as_request_error(error))
+        return _report(as_request_error(error))
     except OSError as error:
         if "--debug" in given:
             traceback.print_exc()
@@ -81,16 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: PixartTuiError | CancelledError) -> int:
-    click.echo("\n".join(error.lines()), err=True)
+    from pixart_tui.tui.lines import printable
+
+    # The cause may be what a worker printed last.
+    click.echo("\n".join(map(printable, error.lines())), err=True)
     return error.exit_code
 
 
 def _as_work_error(error: OSError) -> WorkError:
     name = error.filename or "a file"
     return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
-
-
-def _as_request_error(error: click.ClickException) -> RequestError:
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context is not None else "pixart-tui"
-    return RequestError(error.format_message().splitlines()[0], "", f"see: {command} --help")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from errno import EACCES, ENOTDIR
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.runs.devices import count_gpus, default_device, default_threads
-from pixart_tui.tui.pictures import ImageMode
 
 DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
 SIZE_STEP: Final = 16
@@ -27,15 +27,6 @@ display_option: Final = click.option(
     default="auto",
     show_default=True,
     help="How to watch: the dashboard, plain progress, events as JSON lines, or not at all.",
-)
-
-images_option: Final = click.option(
-    "--images",
-    type=click.Choice([mode.value for mode in ImageMode]),
-    default=ImageMode.AUTO.value,
-    show_default=True,
-    help="How the dashboard draws pictures; auto: half-cells over SSH and in tmux or screen, "
-    "otherwise what the terminal can do.",
 )
 
 _SAMPLING: Final = (
@@ -72,17 +63,23 @@ def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
         RequestError: A file, a size or a device that cannot be used.
     """
     for name in ("height", "width"):
-        _check_size(name, options[name])
-    _check_model(options["model"])
+        with blaming(f"--{name}"):
+            _check_size(name, options[name])
+    with blaming("--model"):
+        _check_model(options["model"])
+    with blaming("--prompts-file"):
+        prompts = _prompts(options["prompts"], options["prompts_file"])
+    with blaming("--device"):
+        device = resolve_device(options["device"])
     return {
         "model": _absolute_if_local(options["model"]),
-        "prompts": _prompts(options["prompts"], options["prompts_file"]),
+        "prompts": prompts,
         "negative_prompt": options["negative_prompt"],
         "num_inference_steps": options["steps"],
         "guidance_scale": options["guidance_scale"],
         "height": options["height"],
         "width": options["width"],
-        "device": resolve_device(options["device"]),
+        "device": device,
         "threads": default_threads(),
     }
 
@@ -111,24 +108,31 @@ def check_quant_type(name: str) -> str:
     Raises:
         RequestError: There is no such quant type.
     """
-    return parse_quant_type(name).name
+    with blaming("--quant-type"):
+        return parse_quant_type(name).name
 
 
-def check_output(path: Path) -> Path:
-    """A file that can be written, absolute.
+def check_output(path: Path, option: str = "--output") -> Path:
+    """A file that can be written, absolute; nothing is made.
+
+    Args:
+        path: The file.
+        option: The option that names it.
 
     Raises:
         RequestError: It is a directory, or its directory cannot be made or written to.
     """
     absolute = path.absolute()
     if absolute.is_dir():
-        raise RequestError(f"{path} is a directory", "", "name a file, for example fp8_e4m3.json")
+        example = "name a file, for example fp8_e4m3.json"
+        raise RequestError(f"{path} is a directory", "", example, option=option)
     try:
-        absolute.parent.mkdir(parents=True, exist_ok=True)
+        _check_parent(absolute.parent)
     except OSError as error:
-        raise _unwritable(path, error.strerror or str(error)) from error
-    if not os.access(absolute.parent, os.W_OK):
-        raise _unwritable(path, "permission denied")
+        cause = error.strerror or str(error)
+        raise RequestError(
+            f"{path} cannot be written", cause, f"name another {option}", option=option
+        ) from error
     return absolute
 
 
@@ -150,8 +154,14 @@ def check_output_directory(path: Path) -> Path:
     return check_output(absolute)
 
 
-def _unwritable(path: Path, cause: str) -> RequestError:
-    return RequestError(f"{path} cannot be written", cause, "name another file")
+def _check_parent(directory: Path) -> None:
+    """Refuses a directory that is not there and cannot be made, or takes no file."""
+    while not directory.exists():
+        directory = directory.parent
+    if not directory.is_dir():
+        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PermissionError(EACCES, "permission denied")
 
 
 def _check_size(name: str, pixels: int | None) -> None:

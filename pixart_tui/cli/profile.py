@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -17,6 +17,7 @@ from pixart_tui.cli.options import (
     sampling_options,
 )
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.probing import Method
 from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.requests import (
     DEFAULT_COST_SHARE,
@@ -26,6 +27,7 @@ from pixart_tui.domain.requests import (
 )
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.files import make_parent
 
 
 @click.command(
@@ -97,24 +99,40 @@ Examples:
 )
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
 @display_option
-def profile(
+def profile(detach: bool, display: str, **options: Any) -> int:
+    """Measure how much each layer's quantization changes the image.
+
+    Writes the JSON that OneDiff reads and beside it a .meta.json with every measurement. The work
+    goes on if this terminal closes; come back with: pixart-tui attach last
+    """
+    request = profile_request(**options)
+    make_parent(Path(request.output))
+    run = create_run(request)
+    start_worker(run)
+    if detach:
+        click.echo(run.id)
+        return 0
+    exit_code = follow(run, display)
+    checked = run.snapshot.checked
+    return 1 if checked is not None and not checked.found.agrees else exit_code
+
+
+def profile_request(
     quant_type: str,
-    execution: str,
-    baseline_dtype: str,
-    method: str,
+    execution: Literal["simulated", "real"],
+    baseline_dtype: Literal["float32", "bfloat16"],
+    method: Method,
     cost_share: float,
     cut: float,
     seeds: int,
     checks: Path | None,
     output: Path | None,
-    detach: bool,
-    display: str,
     **sampling: Any,
-) -> int:
-    """Measure how much each layer's quantization changes the image.
+) -> ProfileRequest:
+    """What the options of ``profile`` ask for.
 
-    Writes the JSON that OneDiff reads and beside it a .meta.json with every measurement. The work
-    goes on if this terminal closes; come back with: pixart-tui attach last
+    Raises:
+        RequestError: It cannot be done.
     """
     fields = sampling_fields(sampling) | {
         "quant_type": check_quant_type(quant_type),
@@ -132,17 +150,7 @@ def profile(
     default = default_output(
         *(str(fields[x]) for x in ("model", "quant_type", "execution", "baseline_dtype", "method"))
     )
-    request = ProfileRequest.model_validate(
-        fields | {"output": str(check_output(output or default))}
-    )
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        click.echo(run.id)
-        return 0
-    exit_code = follow(run, display)
-    checked = run.snapshot.checked
-    return 1 if checked is not None and not checked.found.agrees else exit_code
+    return ProfileRequest.model_validate(fields | {"output": str(check_output(output or default))})
 
 
 def _refuse_overwriting(checks: Path, output: Path) -> None:

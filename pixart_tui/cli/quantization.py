@@ -8,7 +8,7 @@ from typing import Any
 
 from pixart_tui.cli.options import check_quant_type
 from pixart_tui.domain import onediff_file
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE
 from pixart_tui.domain.suggestions import closest
 
@@ -68,10 +68,11 @@ def _percentage(value: object) -> float:
 def _check_layers(path: Path | None) -> str | None:
     if path is None:
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "profile first") from error
-    onediff_file.parse(text, str(path))
+    with blaming("--quant-submodules-config-path"):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            cause = getattr(error, "strerror", None) or str(error)
+            raise RequestError(f"{path} cannot be read", cause, "profile first") from error
+        onediff_file.parse(text, str(path))
     return str(path.absolute())

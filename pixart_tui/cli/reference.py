@@ -32,7 +32,11 @@ def reference() -> str:
 def _sections() -> Iterator[str]:
     for name, command in (("pixart-tui", cli), *_below("pixart-tui", cli)):
         context = click.Context(
-            command, info_name=name, terminal_width=_WIDTH, max_content_width=_WIDTH
+            command,
+            info_name=name,
+            terminal_width=_WIDTH,
+            max_content_width=_WIDTH,
+            help_option_names=cli.context_settings["help_option_names"],
         )
         text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         yield f"## {name}\n\n```text\n{text}\n```\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,13 +11,12 @@ from typing import Any
 import click
 
 from pixart_tui.cli.display.follow import follow
-from pixart_tui.cli.options import display_option, images_option
+from pixart_tui.cli.options import display_option
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.runs.catalogue import delete_run, find_run, list_runs, locate_run
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.run import Run, RunState
-from pixart_tui.tui.pictures import ImageMode
 
 _POLL_S = 0.25
 
@@ -38,15 +38,12 @@ def runs(as_json: bool) -> None:
         print_runs(found)
 
 
-@click.command(
-    epilog="\b\nExamples:\n  pixart-tui attach last\n  pixart-tui attach 3f --images none"
-)
+@click.command(epilog="\b\nExamples:\n  pixart-tui attach last\n  pixart-tui attach 3f")
 @click.argument("run")
 @display_option
-@images_option
-def attach(run: str, display: str, images: str) -> int:
+def attach(run: str, display: str) -> int:
     """Watch RUN (an id, a unique prefix of one, or last) until it ends."""
-    return follow(locate_run(run), display, ImageMode(images))
+    return follow(locate_run(run), display)
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui resume last")
@@ -90,16 +87,29 @@ def delete(run: str, yes: bool) -> None:
 @click.argument("run")
 @click.option("--follow", "-f", "following", is_flag=True, help="Wait for more until it ends.")
 def logs(run: str, following: bool) -> None:
-    """Print what RUN's worker and its libraries printed."""
+    """Print what RUN's worker and its libraries printed; to a terminal without control codes."""
     found = find_run(run)
-    for text in _log(found, following):
-        click.echo(text, nl=False)
+    texts = _log(found, following)
+    for text in _cleaned(texts) if sys.stdout.isatty() else texts:
+        click.echo(text, nl=False, color=True)
+
+
+def _cleaned(texts: Iterator[str]) -> Iterator[str]:
+    """Whole lines with nothing in them that a terminal would act on."""
+    from pixart_tui.tui.lines import printable
+
+    rest = ""
+    for text in texts:
+        *lines, rest = (rest + text).split("\n")
+        yield from (printable(line) + "\n" for line in lines)
+    if rest:
+        yield printable(rest) + "\n"
 
 
 def _log(run: Run, following: bool) -> Iterator[str]:
     if not run.paths.log.exists():
         raise RequestError(f"run {run.id} has no log", "its worker never started", "resume it")
-    with run.paths.log.open(encoding="utf-8", errors="replace") as file:
+    with run.paths.log.open(encoding="utf-8", errors="replace", newline="") as file:
         while True:
             run.poll()
             finished = run.state().is_finished
@@ -127,5 +137,5 @@ def describe(run: Run) -> dict[str, Any]:
         "output": request.output if request else None,
         "directory": str(run.paths.directory),
         "error": failure.model_dump() if failure else None,
-        "problem": run.problem or None,
+        "problem": run.problem or run.journal_problem or None,
     }

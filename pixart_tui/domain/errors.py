@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class _Explained:
     """What every error that is shown to a user says.
@@ -35,9 +38,29 @@ class PixartTuiError(_Explained, Exception):
 
 
 class RequestError(PixartTuiError):
-    """What was asked for cannot be done as asked: a wrong flag, name, file or model."""
+    """What was asked for cannot be done as asked: a wrong flag, name, file or model.
+
+    Attributes:
+        option: The option of the command line that is to blame, empty if none alone is.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, title: str, cause: str = "", next_step: str = "", *, option: str = ""
+    ) -> None:
+        super().__init__(title, cause, next_step)
+        self.option = option
+
+
+@contextmanager
+def blaming(option: str) -> Iterator[None]:
+    """Says which option is to blame for a wrong request, unless that is said already."""
+    try:
+        yield
+    except RequestError as error:
+        error.option = error.option or option
+        raise
 
 
 class WorkError(PixartTuiError):

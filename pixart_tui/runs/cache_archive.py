@@ -108,6 +108,7 @@ def save_archive(cache: CompileCache, path: Path) -> Amount:
     cache.require()
     try:
         manifest = _describe(cache)
+        path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             _write(cache.directory, manifest, file)
     except OSError as error:

@@ -6,9 +6,10 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.paths import RunPaths, runs_root
@@ -24,7 +25,12 @@ def create_run(request: AnyRequest) -> Run:
     run_id = secrets.token_hex(4)
     paths = RunPaths(runs_root() / run_id)
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
-    write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
+    try:
+        write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
+    except WorkError:
+        with suppress(OSError):
+            paths.directory.rmdir()
+        raise
     return Run.open(paths.directory)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import RequestError, WorkError
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -29,6 +29,19 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             error.strerror or str(error),
             "free some space or name another place; what was there before is untouched",
         ) from error
+
+
+def make_parent(path: Path) -> None:
+    """Makes the directory of a file that will be written.
+
+    Raises:
+        RequestError: It cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise RequestError(f"{path} cannot be written", cause, "name another file") from error
 
 
 @contextmanager

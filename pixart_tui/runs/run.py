@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,11 +13,12 @@ from pydantic import Field, ValidationError
 
 from pixart_tui.domain.requests import Request
 from pixart_tui.domain.values import Value
-from pixart_tui.runs.journal import JournalReader
+from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.paths import RunPaths
 from pixart_tui.runs.process import WorkerIdentity, is_alive
 from pixart_tui.runs.snapshot import RunSnapshot
 
+SCHEMA_VERSION: Final = 1
 _START_LIMIT_S: Final = 15.0
 
 
@@ -47,7 +49,7 @@ class RunRecord(Value):
         request: What was asked.
     """
 
-    schema_version: int = 1
+    schema_version: int = SCHEMA_VERSION
     id: str
     created_s: float
     cwd: str
@@ -62,12 +64,14 @@ class Run:
         paths: Its files.
         record: What was asked, None where ``request.json`` cannot be read.
         problem: Why it cannot be read; empty otherwise.
+        journal_problem: Why the journal cannot be read; empty otherwise.
         snapshot: What its journal says by now.
     """
 
     paths: RunPaths
     record: RunRecord | None
     problem: str = ""
+    journal_problem: str = ""
     snapshot: RunSnapshot = field(default_factory=RunSnapshot)
     _reader: JournalReader | None = None
 
@@ -79,7 +83,8 @@ class Run:
         try:
             record = RunRecord.model_validate_json(paths.request.read_bytes())
         except (OSError, ValidationError) as error:
-            return cls(paths, None, problem=_first_line(error), _reader=reader)
+            problem = _why_unreadable(paths.request, error)
+            return cls(paths, None, problem=problem, _reader=reader)
         return cls(paths, record, _reader=reader)
 
     @property
@@ -105,11 +110,21 @@ class Run:
     def poll(self) -> bool:
         """Takes in the events since the last call; tells whether there were any."""
         found = False
-        while self._reader and (entries := self._reader.poll()):
+        while entries := self._read_on():
             found = True
             for entry in entries:
                 self.snapshot.apply(entry)
         return found
+
+    def _read_on(self) -> list[JournalEntry]:
+        """The next entries; none where the journal cannot be read, which must not hide others."""
+        try:
+            entries = self._reader.poll() if self._reader else []
+        except OSError as error:
+            self.journal_problem = error.strerror or str(error)
+            return []
+        self.journal_problem = ""
+        return entries
 
     def worker(self) -> WorkerIdentity | None:
         """The last worker, None if none has started."""
@@ -147,5 +162,20 @@ class Run:
             return []
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _why_unreadable(path: Path, error: OSError | ValidationError) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    if (version := _schema_version(path)) > SCHEMA_VERSION:
+        return f"a newer version wrote it: format {version}, not {SCHEMA_VERSION}"
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
+def _schema_version(path: Path) -> int:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return 0
+    version = content.get("schema_version") if isinstance(content, dict) else None
+    return version if isinstance(version, int) else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from pathlib import Path
 from typing import ClassVar, Final
 
 from textual.app import App
@@ -13,31 +12,35 @@ from textual.message import Message
 
 from pixart_tui.domain.errors import PixartTuiError, WorkError
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.runs.run import RunState
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
-from pixart_tui.tui.messages import RunStarted, SelectionSaved, WorkDone, WorkFailed
+from pixart_tui.tui.messages import RunDeleted, RunStarted, SelectionSaved, WorkDone, WorkFailed
+from pixart_tui.tui.new_run.fields import FormKind
+from pixart_tui.tui.new_run.screen import Draft, NewRunScreen
 from pixart_tui.tui.profile_tab.pane import ProfilePane
-from pixart_tui.tui.requests import compare_request, default_profile_request
+from pixart_tui.tui.requests import compare_request
 from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.states import RESUMABLE
 from pixart_tui.tui.work import Work
 
 _ERROR_SHOWN_S: Final = 12.0
+_ON_RUNS: Final = ("new_run", "resume_run", "cancel_run", "delete_run")
 
 
 class ActingApp(App[None]):
     """An app whose keys start, resume and cancel runs, and save selections."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("n", "new_profile", "New profile"),
-        Binding("r", "resume_run", "Resume"),
-        Binding("c", "cancel_run", "Cancel"),
+        Binding("n", "new_run", "New", id="new_run"),
+        Binding("r", "resume_run", "Resume", id="resume_run"),
+        Binding("c", "cancel_run", "Cancel", id="cancel_run"),
+        Binding("d", "delete_run", "Delete", id="delete_run"),
     ]
 
     def __init__(self, work: Work) -> None:
         super().__init__()
         self._work = work
+        self._draft: Draft = {}
         self._offer: tuple[bool, ...] = ()
 
     @property
@@ -60,39 +63,38 @@ class ActingApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers an action on a run only where it makes sense, and never below a dialog."""
-        if action not in ("new_profile", "resume_run", "cancel_run"):
+        if action not in _ON_RUNS:
             return super().check_action(action, parameters)
         return len(self.screen_stack) == 1 and self._makes_sense(action)
 
     def _makes_sense(self, action: str) -> bool:
-        if action == "new_profile":
-            return self.tab in ("runs", "profile")
+        if action == "new_run":
+            return self.tab in ("runs", "profile", "bench")
         run = self.run_shown
+        if run is None:
+            return False
+        if action == "delete_run":
+            return self.tab == "runs" and run.state.is_finished
         if action == "resume_run":
-            return run is not None and run.state in RESUMABLE
-        return run is not None and run.state in (RunState.QUEUED, RunState.RUNNING)
+            return run.state in RESUMABLE and run.request is not None
+        return not run.state.is_finished
 
     def offer_actions(self) -> None:
         """Tells the footer if other actions make sense by now."""
-        names = ("new_profile", "resume_run", "cancel_run")
-        offer = tuple(self._makes_sense(name) for name in names)
+        offer = tuple(self._makes_sense(name) for name in _ON_RUNS)
         if offer != self._offer:
             self._offer = offer
             self.refresh_bindings()
 
-    async def action_new_profile(self) -> None:
-        """Asks, then profiles the embedded model."""
-        request = await asyncio.to_thread(default_profile_request, Path.cwd())
-        text = [
-            f"quant type  {request.quant_type}",
-            f"device      {request.device}",
-            f"writes      {request.output}",
-        ]
-        if Path(request.output).exists():
-            text.append("            and replaces the file that is there")
-        self._ask(
-            f"Profile {request.model}?", text, "start", "not now", lambda: self._start(request)
-        )
+    def action_new_run(self) -> None:
+        """Shows the form of a new run."""
+        kind: FormKind = "bench" if self.tab == "bench" else "profile"
+
+        def answered(words: tuple[str, ...] | None) -> None:
+            if words:
+                self._do(lambda: self._start(words))
+
+        self.push_screen(NewRunScreen(kind, self._draft, self._work.ask), answered)
 
     def action_resume_run(self) -> None:
         """Starts a worker on the tab's run."""
@@ -115,10 +117,28 @@ class ActingApp(App[None]):
             lambda: self._cancel(run.id),
         )
 
-    async def action_select(self, name: str) -> None:
-        """Does one of the Select tab's actions from the command palette."""
-        self.show_tab("select")
-        await self.run_action(name, self.query_one(SelectPane))
+    def action_delete_run(self) -> None:
+        """Asks, then deletes the run under the cursor."""
+        run = self.run_shown
+        if run is None:
+            return
+        text = [
+            f"its {run.done} of {run.total or '?'} results, its log and its pictures go;",
+            "files that it wrote elsewhere stay",
+            *(f"  {path}" for path in run.written),
+        ]
+        self._ask(
+            f"Delete {run.kind} run {run.id} of {run.model}?",
+            text,
+            "delete it",
+            "keep it",
+            lambda: self._delete(run.id),
+        )
+
+    async def action_in_tab(self, tab: str, name: str) -> None:
+        """Does one of a tab's actions from the command palette."""
+        self.show_tab(tab)
+        await self.run_action(name, self.query_one(f"#{tab}"))
 
     def on_select_pane_chosen(self, message: SelectPane.Chosen) -> None:
         """Saves a selection, or does more with it if that was asked for."""
@@ -187,8 +207,8 @@ class ActingApp(App[None]):
             message = WorkFailed(WorkError(f"{name} cannot be used", error.strerror or str(error)))
         self.post_message(message)
 
-    def _start(self, request: ProfileRequest) -> Message:
-        return RunStarted(self._work.start_profile(request), "profile")
+    def _start(self, words: tuple[str, ...]) -> Message:
+        return RunStarted(*self._work.start_new(words))
 
     def _resume(self, run_id: str) -> Message:
         self._work.resume(run_id)
@@ -197,6 +217,10 @@ class ActingApp(App[None]):
     def _cancel(self, run_id: str) -> Message:
         self._work.cancel(run_id)
         return WorkDone(f"run {run_id} has stopped")
+
+    def _delete(self, run_id: str) -> Message:
+        self._work.delete(run_id)
+        return RunDeleted(run_id)
 
     def _save(self, message: SelectPane.Chosen) -> Message:
         return SelectionSaved(str(self._work.save(message.view, message.selection)))

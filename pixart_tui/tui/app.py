@@ -3,47 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from types import FrameType
 from typing import ClassVar, Final
 
 from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.widgets import ContentSwitcher, Footer
 
-from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.tui import themes
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui import glyphs, keymap, themes, wording
 from pixart_tui.tui.acting import ActingApp
 from pixart_tui.tui.bench_tab.pane import BenchPane
 from pixart_tui.tui.board import Board, RunView
 from pixart_tui.tui.commands import COMMANDS
 from pixart_tui.tui.compare_tab.pane import ComparePane
-from pixart_tui.tui.dialogs.help import HelpScreen
+from pixart_tui.tui.dialogs.help import HelpScreen, help_lines
 from pixart_tui.tui.dialogs.too_small import LEAST_HEIGHT, LEAST_WIDTH, TooSmall
-from pixart_tui.tui.messages import BoardRead
-from pixart_tui.tui.pictures import HALF_CELLS, ImageMode, Pictures, choose_pictures
+from pixart_tui.tui.log_tab.pane import LogPane
+from pixart_tui.tui.messages import BoardRead, RunDeleted
+from pixart_tui.tui.pictures import HALF_CELLS, Pictures
 from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.runs_tab.pane import RunsPane
 from pixart_tui.tui.select_tab.pane import SelectPane
+from pixart_tui.tui.settings import Images, Settings
 from pixart_tui.tui.watch import RunWatch
+from pixart_tui.tui.widgets.cursor_view import CursorView
 from pixart_tui.tui.widgets.pane import Pane
+from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
 from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
-_LEAVE_LIMIT_S: Final = 3.0
-_NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "help")
-_SIGNALS: Final = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
+_WELCOME_S: Final = 8.0
+_NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "open_log", "help")
+PANES: Final = (RunsPane, ProfilePane, SelectPane, BenchPane, ComparePane, LogPane)
 
 
 class DashboardApp(ActingApp):
@@ -51,9 +50,11 @@ class DashboardApp(ActingApp):
 
     Args:
         run_ids: The runs to open; without any, the newest of each kind, and the list first.
+        attach: Whether to open, at the start, the newest run that is going on.
         clock: Unix time in seconds.
         poll_s: Seconds between two readings of the runs.
         work: What the keys do to runs.
+        settings: How it looks, and its keys.
         pictures: How pictures are shown.
     """
 
@@ -66,28 +67,38 @@ class DashboardApp(ActingApp):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
-            Binding(str(number), f"show_tab('{tab}')", title, show=False)
+            Binding(str(number), f"show_tab('{tab}')", title, show=False, id=f"show_{tab}")
             for number, (tab, title) in enumerate(TABS, start=1)
         ),
-        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True),
-        Binding("shift+tab", "next_tab(-1)", "Previous tab", show=False, priority=True),
+        Binding("tab", "next_tab(1)", "Next tab", show=False, priority=True, id="next_tab"),
+        Binding(
+            "shift+tab", "next_tab(-1)", "Tab before", show=False, priority=True, id="previous_tab"
+        ),
         Binding("p", "open_pictures", "Pictures", show=False, id="open_pictures"),
-        Binding("q", "quit", "Leave"),
+        Binding("l", "open_log", "Log", show=False, id="open_log"),
+        Binding("question_mark", "help", "Help", key_display="?", id="help"),
+        Binding("q", "quit", "Leave", id="leave"),
+        Binding("ctrl+p", "command_palette", "All", priority=True, id="palette"),
         Binding("ctrl+c", "quit", "Leave", show=False, priority=True),
-        Binding("question_mark", "help", "Help", key_display="?"),
     ]
 
     def __init__(
         self,
         run_ids: Sequence[str] = (),
         *,
+        attach: bool = False,
         clock: Callable[[], float] = time.time,
         poll_s: float = _POLL_S,
         work: Work | None = None,
+        settings: Settings | None = None,
         pictures: Pictures = HALF_CELLS,
     ) -> None:
         super().__init__(work or Work())
         self.animation_level = "none"
+        self._settings = settings or Settings()
+        self._ascii_filter = glyphs.AsciiOnly(enabled=self._settings.display.ascii)
+        self._attaching = attach and not run_ids
+        self._deleted: set[str] = set()
         self._asked_ids = tuple(run_ids)
         self._watch = RunWatch(clock, run_ids)
         self._poll_s = poll_s
@@ -109,16 +120,26 @@ class DashboardApp(ActingApp):
                 yield SelectPane(id="select")
                 yield BenchPane(id="bench")
                 yield ComparePane(self._pictures, id="compare")
-            yield Footer(compact=True)
+                yield LogPane(id="log")
+            yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begins to read."""
         for theme in (themes.DARK, themes.LIGHT):
             self.register_theme(theme)
-        self.theme = themes.DARK.name
+        self.theme = self._theme_asked
+        self.set_keymap(self._settings.keys)
         self._pane.body.focus()
         self._read()
         self.set_interval(self._poll_s, self._read)
+
+    @property
+    def _theme_asked(self) -> str:
+        """The theme that is set; of 16 colours the terminal's own, which a theme would lose."""
+        theme = self._settings.display.theme
+        if self.console.color_system == "standard" and not self.no_color:
+            theme = themes.OF_16_COLOURS[theme]
+        return themes.NAMES[theme]
 
     def on_resize(self, event: events.Resize) -> None:
         """Says so where the terminal is too small."""
@@ -146,13 +167,29 @@ class DashboardApp(ActingApp):
             self._open_asked(message.board)
             return
         self._board = board = message.board
-        self._profile_id = self._profile_id or board.open_profile
-        self._bench_id = self._bench_id or board.open_bench
-        self._compare_id = self._compare_id or board.open_compare
+        # A reading that began before a run was deleted still has it open.
+        self._profile_id = self._profile_id or self._unless_deleted(board.open_profile)
+        self._bench_id = self._bench_id or self._unless_deleted(board.open_bench)
+        self._compare_id = self._compare_id or self._unless_deleted(board.open_compare)
         for pane in self.query(Pane):
             pane.show_board(board)
         self._show_strip()
         self.offer_actions()
+        self._attach_to_newest(board)
+
+    def _attach_to_newest(self, board: Board) -> None:
+        """At the start opens what is going on, and says so."""
+        if board.problem or not self._attaching:
+            return
+        self._attaching = False
+        going_on = [run for run in board.runs if not run.state.is_finished]
+        if going_on:
+            run = next((run for run in going_on if run.state is RunState.RUNNING), going_on[0])
+            more = wording.count(len(going_on) - 1, "more run")
+            others = f"; {more} on tab 1" if len(going_on) > 1 else ""
+            text = f"{run.kind} run {run.id} is {run.state}{others}. Leaving lets it run."
+            self.notify(text, title="Attached", timeout=_WELCOME_S, markup=False)
+            self.follow_run(run.id, _tab_of(run))
 
     def _open_asked(self, board: Board) -> None:
         """Follows the runs that were asked for, and shows the first; then reads again."""
@@ -173,6 +210,18 @@ class DashboardApp(ActingApp):
         self.show_tab(tab)
         self._read()
 
+    def _unless_deleted(self, run_id: str | None) -> str | None:
+        return None if run_id in self._deleted else run_id
+
+    def on_run_deleted(self, message: RunDeleted) -> None:
+        """Has another run opened in place of one that is gone."""
+        self.notify(f"run {message.run_id} is deleted")
+        self._deleted.add(message.run_id)
+        self._profile_id = None if self._profile_id == message.run_id else self._profile_id
+        self._bench_id = None if self._bench_id == message.run_id else self._bench_id
+        self._compare_id = None if self._compare_id == message.run_id else self._compare_id
+        self._read()
+
     @property
     def tab(self) -> str:
         """The tab that is shown."""
@@ -188,7 +237,10 @@ class DashboardApp(ActingApp):
         return self._pane.run if self._board else None
 
     def show_tab(self, tab: str) -> None:
-        """Shows a tab."""
+        """Shows a tab; the log is that of the run that was looked at."""
+        run = self.run_shown
+        if tab == "log" and run is not None:
+            self.query_one(LogPane).show_run(run.id)
         self.query_one(ContentSwitcher).current = tab
         self._pane.body.focus()
         self._pane.redraw()
@@ -207,6 +259,10 @@ class DashboardApp(ActingApp):
         if (run := self.run_shown) is not None:
             self.follow_run(run.id, "compare")
 
+    def action_open_log(self) -> None:
+        """Shows the log of the run that is looked at."""
+        self.show_tab("log")
+
     def action_next_tab(self, steps: int) -> None:
         """Shows the next tab."""
         names = [tab for tab, _ in TABS]
@@ -224,6 +280,8 @@ class DashboardApp(ActingApp):
         """Offers no tab's key below a dialog."""
         if action in _NOT_BELOW_A_DIALOG and len(self.screen_stack) > 1:
             return False
+        if action == "open_log" and self.tab == "log":
+            return False
         return super().check_action(action, parameters)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -234,63 +292,43 @@ class DashboardApp(ActingApp):
         yield from (command for command in inherited if command.title in ("Theme", "Screenshot"))
 
     def action_help(self) -> None:
-        """Shows the keys."""
-        self.push_screen(HelpScreen())
+        """Shows the keys and the marks of the tab."""
+        self.push_screen(HelpScreen(help_lines(self, self.tab)))
+
+    @property
+    def ascii_only(self) -> bool:
+        """Whether everything is drawn in ASCII."""
+        return self._settings.display.ascii
+
+    @property
+    def images(self) -> Images:
+        """How pictures are drawn."""
+        return "none" if self.ascii_only else self._settings.display.images
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Exchanges the glyphs where that is asked for."""
+        filters = super().get_line_filters()
+        return [*filters, self._ascii_filter] if self._ascii_filter.enabled else filters
+
+    @classmethod
+    def check_keys(cls, keys: Mapping[str, str], place: str) -> None:
+        """Refuses keys that could not be obeyed.
+
+        Args:
+            keys: Keys by the name of what they do.
+            place: Where they are set.
+
+        Raises:
+            RequestError: An unknown name or key, or one key for two things on one tab.
+        """
+        keymap.check_keys(keys, (cls, CursorView, ScrollBody), PANES, place)
 
     def action_switch_theme(self) -> None:
         """Changes between dark and light."""
-        dark = self.current_theme.dark
-        self.theme = themes.LIGHT.name if dark else themes.DARK.name
+        self.theme = themes.OTHER.get(self.theme, themes.DARK.name)
 
 
 def _tab_of(run: RunView) -> str:
     # The runs' own tab says all that there is about images.
     own = {"bench": "bench", "verify": "select", "compare": "compare", "generate": "runs"}
     return own.get(run.kind, "profile")
-
-
-def run_dashboard(run_ids: Sequence[str] = (), images: ImageMode = ImageMode.AUTO) -> None:
-    """Runs the dashboard until the user leaves it or the terminal goes; runs go on.
-
-    Args:
-        run_ids: The runs to open, the first one in front.
-        images: How pictures are to be shown.
-
-    Raises:
-        RequestError: Standard error, on which Textual draws, is not a terminal.
-        WorkError: The dashboard itself failed.
-    """
-    if sys.__stderr__ is None or not sys.__stderr__.isatty():
-        raise RequestError(
-            "the dashboard draws on standard error, which is not a terminal",
-            "it was sent to a file or a pipe",
-            "leave it alone, or look with: pixart-tui runs",
-        )
-    for name in ("COLUMNS", "LINES"):
-        # Where a shell exports them, Textual would keep that size whatever the terminal's is.
-        os.environ.pop(name, None)
-    # Now, as nothing may ask the terminal once Textual reads from it.
-    app = DashboardApp(run_ids, pictures=choose_pictures(images, os.environ))
-    asyncio.run(_run(app))
-    if app.return_code:
-        raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")
-
-
-async def _run(app: DashboardApp) -> None:
-    # Textual handles none of these: a terminal that closes would kill it half-way.
-    loop = asyncio.get_running_loop()
-    stuck = threading.Timer(_LEAVE_LIMIT_S, os._exit, (1,))
-    stuck.daemon = True
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        # A terminal that is gone may hold up the way out for ever; there is nothing to lose here.
-        with suppress(RuntimeError):
-            stuck.start()
-        loop.call_soon_threadsafe(app.exit)
-
-    for number in _SIGNALS:
-        signal.signal(number, leave)
-    try:
-        await app.run_async()
-    finally:
-        stuck.cancel()

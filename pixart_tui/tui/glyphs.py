@@ -86,6 +86,8 @@ _TWINS: Final[dict[str, str]] = {
     "▕": "|",
     "▔": "-",
     "↵": "<",
+    "⏎": "<",
+    "🔎": "? ",
     "\N{MULTIPLICATION SIGN}": "x",
     "\N{BULLET}": "*",
     "\N{EN DASH}": "-",

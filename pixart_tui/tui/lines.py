@@ -33,8 +33,16 @@ Ink = Literal[
     "heat7",
 ]
 
-_ESCAPES: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b.")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_ESCAPES: Final = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, the cursor
+    # Strings: titles, pictures.
+    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"
+)
+_UNSEEN: Final = re.compile(
+    # Control codes, marks that turn the direction of writing, halves of characters.
+    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
+)
 
 
 class Span(NamedTuple):
@@ -88,7 +96,7 @@ def printable(text: str) -> str:
     Of a progress bar that was redrawn with carriage returns, its last state.
     """
     latest = text.rstrip("\r\n").rpartition("\r")[2]
-    return _CONTROL.sub(" ", _ESCAPES.sub("", latest))
+    return _UNSEEN.sub(" ", _ESCAPES.sub("", latest))
 
 
 def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:

@@ -34,6 +34,18 @@ class RunStarted(Message):
         self.tab = tab
 
 
+class RunDeleted(Message):
+    """A run is gone.
+
+    Attributes:
+        run_id: The run.
+    """
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__()
+        self.run_id = run_id
+
+
 class WorkDone(Message):
     """Something was done that the next reading of the runs shows.
 

@@ -7,9 +7,7 @@ import shlex
 from pathlib import Path
 
 from pixart_tui.domain.onediff_file import selected_path
-from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.requests import (
-    DEFAULT_QUANT_TYPE,
     BenchRequest,
     CompareRequest,
     ProfileRequest,
@@ -17,20 +15,6 @@ from pixart_tui.domain.requests import (
     VerifyRequest,
 )
 from pixart_tui.domain.selection import Selection
-from pixart_tui.runs.devices import default_device, default_threads
-
-_EMBEDDED_MODEL = "pixart-emoji"
-
-
-def default_profile_request(directory: Path) -> ProfileRequest:
-    """A profile of the embedded model that is written below a directory."""
-    name = default_profile_filename(DEFAULT_QUANT_TYPE)
-    return ProfileRequest(
-        model=_EMBEDDED_MODEL,
-        device=default_device(),
-        threads=default_threads(),
-        output=str(directory.absolute() / "profiles" / _EMBEDDED_MODEL / name),
-    )
 
 
 def selection_path(request: ProfileRequest) -> Path:

@@ -67,6 +67,8 @@ def _trouble(run: RunView, width: int) -> Iterator[Line]:
         for text in filter(None, (run.failure.cause, run.failure.next_step)):
             yield _indented(text, "muted", width)
         yield _indented("r resumes it once that is mended", "text", width)
+    elif run.request is None:
+        yield _indented("nothing can go on with it; on tab 1, d deletes it", "muted", width)
     else:
         yield _indented("its worker is gone: r resumes it where it stopped", "warn", width)
         for text in run.log_tail:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual.theme import Theme
+from textual.theme import Theme as Colours
 
-DARK: Final = Theme(
+from pixart_tui.tui.settings import Theme
+
+DARK: Final = Colours(
     name="pixart-dark",
     primary="#7fb2d9",
     secondary="#9aa7b8",
@@ -21,7 +23,7 @@ DARK: Final = Theme(
     dark=True,
     variables={"footer-background": "#1b1f26", "footer-key-foreground": "#7fb2d9"},
 )
-LIGHT: Final = Theme(
+LIGHT: Final = Colours(
     name="pixart-light",
     primary="#2b6a99",
     secondary="#5d6b7c",
@@ -36,3 +38,26 @@ LIGHT: Final = Theme(
     dark=False,
     variables={"footer-background": "#eceae4", "footer-key-foreground": "#2b6a99"},
 )
+NAMES: Final[dict[Theme, str]] = {
+    "dark": DARK.name,
+    "light": LIGHT.name,
+    "ansi-dark": "ansi-dark",
+    "ansi-light": "ansi-light",
+}
+"""Textual's name of each theme that the configuration knows."""
+
+OTHER: Final = {
+    DARK.name: LIGHT.name,
+    LIGHT.name: DARK.name,
+    "ansi-dark": "ansi-light",
+    "ansi-light": "ansi-dark",
+}
+"""The light one of a dark theme, and the other way round."""
+
+OF_16_COLOURS: Final[dict[Theme, Theme]] = {
+    "dark": "ansi-dark",
+    "light": "ansi-light",
+    "ansi-dark": "ansi-dark",
+    "ansi-light": "ansi-light",
+}
+"""What takes a theme's place where the terminal has no more colours."""

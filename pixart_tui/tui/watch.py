@@ -269,6 +269,8 @@ def _elapsed_s(watched: _Watched, now_s: float) -> float | None:
 def _problem(run: Run) -> str:
     if run.problem:
         return f"request.json cannot be read: {run.problem}"
+    if run.journal_problem:
+        return f"events.jsonl cannot be read: {run.journal_problem}"
     if run.unreadable_lines:
         lines = wording.count(run.unreadable_lines, "journal line")
         return f"{lines} cannot be read: damaged, or of a newer version"

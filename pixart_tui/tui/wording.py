@@ -40,3 +40,11 @@ def loss(value: float | None) -> str:
 def count(number: int, noun: str) -> str:
     """``1 prompt``, ``4 prompts``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def size(size_bytes: int) -> str:
+    """``812 B``, ``3.4 KiB``, ``98.1 MiB``."""
+    if size_bytes < 1024:
+        return f"{size_bytes} B"
+    kib = size_bytes / 1024
+    return f"{kib:.1f} KiB" if kib < 1024 else f"{kib / 1024:.1f} MiB"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import sidecar_path
-from pixart_tui.domain.requests import CompareRequest, ProfileRequest
+from pixart_tui.domain.requests import BenchRequest, CompareRequest, ProfileRequest
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs import control
-from pixart_tui.runs.catalogue import create_run, find_run
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.catalogue import create_run, delete_run, find_run
+from pixart_tui.runs.files import make_parent, write_atomically
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.board import ProfileView
+from pixart_tui.tui.new_run.checking import Ask
 from pixart_tui.tui.requests import bench_request, selection_path, verify_request
+
+
+def _nobody_answers(words: Sequence[str]) -> ProfileRequest | BenchRequest:
+    raise RequestError(f"there is no command line that could be asked: {' '.join(words)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +30,20 @@ class Work:
 
     Attributes:
         start: Starts a run's worker and returns its pid.
+        ask: What a command line asks for.
     """
 
     start: Callable[[Run], int] = control.start_worker
+    ask: Ask = _nobody_answers
 
-    def start_profile(self, request: ProfileRequest) -> str:
-        """Profiles a model; returns the run's id."""
+    def start_new(self, words: Sequence[str]) -> tuple[str, str]:
+        """Does what a command line asks for; returns the run's id and kind."""
+        request = self.ask(words)
+        if request.output:
+            make_parent(Path(request.output))
         run = create_run(request)
         self.start(run)
-        return run.id
+        return run.id, request.kind
 
     def resume(self, run_id: str) -> None:
         """Starts another worker on a run."""
@@ -42,6 +52,10 @@ class Work:
     def cancel(self, run_id: str) -> None:
         """Stops a run's worker; returns when it has stopped."""
         control.cancel(find_run(run_id))
+
+    def delete(self, run_id: str) -> None:
+        """Deletes a run's directory; what it wrote elsewhere stays."""
+        delete_run(find_run(run_id))
 
     def save(self, view: ProfileView, selection: Selection) -> Path:
         """Saves a selection and its sidecar beside the profile; returns where."""

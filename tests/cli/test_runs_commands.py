@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,30 @@ def test_a_file_that_the_system_refuses_is_an_error_and_no_traceback(
     err = capsys.readouterr().err
     assert "Traceback" not in err
     assert len(err.splitlines()) <= 5
+
+
+def test_a_log_reaches_a_terminal_without_control_codes_and_a_pipe_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run(tmp_path, started(), planned("a"))
+    raw = "\x1b[31mred\x1b[0m\n 50%\r100%\n\x1b]0;title\x07torn"
+    run.paths.log.write_text(raw)
+
+    assert main(["logs", run.id]) == 0
+    assert capsys.readouterr().out == raw
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["logs", run.id]) == 0
+    assert capsys.readouterr().out == "red\n100%\ntorn\n"
+
+
+def test_the_last_words_of_a_worker_are_told_without_control_codes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = new_run(tmp_path, started(), planned("a"))
+    give_worker(run, alive=False)
+    run.paths.log.write_text("Loading\n\x1b[2J\x1b[31mKilled\x1b[0m\n")
+
+    assert main(["attach", run.id, "--display", "none"]) == 1
+    error = capsys.readouterr().err
+    assert "its last words: Killed" in error
+    assert "\x1b" not in error

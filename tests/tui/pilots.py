@@ -8,8 +8,10 @@ from pathlib import Path
 
 from textual.pilot import Pilot
 
+from pixart_tui.cli.asking import request_of
 from pixart_tui.runs.run import Run
 from pixart_tui.tui.app import DashboardApp
+from pixart_tui.tui.settings import Settings
 from pixart_tui.tui.widgets.line_view import LineView
 from pixart_tui.tui.work import Work
 from tests.tui import sample_runs
@@ -30,10 +32,22 @@ class Starts:
         return identity.pid
 
 
-def dashboard(*run_ids: str, starts: Starts | None = None) -> DashboardApp:
+def dashboard(
+    *run_ids: str,
+    starts: Starts | None = None,
+    settings: Settings | None = None,
+    attach: bool = False,
+) -> DashboardApp:
     """The dashboard with a clock that stands still."""
-    work = Work(start=starts) if starts is not None else Work()
-    return DashboardApp(run_ids, clock=lambda: sample_runs.NOW_S, poll_s=0.1, work=work)
+    work = Work(start=starts, ask=request_of) if starts is not None else Work(ask=request_of)
+    return DashboardApp(
+        run_ids,
+        attach=attach,
+        clock=lambda: sample_runs.NOW_S,
+        poll_s=0.1,
+        work=work,
+        settings=settings,
+    )
 
 
 def shown(app: DashboardApp) -> str:

@@ -3,13 +3,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from textual.widgets import ContentSwitcher
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.tui.app import run_dashboard
+from pixart_tui.tui.app import PANES
 from pixart_tui.tui.commands import COMMANDS
 from pixart_tui.tui.dialogs.help import HelpScreen
+from pixart_tui.tui.dialogs.help_texts import KEYS, TEXTS
+from pixart_tui.tui.keymap import named_bindings
+from pixart_tui.tui.running import run_dashboard
 from pixart_tui.tui.select_tab.pane import SelectPane
+from pixart_tui.tui.widgets.scroll_body import ScrollBody
+from pixart_tui.tui.widgets.tab_strip import TABS
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, until, until_shown
 
@@ -22,7 +28,7 @@ async def test_number_and_tab_keys_go_through_the_tabs(tmp_path: Path) -> None:
             await pilot.press(key)
             seen.append(app.query_one(ContentSwitcher).current)
 
-    assert seen == ["profile", "select", "bench", "compare", "runs", "compare", "runs"]
+    assert seen == ["profile", "select", "bench", "compare", "log", "compare", "runs"]
 
 
 async def test_a_click_on_the_strip_opens_a_tab(tmp_path: Path) -> None:
@@ -43,19 +49,27 @@ async def test_the_strip_tells_how_the_open_runs_do_on_every_tab(tmp_path: Path)
         await until_shown(pilot, "profile ▶ bench ▶")
 
 
-async def test_help_shows_every_key_and_closes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tab", [tab for tab, _ in TABS])
+async def test_help_explains_every_tab_within_80_columns(tmp_path: Path, tab: str) -> None:
+    sample_runs.running_profile(tmp_path)
     app = dashboard()
     async with app.run_test() as pilot:
+        await until_shown(pilot, "34/85")
+        app.show_tab(tab)
         await pilot.press("question_mark")
         await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        text = "\n".join(screen_text(app))
+        text = app.screen.query_one(ScrollBody).text
         await pilot.press("2")
-        assert app.query_one(ContentSwitcher).current == "runs"
+        assert app.tab == tab
         await pilot.press("q")
         await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
-    for word in ("attach", "shift", "save it and benchmark it", "stale"):
+    keys = named_bindings([kind for kind in PANES if kind.__name__.lower() == f"{tab}pane"])
+    for name in keys:
+        assert KEYS.get(name, keys[name][0].description) in text
+    for word in (*TEXTS[tab].splitlines(), "stale", "attach RUN"):
         assert word in text
+    assert max(map(cell_len, text.splitlines())) <= 75
 
 
 async def test_q_leaves(tmp_path: Path) -> None:

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from tests.tui import sample_runs
-from tests.tui.pilots import Starts, dashboard, screen_text, until, until_shown, until_told
+from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until_shown, until_told
 
 
 async def test_lists_all_runs_newest_first_with_their_progress(tmp_path: Path) -> None:
@@ -32,7 +29,7 @@ async def test_without_runs_it_says_how_to_start(tmp_path: Path) -> None:
     async with dashboard().run_test() as pilot:
         text = await until_shown(pilot, "No runs yet")
 
-    assert "n  profiles pixart-emoji" in text
+    assert "n  starts one" in text
 
 
 async def test_enter_opens_the_run_under_the_cursor(tmp_path: Path) -> None:
@@ -71,37 +68,69 @@ async def test_a_failed_run_shows_why_and_what_to_do(tmp_path: Path) -> None:
     assert "r resumes it" in text
 
 
-async def test_n_starts_a_profile_of_the_embedded_model_once_confirmed(tmp_path: Path) -> None:
-    starts = Starts()
+async def test_d_deletes_only_once_confirmed(tmp_path: Path) -> None:
+    sample_runs.running_profile(tmp_path)
+    gone = sample_runs.failed_profile(tmp_path)
 
-    async with dashboard(starts=starts).run_test() as pilot:
-        await until_shown(pilot, "No runs yet")
-        await pilot.press("n")
+    async with dashboard().run_test() as pilot:
+        await until_shown(pilot, gone.id)
+        await pilot.press("end", "d")
         await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-        assert starts.runs == []
-        await pilot.press("y")
-        await until(pilot, lambda: len(starts.runs) == 1)
-        await until_shown(pilot, f"run {starts.runs[0].id}", "pixart-emoji")
-
-    assert starts.runs[0].record is not None
-    request = starts.runs[0].record.request
-    assert isinstance(request, ProfileRequest)
-    assert request.model == "pixart-emoji"
-    assert request.output == str(Path.cwd() / "profiles" / "pixart-emoji" / "fp8_e4m3.json")
-
-
-async def test_n_starts_nothing_if_it_is_not_confirmed(tmp_path: Path) -> None:
-    starts = Starts()
-
-    async with dashboard(starts=starts).run_test() as pilot:
-        await until_shown(pilot, "No runs yet")
         await pilot.press("n")
-        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
-        await pilot.press("escape")
         await until(pilot, lambda: len(pilot.app.screen_stack) == 1)
+        assert gone.paths.directory.exists()
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        await pilot.press("y")
+        await until_told(pilot, f"{gone.id} is deleted")
+        await until(pilot, lambda: gone.id not in shown(dashboard_of(pilot.app)))
 
-    assert starts.runs == []
-    assert not runs_root().exists()
+    assert not gone.paths.directory.exists()
+
+
+async def test_a_running_run_is_not_deleted(tmp_path: Path) -> None:
+    run = sample_runs.running_profile(tmp_path)
+
+    async with dashboard().run_test() as pilot:
+        await until_shown(pilot, "34/85")
+        await pilot.press("d")
+        await pilot.pause()
+        assert len(pilot.app.screen_stack) == 1
+
+    assert run.paths.directory.exists()
+
+
+async def test_a_profile_that_is_deleted_makes_room_for_the_one_before(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+    sample_runs.stale_profile(tmp_path)
+
+    async with dashboard(sample_runs.STALE_ID).run_test() as pilot:
+        await until_shown(pilot, f"run {sample_runs.STALE_ID}")
+        await pilot.press("1", "end", "d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        await pilot.press("y")
+        await until_told(pilot, "is deleted")
+        await pilot.press("2")
+        await until_shown(pilot, f"run {sample_runs.PROFILE_ID}")
+
+
+async def test_it_opens_on_what_is_going_on_and_says_so(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path, "5a3c0009")
+    sample_runs.bench(tmp_path)
+    sample_runs.stale_profile(tmp_path)
+
+    async with dashboard(attach=True).run_test() as pilot:
+        await until_shown(pilot, f"run {sample_runs.BENCH_ID}", "2 of 4 cases")
+        await until_told(pilot, f"bench run {sample_runs.BENCH_ID} is running")
+
+
+async def test_it_opens_on_the_list_where_nothing_is_going_on(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+
+    async with dashboard(attach=True).run_test() as pilot:
+        await until_shown(pilot, "85/85", "state")
+
+    assert not dashboard_of(pilot.app)._notifications
 
 
 async def test_r_resumes_a_stale_run(tmp_path: Path) -> None:
@@ -142,6 +171,7 @@ async def test_keys_that_make_no_sense_are_not_offered(tmp_path: Path) -> None:
         footer = screen_text(dashboard_of(pilot.app))[-1]
 
     assert "Open" in footer
+    assert "Delete" in footer
     assert "Resume" not in footer
     assert "Cancel" not in footer
 
@@ -149,27 +179,6 @@ async def test_keys_that_make_no_sense_are_not_offered(tmp_path: Path) -> None:
 def dashboard_of(app: object) -> DashboardApp:
     assert isinstance(app, DashboardApp)
     return app
-
-
-async def test_an_unreadable_request_is_shown_as_such(tmp_path: Path) -> None:
-    run = sample_runs.running_profile(tmp_path)
-    run.paths.request.write_text("{not json")
-
-    async with dashboard().run_test() as pilot:
-        text = await until_shown(pilot, "request.json cannot be read")
-
-    assert run.id in text
-
-
-async def test_a_newer_journal_shows_what_can_be_read(tmp_path: Path) -> None:
-    run = sample_runs.running_profile(tmp_path)
-    with run.paths.events.open("a") as file:
-        file.write(json.dumps({"v": 99, "t": 0, "event": {"type": "new"}}) + "\n{torn")
-
-    async with dashboard().run_test() as pilot:
-        text = await until_shown(pilot, "1 journal line cannot be read")
-
-    assert "34/85" in text
 
 
 async def test_a_deleted_run_disappears(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ LIMIT_S = 30.0
 _LAUNCH = """
 import os, sys
 from pathlib import Path
-from pixart_tui.tui.app import run_dashboard
+from pixart_tui.tui.running import run_dashboard
 from tests.tui import sample_runs
 place = Path(sys.argv[1])
 process, identity = sample_runs.sleeping_process()

@@ -9,16 +9,16 @@ from typing import Final
 
 import click
 
+from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.control import cancel
 from pixart_tui.runs.run import Run, RunState
-from pixart_tui.tui.pictures import ImageMode
 
 _POLL_S: Final = 0.2
 
 
-def follow(run: Run, display: str, images: ImageMode = ImageMode.AUTO) -> int:
+def follow(run: Run, display: str) -> int:
     """Watches a run to its end and returns the exit code of its outcome.
 
     Ctrl-C in a plain display cancels the run; leaving the dashboard does not.
@@ -29,7 +29,7 @@ def follow(run: Run, display: str, images: ImageMode = ImageMode.AUTO) -> int:
     """
     chosen = _choose(display)
     if chosen == "tui":
-        return _in_dashboard(run, images)
+        return _in_dashboard(run)
     try:
         _watch(run, chosen)
     except BrokenPipeError:
@@ -74,10 +74,8 @@ def _choose(display: str) -> str:
     return display
 
 
-def _in_dashboard(run: Run, images: ImageMode) -> int:
-    from pixart_tui.tui.app import run_dashboard
-
-    run_dashboard([run.id], images)
+def _in_dashboard(run: Run) -> int:
+    open_dashboard([run.id])
     run.poll()
     if run.state().is_finished:
         return finish(run)
@@ -114,6 +112,11 @@ def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
     again = f"go on with: pixart-tui resume {run.id}"
     if state is RunState.CANCELLED:
         return CancelledError(f"run {run.id} was cancelled", "", again)
+    if failure is None and (problem := run.problem or run.journal_problem):
+        known = "what can be read stands above; when it is of no use: "
+        return WorkError(
+            f"run {run.id} cannot be read", problem, f"{known}pixart-tui delete {run.id}"
+        )
     if failure is None:
         last = " ".join(run.log_tail(1))[:200]
         cause = f"its last words: {last}" if last else "it said nothing; perhaps it was killed"

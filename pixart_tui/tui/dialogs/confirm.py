@@ -11,6 +11,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from pixart_tui.tui.lines import printable
+
 
 class ConfirmScreen(ModalScreen[bool]):
     """Asks before something that cannot be taken back for free."""
@@ -31,8 +33,8 @@ class ConfirmScreen(ModalScreen[bool]):
 
     def __init__(self, title: str, lines: Sequence[str], yes: str, no: str) -> None:
         super().__init__()
-        self._title_text = title
-        self._text_lines = lines
+        self._title_text = printable(title)
+        self._text_lines = [printable(text) for text in lines]
         self._keys_text = f"y  {yes}      n  {no}"
 
     def compose(self) -> ComposeResult:

@@ -78,8 +78,8 @@ def empty_lines(problem: str) -> Sequence[Line]:
         line(),
         line(Span(" No runs yet.", "title")),
         line(),
-        line(" n  profiles pixart-emoji, the model that comes with the package"),
-        line(Span(" for any other model, in a shell:  pixart-tui profile --model M", "muted")),
+        line(" n  starts one: a form asks what to measure"),
+        line(Span(" the same in a shell:  pixart-tui profile --model M", "muted")),
     ]
 
 

@@ -18,7 +18,7 @@ from pixart_tui.tui.widgets.pane import Pane
 class RunsPane(Pane):
     """All runs, newest first; Enter opens the one under the cursor."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open", id="open_run")]
     DEFAULT_CSS = """
     RunsPane CursorView { height: 1fr; scrollbar-gutter: stable; }
     """

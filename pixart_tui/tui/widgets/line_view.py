@@ -50,6 +50,12 @@ class LineView(ScrollView, can_focus=False):
         & .ink--active { color: $background; background: $primary; text-style: bold; }
         & .ink--cursor { color: $foreground; background: $primary 50%; text-style: bold; }
         & .line-view--cursor { background: $primary 25%; }
+        &:ansi {
+            & .ink--muted, & .ink--track { text-style: dim; }
+            & .ink--active { color: ansi_default; background: ansi_default; }
+            & .ink--active { text-style: bold reverse; }
+            & .line-view--cursor { background: ansi_default; text-style: reverse; }
+        }
     }
     """
 
@@ -80,7 +86,8 @@ class LineView(ScrollView, can_focus=False):
         content = _at(self._lines, index)
         behind = Style()
         if self.marks(index):
-            behind = Style(bgcolor=self.get_component_rich_style(_CURSOR).bgcolor)
+            cursor = self.get_component_rich_style(_CURSOR)
+            behind = Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse or None)
         segments = [Segment(span.text, self._ink(span.ink) + behind) for span in content]
         return Strip(segments).adjust_cell_length(width, self.rich_style + behind).simplify()
 

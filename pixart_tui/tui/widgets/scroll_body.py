@@ -13,12 +13,12 @@ class ScrollBody(LineView, can_focus=True, inherit_bindings=False):
     """Lines that the arrow keys, page keys, home and end scroll; left and right stay free."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "scroll_up", "Up", show=False),
-        Binding("down", "scroll_down", "Down", show=False),
-        Binding("pageup", "page_up", "Page up", show=False),
-        Binding("pagedown", "page_down", "Page down", show=False),
-        Binding("home", "scroll_home", "First", show=False),
-        Binding("end", "scroll_end", "Last", show=False),
+        Binding("up", "scroll_up", "Up", show=False, id="up"),
+        Binding("down", "scroll_down", "Down", show=False, id="down"),
+        Binding("pageup", "page_up", "Page up", show=False, id="page_up"),
+        Binding("pagedown", "page_down", "Page down", show=False, id="page_down"),
+        Binding("home", "scroll_home", "First", show=False, id="first"),
+        Binding("end", "scroll_end", "Last", show=False, id="last"),
     ]
 
     DEFAULT_CSS = """

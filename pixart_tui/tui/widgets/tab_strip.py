@@ -20,6 +20,7 @@ TABS: Final = (
     ("select", "Select"),
     ("bench", "Bench"),
     ("compare", "Compare"),
+    ("log", "Log"),
 )
 
 

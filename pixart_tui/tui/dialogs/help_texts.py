@@ -1,0 +1,78 @@
+"""What the columns and the marks of each tab mean, for the help screen."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pixart_tui.domain.latency import NO_GAIN_MARK
+from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK, UNKNOWN_MARK
+from pixart_tui.tui import glyphs
+
+STATES: Final = f"""\
+{glyphs.QUEUED} queued   waits for its device, or is starting
+{glyphs.RUNNING} running  {glyphs.DONE} done  {glyphs.FAILED} failed
+{glyphs.CANCELLED} cancelled by the user
+{glyphs.STALE} stale    its worker is gone without a word"""
+
+TEXTS: Final[dict[str, str]] = {
+    "runs": """\
+progress  layers of a profile, cases of a benchmark: done/all
+ETA       time left, as far as it is known
+age       since it was created: s, m, h or d
+Below: what was asked of the run under the cursor, and where its work is,
+or why it ended and what to do. Runs go on when this terminal closes.""",
+    "profile": f"""\
+#         rank, the most sensitive layer first; 3{TIE_MARK}: not told apart from
+          the third; 3{UNKNOWN_MARK}: one image tells no luck from sensitivity
+log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval
+          {glyphs.FLOOR} deployment floor: all in bfloat16, nothing quantized
+          {glyphs.NOISE} noise over prompts and seeds
+1-SSIM    loss against the image with nothing quantized; {ESTIMATE_MARK} estimated
+PSNR      in dB; FLOPs: its share of all linear layers
+{glyphs.FAILED} the image broke: keep this layer   {glyphs.QUEUED} not measured yet
+{NO_GAIN_MARK} no faster when quantized, by this device's measured times""",
+    "select": f"""\
+{glyphs.CHOSEN} quantized   {glyphs.KEPT} kept as it is   {NO_GAIN_MARK} no faster when quantized
+summed    loss of this layer and of all above it: predicted, not
+          verified, until all chosen layers are measured at once
+Rules     top percentage: OneDiff's, by count; FLOPs or time share: the
+          least loss for that much; max loss: the most within it""",
+    "bench": f"""\
+Each column is a case, the first is the eager pipeline; percentages compare
+with it. it/s: denoising steps a second; E2E: a whole call; warm-up: the
+first call, with empty caches and with filled ones. "simulated" stands in
+place of a speed where no kernel ran.
+{glyphs.QUEUED} to come   {glyphs.RUNNING} at work   {glyphs.DONE} done   {glyphs.FAILED} failed""",
+    "log": f"""\
+All that the worker and its libraries printed, without their control codes;
+of a progress bar the last state. {glyphs.RUNNING} stands at the line that was found.
+At the end it follows what is printed; scrolling up stops that.
+The log as a file: pixart-tui logs RUN""",
+}
+"""A text for each tab, by its id."""
+
+KEYS: Final[dict[str, str]] = {
+    "new_run": "start a run: a form asks what",
+    "resume_run": "go on with one that failed or stopped",
+    "cancel_run": "stop one that is queued or running; asks first",
+    "delete_run": "delete one that has ended; asks first",
+    "open_log": "the log of the run that is looked at",
+    "open_run": "the run under the cursor, in its own tab",
+    "help": "this help",
+    "leave": "leave; what runs goes on: pixart-tui attach RUN",
+    "palette": "every screen and action by its name, and the themes",
+    "less": "the rule's parameter down; with shift ten steps",
+    "more": "and up",
+    "much_less": "ten steps down",
+    "much_more": "ten steps up",
+    "next_rule": "next rule: top percentage, a share, max loss",
+    "save_selection": "save NAME.selected.json beside the profile",
+    "bench_selection": "save it and benchmark it",
+    "verify_selection": "measure all chosen layers at once, repair, save",
+    "show_curve": "the whole curve, or the layers again",
+    "search_log": "look for a text",
+    "find_next": "the next line that holds it, from the top again",
+    "find_previous": "the line before that holds it",
+    "follow_log": "the end of the log, and on as it grows",
+}
+"""What a key does in more words than the footer has room for, by the binding's id."""

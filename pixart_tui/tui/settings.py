@@ -1,0 +1,83 @@
+"""What the user set in the configuration file: how the dashboard looks, and its keys."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Final, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pixart_tui.domain.errors import RequestError
+
+Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
+Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
+
+_CONFIG: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Display(BaseModel):
+    """How the dashboard looks.
+
+    Attributes:
+        theme: The colours; the ``ansi`` themes take the terminal's own.
+        images: How pictures are drawn.
+        ascii: Whether everything is drawn in ASCII.
+        mouse: Whether the dashboard takes the mouse from the terminal.
+    """
+
+    model_config = _CONFIG
+
+    theme: Theme = "dark"
+    images: Images = "auto"
+    ascii: bool = False
+    mouse: bool = True
+
+
+class Settings(BaseModel):
+    """The content of the configuration file.
+
+    Attributes:
+        display: How the dashboard looks.
+        keys: Keys by the name of what they do; several keys are separated by commas.
+    """
+
+    model_config = _CONFIG
+
+    display: Display = Display()
+    keys: dict[str, str] = {}
+
+
+def settings_path() -> Path:
+    """``PIXART_TUI_CONFIG``, or ``config.toml`` in the user's configuration directory."""
+    override = os.environ.get("PIXART_TUI_CONFIG")
+    return Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+
+
+def read_settings(path: Path) -> Settings:
+    """The settings in a file; the usual ones where there is none.
+
+    Raises:
+        RequestError: It cannot be read, is not TOML, or says what nobody knows.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        cause = getattr(error, "strerror", None) or str(error)
+        raise RequestError(f"{path} cannot be read", cause, "mend it, or move it away") from error
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        raise _refused(path, error) from error
+
+
+def _refused(path: Path, error: ValidationError) -> RequestError:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    known = {"extra_forbidden": "nobody knows this setting"}
+    cause = f"{place}: {known.get(first['type'], first['msg'])}"
+    return RequestError(f"{path} cannot be used", cause, "mend it: docs/dashboard.md lists all")
