@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import numpy as np
 from pydantic import ConfigDict, Field, ValidationError
 
 from pixart_tui.domain.errors import RequestError
@@ -179,6 +178,8 @@ class LinearFit:
 
 def fit_line(steps: Sequence[int], elapsed_s: Sequence[float]) -> LinearFit:
     """The least-squares line through at least two calls of different steps."""
+    import numpy as np  # only now: the dashboard needs none of it
+
     per_step_s, base_s = np.polyfit(steps, elapsed_s, 1)
     return LinearFit(float(per_step_s), float(base_s))
 

@@ -103,7 +103,7 @@ async def test_what_a_worker_printed_reaches_no_screen_raw(tmp_path: Path) -> No
 
     async with app.run_test() as pilot:
         await until_shown(pilot, "log: red")
-        for key in ("1", "5"):
+        for key in ("1", "6"):
             await pilot.press(key)
             await until_shown(pilot, "red")
             text = "\n".join(screen_text(app))

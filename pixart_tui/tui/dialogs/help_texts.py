@@ -22,6 +22,9 @@ age       since it was created: s, m, h or d
 Below: what was asked of the run under the cursor, and where its work is,
 or why it ended and what to do. Runs go on when this terminal closes.""",
     "profile": f"""\
+map       rows are kinds of layers, columns are blocks; a bar's height is
+          the loss beside the deployment floor; dotted: an estimate;
+          {glyphs.PROBED} probed   {glyphs.PENDING} to come   {glyphs.EXCLUDED} excluded
 #         rank, the most sensitive layer first; 3{TIE_MARK}: not told apart from
           the third; 3{UNKNOWN_MARK}: one image tells no luck from sensitivity
 log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval
@@ -29,9 +32,11 @@ log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval
           {glyphs.NOISE} noise over prompts and seeds
 1-SSIM    loss against the image with nothing quantized; {ESTIMATE_MARK} estimated
 PSNR      in dB; FLOPs: its share of all linear layers
-{glyphs.FAILED} the image broke: keep this layer   {glyphs.QUEUED} not measured yet
+{glyphs.FAILED} the image broke: keep this layer
 {NO_GAIN_MARK} no faster when quantized, by this device's measured times""",
     "select": f"""\
+map       what is quantized with what; curve: loss over share, OneDiff's
+          rule beside it; {glyphs.POINT} this choice, and what was verified
 {glyphs.CHOSEN} quantized   {glyphs.KEPT} kept as it is   {NO_GAIN_MARK} no faster when quantized
 summed    loss of this layer and of all above it: predicted, not
           verified, until all chosen layers are measured at once
@@ -43,6 +48,11 @@ with it. it/s: denoising steps a second; E2E: a whole call; warm-up: the
 first call, with empty caches and with filled ones. "simulated" stands in
 place of a speed where no kernel ran.
 {glyphs.QUEUED} to come   {glyphs.RUNNING} at work   {glyphs.DONE} done   {glyphs.FAILED} failed""",
+    "compare": """\
+unquantized, quantized and the difference, amplified as the text says;
+a run keeps some: a profile of its imaged layers, a benchmark of its
+rows, a verification of its prompts; compare makes more.
+The files stand at the paths beside them.""",
     "log": f"""\
 All that the worker and its libraries printed, without their control codes;
 of a progress bar the last state. {glyphs.RUNNING} stands at the line that was found.
@@ -70,6 +80,15 @@ KEYS: Final[dict[str, str]] = {
     "bench_selection": "save it and benchmark it",
     "verify_selection": "measure all chosen layers at once, repair, save",
     "show_curve": "the whole curve, or the layers again",
+    "flick": "unquantized, then quantized",
+    "show_difference": "the difference",
+    "all_three": "all three side by side, or one",
+    "pair_before": "the prompt, layer or row before",
+    "pair_after": "the next one",
+    "open_pictures": "the pictures of the run that is looked at",
+    "make_pictures": "make the layer's pictures in a run; asks first",
+    "layer_details": "the layer under the cursor in detail",
+    "filter_layers": "show only layers whose name holds a text",
     "search_log": "look for a text",
     "find_next": "the next line that holds it, from the top again",
     "find_previous": "the line before that holds it",

@@ -74,7 +74,8 @@ class Columns:
 def columns_line(columns: Columns, sort: Sort) -> Line:
     """The columns' names; the one that is sorted by has a mark."""
     names = {Sort.NAME: "layer", Sort.BLOCK: "layer by block"}
-    name = names.get(sort, "layer") + (glyphs.SORTED if sort in names else "")
+    mark = glyphs.SORTED if sort in names else ""
+    name = fit(names.get(sort, "layer"), columns.name - len(mark)).rstrip() + mark
     text = fit_right("#" + (glyphs.SORTED if sort is Sort.RANK else ""), _RANK) + " "
     text += fit(name, columns.name) + fit(" log scale", columns.chart)
     for kind in columns.kinds:
