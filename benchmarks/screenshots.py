@@ -26,13 +26,13 @@ SIZE: Final = (120, 36)
 _SETTLE_S: Final = 2.0
 
 COMMANDS: Final = (
+    ("bench", "--compiler", "compile", "--quantize", "--repeats", "3", "--json", "bench.json"),
     ("profile", "--output", "fp8_e4m3.json"),
     ("select", "fp8_e4m3.json", "--flops-share", "0.9", "--verify", "--output", "chosen.json"),
     (
         *("compare", "--model", "pixart-emoji", "--quant-submodules-config-path", "fp8_e4m3.json"),
         *("--top-percentage", "100", "--output", "compared.png"),
     ),
-    ("bench", "--compiler", "compile", "--quantize", "--repeats", "3", "--json", "bench.json"),
 )
 """Each in its own run, with plain progress."""
 
@@ -44,19 +44,21 @@ class Shot:
     Attributes:
         name: The file's stem.
         keys: What is pressed, from the list of runs on.
+        size: Of the terminal, columns and rows.
     """
 
     name: str
     keys: tuple[str, ...]
+    size: tuple[int, int] = SIZE
 
 
 SHOTS: Final = (
     Shot("runs", ("1",)),
     Shot("profile", ("2", *("down",) * 4)),
-    Shot("layer", ("2", *("down",) * 4, "enter")),
+    Shot("layer", ("2", "enter")),
     Shot("select", ("3", "t", *("right",) * 4)),
     Shot("bench", ("4",)),
-    Shot("compare", ("5",)),
+    Shot("compare", ("5", "right", "a"), (180, 40)),
 )
 
 
@@ -74,7 +76,7 @@ def make_runs(folder: Path) -> None:
 async def photograph(shot: Shot, output: Path) -> Path:
     """Opens the dashboard, presses the keys, saves the picture."""
     app = DashboardApp()
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=shot.size) as pilot:
         await pilot.pause(_SETTLE_S)
         for key in shot.keys:
             await pilot.press(key)

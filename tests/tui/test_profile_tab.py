@@ -7,8 +7,10 @@ from pixart_tui.domain.events import (
     AttemptStarted,
     BatchChosen,
     Event,
+    FloorMeasured,
     StageChanged,
 )
+from pixart_tui.domain.measurements import Comparison
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.profile_tab.pane import ProfilePane
@@ -34,6 +36,27 @@ async def test_a_wide_screen_shows_the_pace(tmp_path: Path) -> None:
 
     async with dashboard(sample_runs.PROFILE_ID).run_test(size=(120, 36)) as pilot:
         await until_shown(pilot, "34 of 85 layers", "2.7 images/s, 4 images, 20 steps")
+
+
+async def test_the_device_is_looked_at_while_it_runs(tmp_path: Path) -> None:
+    sample_runs.give_live(sample_runs.running_profile(tmp_path), sample_runs.GPU_GAUGES)
+
+    async with dashboard(sample_runs.PROFILE_ID).run_test() as pilot:
+        await until_shown(pilot, "34 of 85 layers", "673 W", "14.4 of 79.6 GiB")
+
+
+async def test_a_prompt_that_forks_is_named(tmp_path: Path) -> None:
+    losses = {"robot": 1e-3, "cat": 1e-3, "dog": 1e-3, "snowman": 4e-3}
+    floor = FloorMeasured(
+        dtype="bfloat16",
+        comparisons=tuple(Comparison(prompt=p, seed=0, ssim=1 - x) for p, x in losses.items()),
+    )
+    events = [*sample_runs.profile_events(5), floor]
+    request, worker = sample_runs.profile_request(tmp_path), sample_runs.this_process()
+    run = sample_runs.write_run(request, "5a3c0009", events, worker=worker)
+
+    async with dashboard(run.id).run_test() as pilot:
+        await until_shown(pilot, 'ranks are surer without it: "snowman"')
 
 
 async def test_a_smaller_batch_is_told_with_its_reason(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path
     assert len({event.path for event in kept}) == len(kept) == 1 + 86
     assert {event.label for event in kept if event.role == "layer_image"} == set(layers)
     sizes = [read_image(run.paths.directory / event.path).size for event in kept]
-    assert sizes == [(128, 128)] * 87
+    assert sizes == [(64, 64)] * 87
 
 
 def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None:

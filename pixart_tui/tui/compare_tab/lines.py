@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from textwrap import wrap
+from typing import Final
 
 from rich.cells import chop_cells
 
@@ -17,6 +18,12 @@ from pixart_tui.tui.states import state_span
 from pixart_tui.tui.widgets.pair_pictures import FACES, Face
 
 _PROMPT_LINES = 3
+_OF_A_BENCHMARK: Final[dict[Face, str]] = {
+    "unquantized": "baseline",
+    "quantized": "this row",
+    "difference": "difference",
+}
+"""A row need not be quantized."""
 
 
 def empty_lines(view: CompareView | None, width: int) -> list[Line]:
@@ -61,7 +68,7 @@ def pair_lines(
         line(Span(f" {place + 1} of {len(view.pairs)}", "muted")),
         *_names(pair, width),
         *(line(Span(f" {text}")) for text in pair.figures.split("  ")),
-        *_faces(shown, loaded, pictures),
+        *_faces(view.run.kind, shown, loaded, pictures),
         *_problem(loaded, pictures, width),
         *_files(pair, width),
         *_more(view, width),
@@ -82,13 +89,16 @@ def _names(pair: Pair, width: int) -> Iterator[Line]:
     yield line(Span(f" seed {pair.seed}", "muted"))
 
 
-def _faces(shown: Face | None, loaded: LoadedPair | None, pictures: Pictures) -> Iterator[Line]:
+def _faces(
+    kind: str, shown: Face | None, loaded: LoadedPair | None, pictures: Pictures
+) -> Iterator[Line]:
     if pictures.mode is ImageMode.NONE:
         return
     factor = f" x {loaded.factor}" if loaded and loaded.difference else ""
     for face in FACES:
         mark = ">" if shown in (face, None) else " "
-        text = f" {mark} {face}{factor if face == 'difference' else ''}"
+        name = _OF_A_BENCHMARK[face] if kind == "bench" else face
+        text = f" {mark} {name}{factor if face == 'difference' else ''}"
         yield line(Span(text, "live" if mark == ">" else "muted"))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pixart_tui.domain.forking import forking_prompts
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView
-from pixart_tui.tui.lines import Line, Span, fit, line, spread
+from pixart_tui.tui.gauge_lines import gauges_line
+from pixart_tui.tui.lines import Line, Span, fit, line, printable, spread
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
 
 
@@ -19,6 +21,8 @@ def head_lines(view: ProfileView, width: int) -> list[Line]:
         conditions = view.profile.conditions
         facts = [conditions.quant_type, conditions.execution]
     lines = [state_line(view.run, facts, width), progress_line(view.run, "layers", width)]
+    if view.live is not None and view.live.gauges is not None:
+        lines.append(gauges_line(view.live, width))
     lines += [*_batch_lines(view, width), *_fork_lines(view, width)]
     lines += outcome_lines(view.run, width)
     if view.profile is not None:
@@ -74,6 +78,11 @@ def _fork_lines(view: ProfileView, width: int) -> Iterator[Line]:
             f"! trajectories fork at guidance {stability.guidance_scale:g}: ranks are partly luck"
         )
         yield line(" ", Span(fit(text + advice, width - 2), "warn"))
+    floor = view.profile.floor if view.profile is not None else ()
+    if forking := forking_prompts(floor):
+        named = ", ".join(f'"{printable(prompt)}"' for prompt in forking)
+        text = f"! outweighs the other prompts, ranks are surer without it: {named}"
+        yield line(" ", Span(fit(text, width - 2), "warn"))
 
 
 def _fast_line(view: ProfileView, width: int) -> Iterator[Line]:
