@@ -7,6 +7,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pixart_tui.engine.quant.notices  # noqa: F401
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -15,10 +17,8 @@ def _send_to_logs(library: str) -> None:
     logging.getLogger(library).addHandler(logging.NullHandler())
 
 
-for _library in ("torchao", "diffusers", "transformers"):
+for _library in ("diffusers", "transformers"):
     _send_to_logs(_library)
-# torchao's enums trip a deprecation notice of torch's at import; nobody here can act on it.
-logging.getLogger("torch.utils._pytree").setLevel(logging.ERROR)
 
 from diffusers.utils import logging as _diffusers_logging  # noqa: E402
 from transformers.utils import logging as _transformers_logging  # noqa: E402

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 import torch
 from torch import Tensor, nn
 
+import pixart_tui.engine.quant.notices  # noqa: F401
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.quant_rules import shape_exclusion
 from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType
