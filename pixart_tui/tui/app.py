@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.filter import LineFilter
 from textual.screen import Screen
+from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import ContentSwitcher, Footer
 
 from pixart_tui.runs.run import RunState
@@ -97,6 +98,7 @@ class DashboardApp(ActingApp):
         self.animation_level = "none"
         self._settings = settings or Settings()
         self._ascii_filter = glyphs.AsciiOnly(enabled=self._settings.display.ascii)
+        ScrollBar.renderer = glyphs.WholeCells if self.ascii_only else ScrollBarRender
         self._attaching = attach and not run_ids
         self._deleted: set[str] = set()
         self._asked_ids = tuple(run_ids)

@@ -9,12 +9,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Final
+from typing import ClassVar, Final
 
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
+from textual.scrollbar import ScrollBarRender
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 
@@ -111,6 +112,13 @@ class AsciiOnly(LineFilter):
             segment if segment.control else Segment(in_ascii(segment.text), segment.style)
             for segment in segments
         ]
+
+
+class WholeCells(ScrollBarRender):
+    """A scrollbar of whole cells: in ASCII, parts of a cell would read as digits."""
+
+    VERTICAL_BARS: ClassVar[list[str]] = [" "] * 8
+    HORIZONTAL_BARS: ClassVar[list[str]] = [" "] * 8
 
 
 @lru_cache(maxsize=4096)

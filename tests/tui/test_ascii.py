@@ -54,6 +54,24 @@ async def test_every_screen_is_drawn_in_ascii(tmp_path: Path) -> None:
     assert "+- Help -" in seen["help of runs"]
 
 
+async def test_a_scrollbar_holds_no_digits(tmp_path: Path) -> None:
+    sample_runs.running_profile(tmp_path)
+    app = dashboard(settings=Settings(display=Display(ascii=True)))
+    drawn = []
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "34/85")
+        app.show_tab("profile")
+        for _ in range(5):
+            await pilot.press("pagedown")
+            await pilot.pause(0.1)
+            drawn += _drawn(pilot).splitlines()[6:22]
+
+    bar = {text.ljust(80)[79] for text in drawn}
+
+    assert bar == {" "}
+
+
 async def test_pictures_are_off_in_ascii() -> None:
     shown = Display(images="kitty")
     hidden = Display(images="kitty", ascii=True)
