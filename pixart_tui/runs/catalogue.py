@@ -94,6 +94,6 @@ def delete_run(run: Run) -> None:
 
 
 def _not_one(reference: str, matches: list[Run]) -> RequestError:
-    found = ", ".join(run.id for run in matches[:5]) or f"nothing in {runs_root()}"
+    found = ", ".join(run.id for run in matches[:5]) or f"no id in {runs_root()} begins with it"
     few_or_none = "several runs begin with" if matches else "no run is called"
     return RequestError(f'{few_or_none} "{reference}"', found, "list them: pixart-tui runs")

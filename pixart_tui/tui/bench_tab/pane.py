@@ -35,7 +35,7 @@ class BenchPane(Pane):
         head = self.query_one(LineBlock)
         if board.bench is None:
             head.show([])
-            hint = " No benchmark is open: choose layers on tab 3, then b."
+            hint = " No benchmark is open: n starts one; or choose layers on tab 3, then b."
             self.body.show([line(), line(Span(hint, "muted"))])
             return
         head.show(head_lines(board.bench, width))

@@ -113,7 +113,7 @@ def _what(request: AnyRequest) -> str:
             return f"a checkpoint with {chosen} quantized"
         case GenerateRequest():
             quantized = f" with {request.quant_type}" if request.quantize else ""
-            return f"{request.compiler}{quantized}"
+            return f"compiler {request.compiler}{quantized}"
         case CompareRequest():
             layers = wording.count(len(request.layers), "layer") if request.layers else "all layers"
             return f"{layers} in {request.quant_type}"
