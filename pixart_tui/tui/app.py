@@ -209,6 +209,8 @@ class DashboardApp(ActingApp):
             self._profile_id = run_id
         elif tab == "compare":
             self._compare_id = run_id
+        elif tab == "runs":
+            self.query_one(RunsPane).choose(run_id)
         self.show_tab(tab)
         self._read()
 
@@ -331,6 +333,7 @@ class DashboardApp(ActingApp):
 
 
 def _tab_of(run: RunView) -> str:
-    # The runs' own tab says all that there is about images.
-    own = {"bench": "bench", "verify": "select", "compare": "compare", "generate": "runs"}
+    # The runs' own tab says all that there is about images and checkpoints.
+    own = {"bench": "bench", "verify": "select", "compare": "compare"}
+    own |= {"generate": "runs", "export": "runs"}
     return own.get(run.kind, "profile")

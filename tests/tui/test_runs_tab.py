@@ -5,6 +5,8 @@ from pathlib import Path
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
+from pixart_tui.tui.runs_tab.pane import RunsPane
+from pixart_tui.tui.widgets.cursor_view import CursorView
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until_shown, until_told
 
@@ -225,3 +227,36 @@ async def test_a_generation_is_listed_and_opening_it_stays_with_its_details(
         assert app.run_shown is not None
         assert app.run_shown.kind == "generate"
         assert "! " not in text
+
+
+async def test_attaching_to_a_generation_puts_the_cursor_on_it(tmp_path: Path) -> None:
+    sample_runs.generation(tmp_path)
+    sample_runs.bench(tmp_path)
+    sample_runs.write_run(
+        sample_runs.profile_request(tmp_path), "5a3c0009", [], created_s=sample_runs.START_S + 90
+    )
+    app = dashboard(sample_runs.GENERATE_ID)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "none on cpu, to ")
+
+        assert app.tab == "runs"
+        assert app.run_shown is not None
+        assert app.run_shown.id == sample_runs.GENERATE_ID
+
+
+async def test_a_key_counts_although_the_list_is_drawn_before_it_was_heard_of(
+    tmp_path: Path,
+) -> None:
+    sample_runs.running_profile(tmp_path)
+    sample_runs.failed_profile(tmp_path)
+    app = dashboard()
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, sample_runs.FAILED_ID)
+        pane = app.query_one(RunsPane)
+        pane.query_one(CursorView).action_move(1)
+        pane.redraw()
+
+        assert app.run_shown is not None
+        assert app.run_shown.id == sample_runs.FAILED_ID

@@ -36,7 +36,8 @@ class RunsPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._chosen_id: str | None = None
+        self._wanted_id = ""
+        self._drawn_ids: list[str] = []
 
     def compose(self) -> ComposeResult:
         """The head, the list and the details."""
@@ -56,27 +57,38 @@ class RunsPane(Pane):
         cursor = self.query_one(CursorView).cursor
         return runs[cursor] if cursor < len(runs) else None
 
+    def choose(self, run_id: str) -> None:
+        """Puts the cursor on a run, as soon as it is listed."""
+        self._wanted_id = run_id
+        self.redraw()
+
     def draw(self, board: Board, width: int) -> None:
         """Draws the list with the cursor on the run it was on."""
         view = self.query_one(CursorView)
+        ids = [run.id for run in board.runs]
+        chosen = self._chosen_id(ids, view.cursor)
         self.query_one("#runs-head", LineBlock).show([head_line(width - 1)] if board.runs else [])
         lines = [run_line(run, board.now_s, width - 1) for run in board.runs]
         view.show(lines or empty_lines(board.problem))
-        ids = [run.id for run in board.runs]
-        if self._chosen_id in ids:
-            view.move_to(ids.index(self._chosen_id))
+        if chosen in ids:
+            view.move_to(ids.index(chosen))
+        self._drawn_ids = ids
         self._draw_detail(width)
+
+    def _chosen_id(self, ids: list[str], cursor: int) -> str:
+        """The run that was asked for, or that under the cursor, which may have moved since."""
+        if self._wanted_id in ids:
+            wanted, self._wanted_id = self._wanted_id, ""
+            return wanted
+        return self._drawn_ids[cursor] if cursor < len(self._drawn_ids) else ""
 
     def _draw_detail(self, width: int) -> None:
         run = self.run
-        self._chosen_id = run.id if run else None
         block = self.query_one("#runs-detail", LineBlock)
         block.show(detail_lines(run, width) if run else [])
 
     def on_cursor_view_moved(self) -> None:
         """Shows the details of another run."""
-        run = self.run
-        self._chosen_id = run.id if run else None
         self.redraw()
 
     def on_cursor_view_opened(self) -> None:
