@@ -30,6 +30,7 @@ from pixart_tui.tui.log_tab.pane import LogPane
 from pixart_tui.tui.messages import BoardRead, RunDeleted
 from pixart_tui.tui.pictures import HALF_CELLS, Pictures
 from pixart_tui.tui.profile_tab.pane import ProfilePane
+from pixart_tui.tui.requests import verifies
 from pixart_tui.tui.runs_tab.pane import RunsPane
 from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.settings import Images, Settings
@@ -191,15 +192,23 @@ class DashboardApp(ActingApp):
             others = f"; {more} on tab 1" if len(going_on) > 1 else ""
             text = f"{run.kind} run {run.id} is {run.state}{others}. Leaving lets it run."
             self.notify(text, title="Attached", timeout=_WELCOME_S, markup=False)
-            self.follow_run(run.id, _tab_of(run))
+            self._open(run, board)
 
     def _open_asked(self, board: Board) -> None:
         """Follows the runs that were asked for, and shows the first; then reads again."""
         asked = [run for run in map(board.run, self._asked_ids) if run is not None]
         self._asked_ids = ()
         for run in reversed(asked):
-            self.follow_run(run.id, _tab_of(run))
+            self._open(run, board)
         self._read()
+
+    def _open(self, run: RunView, board: Board) -> None:
+        """Opens a run in its own tab; a verification with the profile that it is about."""
+        tab = _tab_of(run)
+        if tab == "select":
+            about = next((of for of in board.runs if verifies(run.request, of.request)), None)
+            tab, self._profile_id = ("select", about.id) if about else ("runs", self._profile_id)
+        self.follow_run(run.id, tab)
 
     def follow_run(self, run_id: str, tab: str) -> None:
         """Opens a run in its tab."""
@@ -278,7 +287,8 @@ class DashboardApp(ActingApp):
 
     def on_runs_pane_opened(self, message: RunsPane.Opened) -> None:
         """Shows the run that was chosen in its own tab."""
-        self.follow_run(message.run.id, _tab_of(message.run))
+        if self._board is not None:
+            self._open(message.run, self._board)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers no tab's key below a dialog."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pixart_tui.domain.onediff_file import selected_path
 from pixart_tui.domain.requests import (
+    AnyRequest,
     BenchRequest,
     CompareRequest,
     ProfileRequest,
@@ -20,6 +21,13 @@ from pixart_tui.domain.selection import Selection
 def selection_path(request: ProfileRequest) -> Path:
     """Where a selection from a profile is saved."""
     return Path(selected_path(Path(request.output)))
+
+
+def verifies(request: AnyRequest | None, profile: AnyRequest | None) -> bool:
+    """Whether a request is to verify the selection that stands beside a profile."""
+    if not isinstance(request, VerifyRequest) or not isinstance(profile, ProfileRequest):
+        return False
+    return request.output == str(selection_path(profile))
 
 
 def bench_request(request: ProfileRequest) -> BenchRequest:

@@ -17,6 +17,7 @@ from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import BenchView, Board, CompareView, ProfileView, RunView, VerifyView
+from pixart_tui.tui.requests import verifies
 
 _LOG_LINES: Final = 6
 _KEPT: Final = ("profile", "bench", "selection", "side_by_side", "output_image")
@@ -81,12 +82,13 @@ class RunWatch:
             (_run_view(watched, now_s) for watched in self._watched.values() if watched.is_read),
             key=lambda view: (-view.created_s, view.id),
         )
+        profile = _opened(runs, profile_id, "profile")
         return Board(
             now_s,
             tuple(runs),
-            self._profile_view(_opened(runs, profile_id, "profile")),
+            self._profile_view(profile),
             self._bench_view(_opened(runs, bench_id, "bench")),
-            self._verify_view(_opened(runs, None, "verify")),
+            self._verify_view(next((run for run in runs if _is_about(run, profile)), None)),
             self._compare_view(runs, compare_id),
         )
 
@@ -223,6 +225,10 @@ def _opened(runs: list[RunView], run_id: str | None, kind: str) -> RunView | Non
     if run_id is None:
         return next((view for view in runs if view.kind == kind), None)
     return next((view for view in runs if view.id == run_id), None)
+
+
+def _is_about(run: RunView, profile: RunView | None) -> bool:
+    return profile is not None and verifies(run.request, profile.request)
 
 
 def _run_view(watched: _Watched, now_s: float) -> RunView:

@@ -185,6 +185,35 @@ async def test_what_was_verified_stands_beside_what_was_predicted(tmp_path: Path
     assert max(map(len, text.splitlines())) <= 80
 
 
+async def test_attaching_to_a_verification_opens_the_profile_that_it_is_about(
+    tmp_path: Path,
+) -> None:
+    sample_runs.finished_profile(tmp_path)
+    run = verified_run(tmp_path)
+    sample_runs.finished_profile(tmp_path / "other", "5a3c0000")
+    app = dashboard(run.id)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "verified 0.008100")
+
+        assert app.tab == "select"
+        assert app.run_shown is not None
+        assert app.run_shown.id == sample_runs.PROFILE_ID
+
+
+async def test_a_verification_of_a_file_alone_is_shown_in_the_list(tmp_path: Path) -> None:
+    run = verified_run(tmp_path)
+    sample_runs.finished_profile(tmp_path / "other")
+    app = dashboard(run.id)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "max-loss 0.01 on cpu")
+
+        assert app.tab == "runs"
+        assert app.run_shown is not None
+        assert app.run_shown.id == run.id
+
+
 async def test_a_verified_figure_of_another_setting_says_so(tmp_path: Path) -> None:
     sample_runs.finished_profile(tmp_path)
     verified_run(tmp_path, budget=0.001)
