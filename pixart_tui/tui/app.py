@@ -263,9 +263,23 @@ class DashboardApp(ActingApp):
     def _show_strip(self) -> None:
         self.query_one(TabStrip).show_tabs(self.tab, self._board or Board(0.0))
 
+    def _turn_to(self, tab: str) -> None:
+        """Shows a tab that the user asked for; pictures are those of the run looked at."""
+        run = self.run_shown
+        if tab == "compare" and run is not None and self._has_pictures(run):
+            self._compare_id = run.id
+            self._read()
+        self.show_tab(tab)
+
+    def _has_pictures(self, run: RunView) -> bool:
+        profile = self._board.profile if self._board else None
+        if run.kind == "profile":
+            return profile is not None and profile.run.id == run.id and bool(profile.pairs)
+        return run.kind in ("bench", "verify", "compare")
+
     def action_show_tab(self, tab: str) -> None:
         """Shows a tab."""
-        self.show_tab(tab)
+        self._turn_to(tab)
 
     def action_open_pictures(self) -> None:
         """Shows the pictures of the run that the tab is about."""
@@ -279,11 +293,11 @@ class DashboardApp(ActingApp):
     def action_next_tab(self, steps: int) -> None:
         """Shows the next tab."""
         names = [tab for tab, _ in TABS]
-        self.show_tab(names[(names.index(self.tab) + steps) % len(names)])
+        self._turn_to(names[(names.index(self.tab) + steps) % len(names)])
 
     def on_tab_strip_clicked(self, message: TabStrip.Clicked) -> None:
         """Shows the tab that was clicked."""
-        self.show_tab(message.tab)
+        self._turn_to(message.tab)
 
     def on_runs_pane_opened(self, message: RunsPane.Opened) -> None:
         """Shows the run that was chosen in its own tab."""

@@ -206,3 +206,16 @@ def _row(letters: str) -> list[Segment]:
 )
 def test_changed_runs_leave_out_what_is_the_same(now: str, expected: list[tuple[int, int]]) -> None:
     assert changed_runs(_row("aaaaaaaa"), _row(now)) == expected
+
+
+async def test_the_tab_opens_on_the_run_that_was_looked_at(tmp_path: Path) -> None:
+    sample_pictures.comparison(tmp_path / "pictures")
+    sample_pictures.imaged_bench(tmp_path)
+    app = dashboard(sample_pictures.COMPARE_ID, sample_runs.BENCH_ID)
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until_shown(pilot, "1 of 4")
+        await pilot.press("4")
+        await until_shown(pilot, "iteration speed")
+        await pilot.press("5")
+        await until_shown(pilot, sample_runs.BENCH_ID, "1 of 1", "this row")

@@ -58,7 +58,7 @@ class ProfilePane(Pane):
         Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
         Binding("space", "next_picture", "In detail: the next picture", show=False, id="next_face"),
         Binding("i", "make_pictures", "Make the layer's pictures", show=False, id="make_pictures"),
-        Binding("escape", "back", "Back to the table, no filter", show=False, id="back"),
+        Binding("escape", "back", "Back", id="back"),
         Binding("left", "step(0, -1)", "Same layer, block before", show=False, id="block_before"),
         Binding("right", "step(0, 1)", "Same layer, next block", show=False, id="block_after"),
         Binding(
@@ -252,6 +252,15 @@ class ProfilePane(Pane):
         if message.fqn in self._names:
             self._go_to(message.fqn)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offers the way back only where there is one, and details only where they are not."""
+        in_detail = self.has_class("-detail")
+        if action == "details":
+            return not in_detail
+        if action == "back":
+            return in_detail or not self.filter.empty
+        return super().check_action(action, parameters)
+
     def action_step(self, rows: int, columns: int) -> None:
         """Moves over the map: to another block, or to another type of layer."""
         view = self._view
@@ -286,6 +295,7 @@ class ProfilePane(Pane):
     def on_input_changed(self, message: Input.Changed) -> None:
         """Filters as one types."""
         self.filter = Filter(message.value)
+        self.refresh_bindings()
         self.redraw()
 
     def on_filter_input_left(self) -> None:
@@ -324,6 +334,7 @@ class ProfilePane(Pane):
     def _show_details(self, shown: bool) -> None:
         if shown != self.has_class("-detail"):
             self.set_class(shown, "-detail")
+            self.refresh_bindings()
             self.body.scroll_to(y=0, animate=False)
             self.body.focus()
             self.redraw()
