@@ -21,7 +21,7 @@ from pixart_tui.tui.requests import verifies
 
 _LOG_LINES: Final = 6
 _KEPT: Final = ("profile", "bench", "selection", "side_by_side", "output_image")
-_SCORING_SHARE: Final = 0.04
+_SCORING_SHARE: Final = 0.02
 """Of a core; where scoring takes longer, it waits before it scores again."""
 _SCORING_MOST_S: Final = 5.0
 _NEW_RUNS_S: Final = 0.2

@@ -34,7 +34,7 @@ from pixart_tui.tui.widgets.pane import Pane
 
 _BRIEF_HEAD: Final = 2
 """Lines of the head that stay over a layer's details: the state and the progress."""
-_TABLE_PAUSE_S: Final = 2.0
+_TABLE_PAUSE_S: Final = 5.0
 
 
 class ProfilePane(Pane):
