@@ -58,7 +58,7 @@ SHOTS: Final = (
     Shot("layer", ("2", "enter")),
     Shot("select", ("3", "t", *("right",) * 4)),
     Shot("bench", ("4",)),
-    Shot("compare", ("5", "right", "a"), (180, 40)),
+    Shot("compare", ("5", "right"), (180, 40)),
 )
 
 
