@@ -43,9 +43,11 @@ def _sections() -> Iterator[str]:
 
 
 def _below(name: str, group: click.Group) -> Iterator[tuple[str, click.Command]]:
-    for word in sorted(group.commands):
-        command = group.commands[word]
-        if command.hidden:
+    # Asked for by name, since commands are imported only then.
+    context = click.Context(group, info_name=name)
+    for word in sorted(group.list_commands(context)):
+        command = group.get_command(context, word)
+        if command is None or command.hidden:
             continue
         yield f"{name} {word}", command
         if isinstance(command, click.Group):
