@@ -40,18 +40,6 @@ PROBED_STEPS: Final = (1, 7, 13, 18)
 ANCHOR: Final = 13
 
 _WIDTH, _TOKENS, _TEXT = 1152, 8192, 240
-_BLOCK = {
-    "attn1.to_q": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_k": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_v": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
-    "attn2.to_q": (_WIDTH, _WIDTH, _TOKENS),
-    "attn2.to_k": (_WIDTH, _WIDTH, _TEXT),
-    "attn2.to_v": (_WIDTH, _WIDTH, _TEXT),
-    "attn2.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
-    "ff.net.0.proj": (_WIDTH, 4 * _WIDTH, _TOKENS),
-    "ff.net.2": (4 * _WIDTH, _WIDTH, _TOKENS),
-}
 _OUTSIDE = {
     "proj_out": (_WIDTH, 32, _TOKENS),
     "adaln_single.emb.timestep_embedder.linear_1": (256, _WIDTH, 2),
@@ -73,15 +61,7 @@ EXCLUDED = {
 
 def layers() -> tuple[Layer, ...]:
     """The 290 layers of ``synthetic:alpha`` at 1024 x 1024; a test compares them."""
-    shapes = {
-        f"transformer_blocks.{block}.{kind}": shape
-        for block in range(BLOCKS)
-        for kind, shape in _BLOCK.items()
-    }
-    return tuple(
-        Layer(fqn=fqn, in_features=k, out_features=n, has_bias=True, rows=m)
-        for fqn, (k, n, m) in (shapes | _OUTSIDE).items()
-    )
+    return sample_runs.layers_of(BLOCKS, _WIDTH, _TOKENS, _TEXT, _OUTSIDE)
 
 
 def _measurable() -> list[Layer]:

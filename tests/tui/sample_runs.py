@@ -10,7 +10,7 @@ import math
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from pixart_tui.domain.benchmark import BenchRow, RowStatus, Statistic
@@ -57,18 +57,6 @@ MACHINE = Machine(
 EXCLUDED = {"proj_out": "torch._scaled_mm needs multiples of 16: N = 24"}
 
 _WIDTH, _TOKENS, _TEXT_TOKENS = 256, 512, 64
-_BLOCK = {
-    "attn1.to_q": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_k": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_v": (_WIDTH, _WIDTH, _TOKENS),
-    "attn1.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
-    "attn2.to_q": (_WIDTH, _WIDTH, _TOKENS),
-    "attn2.to_k": (_WIDTH, _WIDTH, _TEXT_TOKENS),
-    "attn2.to_v": (_WIDTH, _WIDTH, _TEXT_TOKENS),
-    "attn2.to_out.0": (_WIDTH, _WIDTH, _TOKENS),
-    "ff.net.0.proj": (_WIDTH, 4 * _WIDTH, _TOKENS),
-    "ff.net.2": (4 * _WIDTH, _WIDTH, _TOKENS),
-}
 _OUTSIDE = {
     "adaln_single.emb.timestep_embedder.linear_1": (256, _WIDTH, 2),
     "adaln_single.emb.timestep_embedder.linear_2": (_WIDTH, _WIDTH, 2),
@@ -79,17 +67,33 @@ _OUTSIDE = {
 }
 
 
-def layers() -> tuple[Layer, ...]:
-    """86 layers shaped like those of a small PixArt."""
+Shape = tuple[int, int, int]
+"""Input features, output features, rows."""
+
+
+def layers_of(
+    blocks: int, width: int, tokens: int, text_tokens: int, outside: Mapping[str, Shape]
+) -> tuple[Layer, ...]:
+    """The layers of a PixArt: ten in each block, and those outside the blocks."""
+    square, text = (width, width, tokens), (width, width, text_tokens)
+    kinds = {f"attn1.to_{name}": square for name in ("q", "k", "v", "out.0")}
+    kinds |= {"attn2.to_q": square, "attn2.to_k": text, "attn2.to_v": text}
+    kinds |= {"attn2.to_out.0": square, "ff.net.0.proj": (width, 4 * width, tokens)}
+    kinds |= {"ff.net.2": (4 * width, width, tokens)}
     shapes = {
         f"transformer_blocks.{block}.{kind}": shape
-        for block in range(8)
-        for kind, shape in _BLOCK.items()
+        for block in range(blocks)
+        for kind, shape in kinds.items()
     }
     return tuple(
         Layer(fqn=fqn, in_features=k, out_features=n, has_bias=True, rows=m)
-        for fqn, (k, n, m) in (shapes | _OUTSIDE).items()
+        for fqn, (k, n, m) in {**shapes, **outside}.items()
     )
+
+
+def layers() -> tuple[Layer, ...]:
+    """86 layers shaped like those of a small PixArt."""
+    return layers_of(8, _WIDTH, _TOKENS, _TEXT_TOKENS, _OUTSIDE)
 
 
 def conditions() -> Conditions:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +20,8 @@ from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.pairs import pairs_of
 from pixart_tui.runs.pictures import pixels_of, read_image
 from pixart_tui.runs.run import Run, RunState
+from tests.worker.waiting import wait
 
-_LIMIT_S = 240
 _LAYER = "transformer_blocks.0.attn1.to_q"
 _PROMPTS = ("red apple", "robot", "owl", "sailboat", "cactus", "rocket", "guitar", "key", "bus")
 
@@ -40,16 +38,6 @@ def _start(output: Path, **changes: object) -> Run:
     return run
 
 
-def _wait(run: Run, until: Callable[[Run], bool]) -> Run:
-    deadline = time.monotonic() + _LIMIT_S
-    while time.monotonic() < deadline:
-        run.poll()
-        if until(run):
-            return run
-        time.sleep(0.01)
-    raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
-
-
 def _ended(run: Run) -> bool:
     return run.state().is_finished
 
@@ -59,20 +47,20 @@ def _files(run: Run) -> dict[str, bytes]:
 
 
 def test_killed_and_resumed_it_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    whole = _wait(_start(tmp_path / "whole.png"), _ended)
+    whole = wait(_start(tmp_path / "whole.png"), _ended)
     assert whole.state() is RunState.DONE, whole.log_tail()
 
     run = _start(tmp_path / "resumed.png")
-    _wait(run, lambda r: len(r.snapshot.compared) >= 4 or _ended(r))
+    wait(run, lambda r: len(r.snapshot.compared) >= 4 or _ended(r))
     worker = run.worker()
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
-    _wait(run, _ended)
+    wait(run, _ended)
     assert run.state() is RunState.STALE
     assert not (tmp_path / "resumed.png").exists()
     assert 4 <= len(run.snapshot.compared) < len(_PROMPTS)
     start_worker(run)
-    _wait(run, _ended)
+    wait(run, _ended)
 
     assert run.state() is RunState.DONE, run.log_tail()
     assert (tmp_path / "resumed.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
@@ -86,7 +74,7 @@ def test_killed_and_resumed_it_loses_and_doubles_nothing(tmp_path: Path) -> None
 
 
 def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
-    run = _wait(_start(tmp_path / "a.png", prompts=("robot",), seeds=(0, 1)), _ended)
+    run = wait(_start(tmp_path / "a.png", prompts=("robot",), seeds=(0, 1)), _ended)
     assert run.state() is RunState.DONE, run.log_tail()
 
     pairs = pairs_of(run.snapshot, run.paths.directory)
@@ -100,8 +88,8 @@ def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
 
 
 def test_one_layer_disturbs_less_than_all(tmp_path: Path) -> None:
-    few = _wait(_start(tmp_path / "a.png", prompts=("robot",), layers=(_LAYER,)), _ended)
-    every = _wait(_start(tmp_path / "b.png", prompts=("robot",)), _ended)
+    few = wait(_start(tmp_path / "a.png", prompts=("robot",), layers=(_LAYER,)), _ended)
+    every = wait(_start(tmp_path / "b.png", prompts=("robot",)), _ended)
 
     assert few.snapshot.compare_plan is not None
     assert few.snapshot.compare_plan.layers == (_LAYER,)
@@ -112,7 +100,7 @@ def test_one_layer_disturbs_less_than_all(tmp_path: Path) -> None:
 
 
 def test_a_layer_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    run = _wait(_start(tmp_path / "a.png", layers=("nope",)), _ended)
+    run = wait(_start(tmp_path / "a.png", layers=("nope",)), _ended)
 
     assert run.state() is RunState.FAILED
     assert run.snapshot.finished is not None

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +24,8 @@ from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
 from pixart_tui.worker.latency import latency_key, time_layers
 from tests.samples import layer
+from tests.worker.waiting import wait
 
-_LIMIT_S = 240
 _LAYERS = [layer("a"), layer("b"), layer("wide", size=512), layer("two rows", rows=2)]
 
 
@@ -113,28 +111,18 @@ def _work(run: Run) -> None:
     run.poll()
 
 
-def _wait(run: Run, until: Callable[[Run], bool]) -> None:
-    deadline = time.monotonic() + _LIMIT_S
-    while time.monotonic() < deadline:
-        run.poll()
-        if until(run):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
-
-
 def test_a_run_times_its_layers_once_before_anything_else_and_resuming_reuses_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "int8_dynamic.json"
     run = _new(output)
     start_worker(run)
-    _wait(run, lambda r: r.snapshot.latency is not None or r.state().is_finished)
+    wait(run, lambda r: r.snapshot.latency is not None or r.state().is_finished)
     cancel(run)
     before = run.snapshot.latency
     assert before is not None, run.log_tail()
     start_worker(run)
-    _wait(run, lambda r: r.state().is_finished)
+    wait(run, lambda r: r.state().is_finished)
     assert run.state() is RunState.DONE, run.log_tail()
 
     events = [entry.event for entry in read_journal(run.paths.events)]

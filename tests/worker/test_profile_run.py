@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,6 +21,7 @@ from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.pictures import read_image
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
+from tests.worker.waiting import wait
 
 _LIMIT_S = 240
 
@@ -71,16 +70,6 @@ def _interrupted(output: Path, whole: Run, layers: int) -> Run:
     run.poll()
     assert run.snapshot.done == layers
     return run
-
-
-def _wait(run: Run, until: Callable[[Run], bool]) -> None:
-    deadline = time.monotonic() + _LIMIT_S
-    while time.monotonic() < deadline:
-        run.poll()
-        if until(run):
-            return
-        time.sleep(0.02)
-    raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
 
 
 def _ended(run: Run) -> bool:
@@ -135,9 +124,9 @@ def test_the_profile_has_every_layer_and_the_sidecar_all_that_is_known(
 
 def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
-    _wait(run, _half)
+    wait(run, _half)
     _kill(run)
-    _wait(run, _ended)
+    wait(run, _ended)
     assert run.state() is RunState.STALE
     assert not (tmp_path / "fp8_e4m3.json").exists()
     before = run.snapshot.done
@@ -146,7 +135,7 @@ def test_kill_and_resume_give_the_same_bytes(tmp_path: Path, uninterrupted: Path
     with run.paths.events.open("ab") as journal:
         journal.write(b'{"v":1,"t":17')
     start_worker(run)
-    _wait(run, _ended)
+    wait(run, _ended)
 
     assert run.state() is RunState.DONE, run.log_tail()
     assert (tmp_path / "fp8_e4m3.json").read_bytes() == uninterrupted.read_bytes()
@@ -171,7 +160,7 @@ def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None
     )
     run.paths.artifacts.write_text("a file where the pictures' directory should be")
     start_worker(run)
-    _wait(run, _ended)
+    wait(run, _ended)
 
     assert run.state() is RunState.DONE, run.log_tail()
     assert len(run.snapshot.measured) == 86
@@ -184,9 +173,9 @@ def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path)
     _work(calm)
     assert calm.state() is RunState.DONE
     run = _start(tmp_path / "b" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
-    _wait(run, _half)
+    wait(run, _half)
     _kill(run)
-    _wait(run, _ended)
+    wait(run, _ended)
     assert run.state() is RunState.STALE
     _work(run)
     assert run.state() is RunState.DONE, run.log_tail()
@@ -204,27 +193,27 @@ def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path)
 
 def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
-    _wait(run, lambda r: r.snapshot.done >= 3)
+    wait(run, lambda r: r.snapshot.done >= 3)
     cancel(find_run(run.id))
     run.poll()
     assert run.state() is RunState.CANCELLED
     done = run.snapshot.done
     start_worker(run)
-    _wait(run, lambda r: r.snapshot.done > done)
+    wait(run, lambda r: r.snapshot.done > done)
     worker = run.worker()
     assert worker is not None
     os.kill(worker.pid, signal.SIGTERM)
-    _wait(run, _ended)
+    wait(run, _ended)
     assert run.state() is RunState.CANCELLED
 
 
 def test_a_signal_while_the_model_loads_cancels_and_is_no_failure(tmp_path: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
-    _wait(run, lambda r: r.snapshot.stage is not None and r.snapshot.stage.stage == "loading")
+    wait(run, lambda r: r.snapshot.stage is not None and r.snapshot.stage.stage == "loading")
     worker = run.worker()
     assert worker is not None
     os.kill(worker.pid, signal.SIGTERM)
-    _wait(run, _ended)
+    wait(run, _ended)
     assert run.state() is RunState.CANCELLED, run.log_tail()
 
 
@@ -266,7 +255,7 @@ def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> Non
     second = _start(tmp_path / "b.json")
     with pytest.raises(RequestError, match="already has a worker"):
         start_worker(first)
-    _wait(first, lambda r: r.snapshot.done > 0)
+    wait(first, lambda r: r.snapshot.done > 0)
     second.poll()
     assert second.state() is RunState.QUEUED
     assert second.snapshot.stage is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -18,19 +16,10 @@ from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.pairs import pairs_of
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
+from tests.worker.waiting import wait
 
 _LIMIT_S = 240
 _MODEL = "synthetic:alpha-tiny"
-
-
-def _wait(run: Run, until: Callable[[Run], bool]) -> Run:
-    deadline = time.monotonic() + _LIMIT_S
-    while time.monotonic() < deadline:
-        run.poll()
-        if until(run):
-            return run
-        time.sleep(0.01)
-    raise AssertionError(f"waited in vain; {run.state()}; {run.log_tail()}")
 
 
 def _work(run: Run) -> Run:
@@ -87,13 +76,13 @@ def test_kill_and_resume_change_nothing(tmp_path: Path, folder: Path) -> None:
 
     run = _verify(folder, tmp_path / "resumed.json")
     start_worker(run)
-    _wait(run, lambda r: len(r.snapshot.trials) >= 2 or _ended(r))
+    wait(run, lambda r: len(r.snapshot.trials) >= 2 or _ended(r))
     worker = run.worker()
     assert worker is not None
     process = psutil.Process(worker.pid)
     process.kill()
     process.wait(_LIMIT_S)
-    _wait(run, _ended)
+    wait(run, _ended)
     measured = len(run.snapshot.trials)
     _work(run)
 
