@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from pixart_tui import __version__
-from pixart_tui.cli.asking import as_request_error
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import is_interactive
@@ -74,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         return _report(error)
     except click.ClickException as error:
+        from pixart_tui.cli.asking import as_request_error
+
         return _report(as_request_error(error))
     except OSError as error:
         if "--debug" in given:

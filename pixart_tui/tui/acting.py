@@ -8,6 +8,7 @@ from typing import ClassVar, Final
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 from textual.message import Message
 
 from pixart_tui.domain.errors import PixartTuiError, WorkError
@@ -37,8 +38,8 @@ class ActingApp(App[None]):
         Binding("d", "delete_run", "Delete", id="delete_run"),
     ]
 
-    def __init__(self, work: Work) -> None:
-        super().__init__()
+    def __init__(self, work: Work, driver_class: type[Driver] | None = None) -> None:
+        super().__init__(driver_class)
         self._work = work
         self._draft: Draft = {}
         self._offer: tuple[bool, ...] = ()

@@ -12,6 +12,7 @@ from textual import events
 from textual.app import ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
@@ -36,6 +37,7 @@ from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.settings import Images, Settings
 from pixart_tui.tui.watch import RunWatch
 from pixart_tui.tui.widgets.cursor_view import CursorView
+from pixart_tui.tui.widgets.inks import InkScreen
 from pixart_tui.tui.widgets.pane import Pane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
@@ -58,6 +60,7 @@ class DashboardApp(ActingApp):
         work: What the keys do to runs.
         settings: How it looks, and its keys.
         pictures: How pictures are shown.
+        driver_class: What draws in the terminal; Textual's choice if None.
     """
 
     TITLE = "pixart-tui"
@@ -94,10 +97,15 @@ class DashboardApp(ActingApp):
         work: Work | None = None,
         settings: Settings | None = None,
         pictures: Pictures = HALF_CELLS,
+        driver_class: type[Driver] | None = None,
     ) -> None:
-        super().__init__(work or Work())
+        super().__init__(work or Work(), driver_class)
         self.animation_level = "none"
         self._settings = settings or Settings()
+        # Before anything is styled, as all of it would be styled again.
+        for theme in (themes.DARK, themes.LIGHT):
+            self.register_theme(theme)
+        self.theme = self._theme_asked
         self._ascii_filter = glyphs.AsciiOnly(enabled=self._settings.display.ascii)
         ScrollBar.renderer = glyphs.WholeCells if self.ascii_only else ScrollBarRender
         self._attaching = attach and not run_ids
@@ -111,6 +119,10 @@ class DashboardApp(ActingApp):
         self._pictures = pictures
         self._board: Board | None = None
         self._reading = False
+
+    def get_default_screen(self) -> Screen[None]:
+        """The screen that knows the inks."""
+        return InkScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         """The strip of tabs, the tabs, the keys."""
@@ -128,12 +140,10 @@ class DashboardApp(ActingApp):
 
     def on_mount(self) -> None:
         """Begins to read."""
-        for theme in (themes.DARK, themes.LIGHT):
-            self.register_theme(theme)
-        self.theme = self._theme_asked
         self.set_keymap(self._settings.keys)
         self._pane.body.focus()
-        self._read()
+        # Later, as a thread that reads would hold up the first paint.
+        self.call_after_refresh(self._read)
         self.set_interval(self._poll_s, self._read)
 
     @property
