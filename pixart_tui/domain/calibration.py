@@ -12,8 +12,9 @@ which the imaged layers are most likely, pulled towards those of the embedded mo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -21,6 +22,8 @@ import numpy.typing as npt
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Ints: TypeAlias = npt.NDArray[np.int64]
+Chance: TypeAlias = tuple[Floats, Floats]
+"""Standard normal numbers of one draw: of the parts, and of each layer and sample."""
 
 _GAIN_VARIANCE: Final = 25.0
 _SLOPE_VARIANCE: Final = 0.1**2
@@ -95,10 +98,10 @@ class Design:
         return found
 
     def spread_out(self, parts: Floats) -> Floats:
-        """The sum of all parts but g of each layer and sample, (layers, samples)."""
+        """The sum of all parts but g, of (..., parts) for (..., layers, samples)."""
         samples, kinds = self.ends
-        layers = parts[samples:kinds][self.kinds] + parts[kinds:]
-        total: Floats = parts[0] + parts[2:samples][None, :] + layers[:, None]
+        layers = parts[..., samples:kinds][..., self.kinds] + parts[..., kinds:]
+        total: Floats = parts[..., None, None, 0] + parts[..., None, 2:samples] + layers[..., None]
         return total
 
 
@@ -127,16 +130,25 @@ class Calibration:
         found: Floats = np.exp(self._log_losses(self.mean) + 0.5 * variance)
         return found
 
-    def draws(self, count: int, rng: np.random.Generator) -> Iterator[Floats]:
-        """Losses that may be, each (layers, samples)."""
-        for _ in range(count):
-            theta = self.mean + self.factor @ rng.standard_normal(len(self.mean))
-            noise = self.deviations[-1] * rng.standard_normal(self.design.scores.shape)
-            yield np.exp(self._log_losses(theta) + noise)
+    def chance(self, rng: np.random.Generator) -> Chance:
+        """The random numbers of one draw."""
+        return (
+            rng.standard_normal(len(self.mean)),
+            rng.standard_normal(self.design.scores.shape),
+        )
+
+    def draws(self, chances: Sequence[Chance]) -> Floats:
+        """Losses that may be, (draws, layers, samples)."""
+        parts = self.mean + np.stack([parts for parts, _ in chances]) @ self.factor.T
+        noise = self.deviations[-1] * np.stack([noise for _, noise in chances])
+        found: Floats = np.exp(self._log_losses(parts) + noise)
+        return found
 
     def _log_losses(self, theta: Floats) -> Floats:
+        """Of parts (..., parts), (..., layers, samples)."""
         x = self.design.scores - self.design.centre
-        found: Floats = self.design.scores + theta[1] * x + self.design.spread_out(theta)
+        slope = theta[..., 1, None, None]
+        found: Floats = self.design.scores + slope * x + self.design.spread_out(theta)
         return found
 
 
@@ -155,6 +167,7 @@ def calibrate(design: Design, images: Images) -> Calibration:
 def _likeliest(design: Design, matrix: Floats, target: Floats) -> tuple[float, ...]:
     """The deviations, found one after the other, a few times."""
 
+    @cache
     def likelihood(found: tuple[float, ...]) -> float:
         return _log_likelihood(design, matrix, target, found)
 

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.estimation import Estimates, estimate, score_by_sample
+from pixart_tui.domain.estimation import Estimates, estimate
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.probing import Probing
@@ -103,7 +103,7 @@ def _estimated_score(
     place = found.layers.index(layer.fqn)
     if found.imaged[place] == found.samples:
         return score_layer(layer, None, measurements)
-    low, high = np.percentile(found.draws[:, place], [_TAIL, 100 - _TAIL])
+    low, high = found.intervals[:, place]
     return LayerScore(
         layer=layer,
         status=LayerStatus.MEASURED,
@@ -114,7 +114,7 @@ def _estimated_score(
         ssim_low=1 - float(high),
         ssim_high=1 - float(low),
         psnr_db=mean([m.psnr_db for m in measurements]),
-        latent_mse=float(score_by_sample(probing, layer.fqn).mean()),
+        latent_mse=float(found.latent_mses[place]),
     )
 
 
