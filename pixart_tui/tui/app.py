@@ -41,6 +41,7 @@ from pixart_tui.tui.widgets.inks import InkScreen
 from pixart_tui.tui.widgets.pane import Pane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
+from pixart_tui.tui.wire.driver import LightDriver
 from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
@@ -84,6 +85,7 @@ class DashboardApp(ActingApp):
         Binding("question_mark", "help", "Help", key_display="?", id="help"),
         Binding("q", "quit", "Leave", id="leave"),
         Binding("ctrl+p", "command_palette", "All", priority=True, id="palette"),
+        Binding("ctrl+l", "redraw", "Draw all again", show=False, priority=True, id="redraw"),
         Binding("ctrl+c", "quit", "Leave", show=False, priority=True),
     ]
 
@@ -139,11 +141,13 @@ class DashboardApp(ActingApp):
             yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Begins to read."""
+        """Takes the keys that are set."""
         self.set_keymap(self._settings.keys)
         self._pane.body.focus()
-        # Later, as a thread that reads would hold up the first paint.
-        self.call_after_refresh(self._read)
+
+    def on_ready(self) -> None:
+        """Begins to read, now that the first frame is out and no thread holds it up."""
+        self._read()
         self.set_interval(self._poll_s, self._read)
 
     @property
@@ -160,6 +164,8 @@ class DashboardApp(ActingApp):
         self.query_one(TooSmall).tell(width, height)
         too_small = width < LEAST_WIDTH or height < LEAST_HEIGHT
         self.screen_stack[0].set_class(too_small, "-too-small")
+        if not too_small and self.focused is None:
+            self._pane.body.focus()  # what is hidden loses it
         self._show_strip()
 
     def _read(self) -> None:
@@ -168,7 +174,9 @@ class DashboardApp(ActingApp):
             self.run_worker(self._read_in_thread(), group="read")
 
     async def _read_in_thread(self) -> None:
-        read = partial(self._watch.read, self._profile_id, self._bench_id, self._compare_id)
+        opened = (self._profile_id, self._bench_id, self._compare_id)
+        # At first no figures: the run's head and its progress are there the sooner.
+        read = partial(self._watch.read, *opened, scored=self._board is not None)
         self.post_message(BoardRead(await asyncio.to_thread(read)))
 
     def on_board_read(self, message: BoardRead) -> None:
@@ -176,10 +184,10 @@ class DashboardApp(ActingApp):
         self._reading = False
         if not self.query(TabStrip):
             return  # the screen is being taken down
-        if self._asked_ids and not message.board.problem:
-            self._open_asked(message.board)
-            return
+        is_first = self._board is None
         self._board = board = message.board
+        if self._asked_ids and not board.problem:
+            self._open_asked(board)
         # A reading that began before a run was deleted still has it open.
         self._profile_id = self._profile_id or self._unless_deleted(board.open_profile)
         self._bench_id = self._bench_id or self._unless_deleted(board.open_bench)
@@ -189,6 +197,8 @@ class DashboardApp(ActingApp):
         self._show_strip()
         self.offer_actions()
         self._attach_to_newest(board)
+        if is_first:
+            self.call_after_refresh(self._read)
 
     def _attach_to_newest(self, board: Board) -> None:
         """At the start opens what is going on, and says so."""
@@ -205,12 +215,11 @@ class DashboardApp(ActingApp):
             self._open(run, board)
 
     def _open_asked(self, board: Board) -> None:
-        """Follows the runs that were asked for, and shows the first; then reads again."""
+        """Follows the runs that were asked for, and shows the first."""
         asked = [run for run in map(board.run, self._asked_ids) if run is not None]
         self._asked_ids = ()
         for run in reversed(asked):
             self._open(run, board)
-        self._read()
 
     def _open(self, run: RunView, board: Board) -> None:
         """Opens a run in its own tab; a verification with the profile that it is about."""
@@ -231,7 +240,7 @@ class DashboardApp(ActingApp):
         elif tab == "runs":
             self.query_one(RunsPane).choose(run_id)
         self.show_tab(tab)
-        self._read()
+        self.call_after_refresh(self._read)
 
     def _unless_deleted(self, run_id: str | None) -> str | None:
         return None if run_id in self._deleted else run_id
@@ -332,6 +341,12 @@ class DashboardApp(ActingApp):
     def action_help(self) -> None:
         """Shows the keys and the marks of the tab."""
         self.push_screen(HelpScreen(help_lines(self, self.tab)))
+
+    def action_redraw(self) -> None:
+        """Draws everything again, where something else wrote over it."""
+        if isinstance(self._driver, LightDriver):
+            self._driver.forget()
+        self.refresh()
 
     @property
     def ascii_only(self) -> bool:

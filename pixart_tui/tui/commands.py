@@ -27,6 +27,7 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("Verify selection", "Measure all selected layers at once", "app.in_tab('select', 'verify')"),
     ("Curve", "Show the loss over the whole range of shares", "app.in_tab('select', 'curve')"),
     ("Dark or light", "Change between the dark and the light theme", "app.switch_theme"),
+    ("Draw again", "Draw all again, where something wrote over it", "app.redraw"),
     ("Help", "The keys and the marks", "app.help"),
     ("Leave", "Close the dashboard; whatever runs goes on", "app.quit"),
 )

@@ -17,9 +17,11 @@ from pixart_tui.tui.app import DashboardApp
 from pixart_tui.tui.new_run.checking import Ask
 from pixart_tui.tui.pictures import ImageMode, choose_pictures
 from pixart_tui.tui.settings import Settings
+from pixart_tui.tui.wire.driver import LightDriver
 from pixart_tui.tui.work import Work
 
 _LEAVE_LIMIT_S: Final = 3.0
+_BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"
 _SIGNALS: Final = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 
@@ -46,15 +48,30 @@ def run_dashboard(
     for name in ("COLUMNS", "LINES"):
         # Where a shell exports them, Textual would keep that size whatever the terminal's is.
         os.environ.pop(name, None)
+    _keep_numpy_to_one_core()
     settings = settings or Settings()
     work = Work(ask=ask) if ask else Work()
     display = settings.display
     # Now, as nothing may ask the terminal once Textual reads from it.
     pictures = choose_pictures(ImageMode(display.images), os.environ, ascii_only=display.ascii)
-    app = DashboardApp(run_ids, attach=True, work=work, settings=settings, pictures=pictures)
+    app = DashboardApp(
+        run_ids,
+        attach=True,
+        work=work,
+        settings=settings,
+        pictures=pictures,
+        driver_class=LightDriver,
+    )
     asyncio.run(_run(app, mouse=display.mouse))
     if app.return_code:
         raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")
+
+
+def _keep_numpy_to_one_core() -> None:
+    # Its BLAS has a thread on every core wait at full speed for what to multiply next. putenv,
+    # as that is not for the workers: they get what stands in os.environ.
+    if _BLAS_THREADS not in os.environ:
+        os.putenv(_BLAS_THREADS, "1")
 
 
 async def _run(app: DashboardApp, *, mouse: bool) -> None:

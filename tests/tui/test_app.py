@@ -120,6 +120,19 @@ async def test_a_terminal_that_is_too_small_is_told_what_is_needed(
         await until_shown(pilot, "No runs yet")
 
 
+async def test_after_it_was_too_small_the_keys_of_the_tab_work_again(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path)
+    app = dashboard(sample_runs.PROFILE_ID)
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "85 of 85 layers", "0.attn2.to_v")
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: app.focused is None)
+        await pilot.resize_terminal(80, 24)
+        await until(pilot, lambda: app.focused is not None)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.query_one("#profile").has_class("-detail"))
+
+
 async def test_there_is_a_dark_and_a_light_theme(tmp_path: Path) -> None:
     app = dashboard()
     async with app.run_test():

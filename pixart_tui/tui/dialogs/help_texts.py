@@ -70,6 +70,7 @@ KEYS: Final[dict[str, str]] = {
     "open_run": "the run under the cursor, in its own tab",
     "help": "this help",
     "leave": "leave; what runs goes on: pixart-tui attach RUN",
+    "redraw": "draw all again, where something wrote over it",
     "palette": "every screen and action by its name, and the themes",
     "less": "the rule's parameter down; with shift ten steps",
     "more": "and up",

@@ -1,0 +1,100 @@
+"""How a terminal writes: colours and attributes, as the parameters of SGR that set them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+_SEEN_ON_BLANKS: Final = frozenset({"4", "7", "9", "21", "53"})
+"""Underlined, reversed, struck through, underlined twice, overlined."""
+_MARKS: Final = frozenset(map(str, (*range(1, 10), 21, *range(51, 54))))
+_INKS: Final = frozenset(map(str, (*range(30, 38), *range(90, 98))))
+_PAPERS: Final = frozenset(map(str, (*range(40, 48), *range(100, 108))))
+_LENGTHS: Final = {"5": 3, "2": 5}
+"""Of 256 colours and of true colour: parameters with the one that announces it."""
+_UNKNOWN: Final = "?"
+RESET: Final = "\x1b[0m"
+
+
+class Pen(NamedTuple):
+    """What the next character looks like.
+
+    Attributes:
+        ink: Parameters of its own colour; empty for the terminal's.
+        paper: Parameters of the colour behind it.
+        marks: Bold, reversed and so on, sorted.
+    """
+
+    ink: str = ""
+    paper: str = ""
+    marks: tuple[str, ...] = ()
+
+
+PLAIN: Final = Pen()
+
+
+@lru_cache(maxsize=4096)
+def dipped(pen: Pen, parameters: str) -> Pen | None:
+    """The pen after ``ESC [ parameters m``; None where they are none that we know."""
+    ink, paper, marks = pen
+    for one in _attributes(parameters):
+        first = one.partition(";")[0]
+        if one == "0":
+            ink, paper, marks = PLAIN
+        elif first == "38" or one in _INKS:
+            ink = one
+        elif first == "48" or one in _PAPERS:
+            paper = one
+        elif one == "39":
+            ink = ""
+        elif one == "49":
+            paper = ""
+        elif one in _MARKS:
+            marks = tuple(sorted({*marks, one}))
+        else:
+            return None
+    return Pen(ink, paper, marks)
+
+
+def _attributes(parameters: str) -> Iterator[str]:
+    """One after the other, a colour of several parameters as one."""
+    left = (parameters or "0").split(";")
+    while left:
+        length = 1
+        if left[0] in ("38", "48"):
+            length = _LENGTHS.get(left[1] if len(left) > 1 else "", 0)
+        if not 0 < length <= len(left):
+            yield _UNKNOWN
+            return
+        yield ";".join(left[:length])
+        left = left[length:]
+
+
+@lru_cache(maxsize=4096)
+def change(before: Pen | None, after: Pen) -> str:
+    """The shortest that makes one pen of another; None is one that nobody knows."""
+    afresh = f"\x1b[{';'.join(['0', *_parameters(after)])}m"
+    if before is None:
+        return afresh
+    if not _is_within(before, after):
+        return afresh
+    new = [one for one in _parameters(after) if one not in _parameters(before)]
+    return f"\x1b[{';'.join(new)}m" if new else ""
+
+
+def _is_within(before: Pen, after: Pen) -> bool:
+    """Whether nothing of a pen has to be taken back."""
+    loses_colour = (before.ink and not after.ink) or (before.paper and not after.paper)
+    return not loses_colour and set(before.marks) <= set(after.marks)
+
+
+def _parameters(pen: Pen) -> list[str]:
+    return [one for one in (pen.ink, pen.paper, *pen.marks) if one]
+
+
+@lru_cache(maxsize=4096)
+def on_blank(pen: Pen) -> Pen:
+    """What of a pen is seen on a space."""
+    marks = tuple(one for one in pen.marks if one in _SEEN_ON_BLANKS)
+    return Pen(pen.ink if marks else "", pen.paper, marks)
