@@ -3,7 +3,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.events import AttemptStarted, StageChanged
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.selection import select
@@ -213,3 +216,22 @@ def test_a_layer_that_was_not_imaged_is_marked_and_not_told_to_be_equal() -> Non
     text = "\n".join(plain(row) for row in rows)
     assert "~" in text
     assert "equal" not in text
+
+
+@pytest.mark.parametrize("size", [(80, 24), (200, 50)])
+async def test_a_profile_that_is_not_planned_yet_has_nothing_to_select(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    started = [AttemptStarted(attempt=1), StageChanged(stage="loading", detail="the pipeline")]
+    sample_runs.write_run(
+        sample_runs.profile_request(tmp_path),
+        sample_runs.PROFILE_ID,
+        started,
+        worker=sample_runs.this_process(),
+    )
+    async with dashboard(sample_runs.PROFILE_ID).run_test(size=size) as pilot:
+        await until_shown(pilot, "loading")
+        await pilot.press("3")
+        await until_shown(pilot, "the profile has not begun to measure")
+        await pilot.press("right", "p", "t")
+        await until_shown(pilot, "the profile has not begun to measure")

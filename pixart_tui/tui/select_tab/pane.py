@@ -121,7 +121,8 @@ class SelectPane(Pane):
         if view is None:
             self._draw_empty()
             return
-        self._solve_if_needed(view)
+        if view.scores or not view.run.done:  # else it is still being read
+            self._solve_if_needed(view)
         verify = _verify_of(board, view)
         head = head_lines(view, self.dial, self.answer, verify, width)
         head += self._note_lines(width)
@@ -196,6 +197,9 @@ class SelectPane(Pane):
         height: int,
     ) -> None:
         curve = self.query_one("#select-curve", LineView)
+        if not view.scores:
+            curve.show([])
+            return
         self._solve_curve_if_needed(view)
         if self._plot is None or self._plot_key[0] != view.run.id:
             curve.show([line(Span(self._plot_problem or " solving", "muted"))])
