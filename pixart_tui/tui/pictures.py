@@ -2,7 +2,8 @@
 
 textual-image draws with the protocols of kitty and sixel. It asks the terminal what it can do
 while it is imported, and waits 0.1 s for each answer: over a slow line answers come too late and
-end up on the screen. It is imported only where a protocol is wanted, and half-cells are our own.
+end up on the screen. It takes a third of a second to import. So it is imported only where a
+protocol is wanted and the terminal knows one; half-cells are our own.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from rich.style import Style
 from rich.text import Text
 
 from pixart_tui.tui.lines import wrap_path
+from pixart_tui.tui.terminal_answers import may_draw_pictures
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -82,7 +84,7 @@ def choose_pictures(
         return Pictures(ImageMode.NONE)
     if reason := _in_the_way(environ, is_terminal, ascii_only):
         return Pictures(ImageMode.NONE, reason)
-    if wish is ImageMode.HALFCELL or (wish is ImageMode.AUTO and _is_far(environ)):
+    if wish is ImageMode.HALFCELL or (wish is ImageMode.AUTO and not _may_draw(environ)):
         return HALF_CELLS
     able = _ask_terminal()  # a protocol that was asked for needs at least the size of a cell
     if wish is ImageMode.AUTO:
@@ -108,6 +110,10 @@ def _is_far(environ: Mapping[str, str]) -> bool:
     """Whether a protocol's bytes would cross a line, or a multiplexer that swallows them."""
     multiplexed = environ.get("TERM", "").startswith(("tmux", "screen"))
     return multiplexed or any(environ.get(name) for name in (*_MULTIPLEXERS, *_REMOTE))
+
+
+def _may_draw(environ: Mapping[str, str]) -> bool:
+    return not _is_far(environ) and may_draw_pictures()
 
 
 def _ask_terminal() -> ImageMode | None:

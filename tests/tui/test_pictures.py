@@ -51,7 +51,7 @@ def test_none_and_halfcell_ask_the_terminal_nothing() -> None:
 
 
 def test_a_near_terminal_that_says_nothing_gets_half_cells() -> None:
-    assert _modules_after_choosing(ImageMode.AUTO, _LOCAL) == "halfcell True"
+    assert _modules_after_choosing(ImageMode.AUTO, _LOCAL) == "halfcell False"
 
 
 @pytest.mark.parametrize(
