@@ -38,6 +38,9 @@ class PtyDashboard:
     counted. Nothing is read but what ``follow`` reads: time that is not spent there is not lost,
     as the pseudo terminal holds what was sent.
 
+    Attributes:
+        received_s: When the latest bytes came, before any time was spent on drawing them.
+
     Args:
         runs: The directory of all runs.
         arguments: Of the command line, ``attach RUN`` for example.
@@ -54,6 +57,7 @@ class PtyDashboard:
         self.sent_bytes = 0
         self.repaints = 0
         self._tail = b""
+        self.received_s = 0.0
         self.started_s = time.perf_counter()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pixart_tui", *arguments],
@@ -95,7 +99,9 @@ class PtyDashboard:
             if left_s <= 0:
                 return False
             if self._selector.select(left_s):
-                self._take(os.read(self._master, _READ_BYTES))
+                data = os.read(self._master, _READ_BYTES)
+                self.received_s = time.perf_counter()
+                self._take(data)
         return True
 
     def require(self, text: str, limit_s: float = 60.0) -> None:

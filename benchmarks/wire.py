@@ -111,9 +111,9 @@ def _one_start(run: Run, size: tuple[int, int]) -> dict[str, float]:
     runs = run.paths.directory.parent
     with PtyDashboard(runs, ["attach", run.id], *size) as dashboard:
         dashboard.require(_PAINTED)
-        painted = (time.perf_counter() - dashboard.started_s, dashboard.cpu_s)
+        painted = (dashboard.received_s - dashboard.started_s, dashboard.cpu_s)
         dashboard.require(f"run {run.id}")
-        content = (time.perf_counter() - dashboard.started_s, dashboard.cpu_s)
+        content = (dashboard.received_s - dashboard.started_s, dashboard.cpu_s)
         return {
             "first_paint_s": round(painted[0], 3),
             "first_paint_cpu_s": round(painted[1], 3),

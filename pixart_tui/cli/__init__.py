@@ -2,5 +2,5 @@
 
 import gc
 
-# A command begins with a tenth of a second of imports, of which nothing ever becomes garbage.
+# Imports are most of what a command does at first, and none of it ever becomes garbage.
 gc.set_threshold(50_000)

@@ -22,7 +22,8 @@ from pixart_tui.domain.events import Event
 from pixart_tui.domain.values import Value
 
 JOURNAL_VERSION: Final = 1
-_READ_LIMIT_BYTES: Final = 16 * 1024 * 1024
+_CHUNK_BYTES: Final = 128 * 1024
+"""So much is read at once: of a long journal few entries are alive at a time."""
 _HEAD: Final = re.compile(
     rb'\{"v":1,"t":[^,]+,"event":\{"type":'
     rb'(?:(?P<attempt>"attempt_started")'
@@ -110,10 +111,16 @@ class JournalReader:
     unreadable: int = 0
 
     def poll(self) -> list[JournalEntry]:
-        """The entries that were completed since the last call, in order."""
+        """Entries that were completed since the last call, in order; none if there are no more."""
+        while lines := self._new_lines():
+            if entries := self._entries(_latest(lines) if self.latest_only else lines):
+                return entries
+        return []
+
+    def _entries(self, lines: Iterable[bytes]) -> list[JournalEntry]:
+        """Those that can be understood; the others are counted."""
         entries = []
-        lines = self._new_lines()
-        for line in _latest(lines) if self.latest_only else lines:
+        for line in lines:
             entry = _parse(line)
             if entry is not None:
                 entries.append(entry)
@@ -122,10 +129,13 @@ class JournalReader:
         return entries
 
     def _new_lines(self) -> list[bytes]:
+        """The next complete lines, one at least if there is one."""
         try:
             with self.path.open("rb") as file:
                 file.seek(self.offset)
-                data = file.read(_READ_LIMIT_BYTES)
+                data = b""
+                while b"\n" not in data and (more := file.read(_CHUNK_BYTES)):
+                    data += more
         except FileNotFoundError:
             return []
         complete, newline, _ = data.rpartition(b"\n")

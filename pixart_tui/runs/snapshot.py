@@ -107,6 +107,7 @@ class RunSnapshot:
     compared: dict[tuple[str, int], ImagesCompared] = field(default_factory=dict)
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
+    _measured_keys: set[tuple[str, str, str, int]] = field(default_factory=set)
     _worked_before_s: float = 0.0
     _in_attempt: int = 0
     _first_layers_s: list[float] = field(default_factory=list)
@@ -191,13 +192,19 @@ class RunSnapshot:
         self.batch_sizes[event.images] = None
 
     def _take_layer(self, event: LayerMeasured) -> None:
-        known = self.measured.get(event.layer)
-        self.measured[event.layer] = event if known is None else _both(known, event)
         self._images_s += event.elapsed_s
-        if self._is_fast:
-            self.fast.take(event)
-        else:
+        new = tuple(one for one in event.measurements if one.key not in self._measured_keys)
+        known = self.measured.get(event.layer)
+        if known is None:
+            self.measured[event.layer] = event
+        elif new:
+            merged = known.measurements + new
+            self.measured[event.layer] = event.model_copy(update={"measurements": merged})
+        self._measured_keys.update(one.key for one in new)
+        if not self._is_fast:
             self._time_layer(event.elapsed_s)
+        elif new:
+            self.fast.take(event)
 
     def _take_probes(
         self, event: ProbesPrepared | LayerProbed | ImagesPlanned | StabilityChecked
@@ -346,8 +353,3 @@ class RunSnapshot:
             elapsed_s=round(self._prepared_s + self._images_s / self._lanes, 3),
             exhaustive_s=None if one_s is None else round(one_s * self.total * samples, 3),
         )
-
-
-def _both(known: LayerMeasured, event: LayerMeasured) -> LayerMeasured:
-    merged = merge_measurements((known.measurements, event.measurements))
-    return event.model_copy(update={"measurements": merged})

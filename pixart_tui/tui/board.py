@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from pixart_tui.domain.benchmark import BenchRow
@@ -74,7 +75,8 @@ class ProfileView:
     """A profile run with its measurements; ``profile`` is None until it is planned.
 
     ``batch`` says how many images are made at once and why it is not as many as before; ``pairs``
-    are the pictures that the run has kept; ``live`` is None once the run has ended.
+    are the pictures that the run has kept; ``live`` is None once the run has ended. ``probed`` are
+    the layers that the fast method has probed: scores may be some seconds behind.
     """
 
     run: RunView
@@ -88,6 +90,7 @@ class ProfileView:
     cost: Cost | None = None
     pairs: tuple[Pair, ...] = ()
     live: Live | None = None
+    probed: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

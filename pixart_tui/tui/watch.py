@@ -53,7 +53,8 @@ class RunWatch:
 
     Attributes:
         clock: Unix time in seconds.
-        first: Ids of runs that the first reading must have, however many there are.
+        first: Ids of runs that the first reading must have, however many there are, and that are
+            open until others are asked for.
     """
 
     clock: Callable[[], float]
@@ -65,6 +66,8 @@ class RunWatch:
         profile_id: str | None = None,
         bench_id: str | None = None,
         compare_id: str | None = None,
+        *,
+        scored: bool = True,
     ) -> Board:
         """The board by now.
 
@@ -72,6 +75,7 @@ class RunWatch:
             profile_id: The profile to open; the newest one if None.
             bench_id: The benchmark to open; the newest one if None.
             compare_id: The run whose pictures to open; the newest one that has some if None.
+            scored: Whether to score the profile that is open, which takes the longest.
         """
         now_s = self.clock()
         try:
@@ -82,12 +86,12 @@ class RunWatch:
             (_run_view(watched, now_s) for watched in self._watched.values() if watched.is_read),
             key=lambda view: (-view.created_s, view.id),
         )
-        profile = _opened(runs, profile_id, "profile")
+        profile = self._opened(runs, profile_id, "profile")
         return Board(
             now_s,
             tuple(runs),
-            self._profile_view(profile),
-            self._bench_view(_opened(runs, bench_id, "bench")),
+            self._profile_view(profile) if scored else _unscored(profile),
+            self._bench_view(self._opened(runs, bench_id, "bench")),
             self._verify_view(next((run for run in runs if _is_about(run, profile)), None)),
             self._compare_view(runs, compare_id),
         )
@@ -117,6 +121,12 @@ class RunWatch:
         """Those that were asked for first, then the newest."""
         return (watched.run.id not in self.first, -watched.run.created_s, watched.run.id)
 
+    def _opened(self, runs: list[RunView], run_id: str | None, kind: str) -> RunView | None:
+        if run_id is not None:
+            return next((view for view in runs if view.id == run_id), None)
+        found = [view for view in runs if view.kind == kind]
+        return next((view for view in found if view.id in self.first), next(iter(found), None))
+
     def _profile_view(self, view: RunView | None) -> ProfileView | None:
         if view is None:
             return None
@@ -131,8 +141,9 @@ class RunWatch:
             watched.score_again_s = time.monotonic() + min(
                 spent_s / _SCORING_SHARE, _SCORING_MOST_S
             )
-        live = _live(watched)
-        return replace(known, run=view, batch=snapshot.batch, pairs=pairs, live=live)
+        live, probing = _live(watched), snapshot.fast.probing
+        probed = frozenset(probing.errors) if probing else frozenset()
+        return replace(known, run=view, batch=snapshot.batch, pairs=pairs, live=live, probed=probed)
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -211,6 +222,10 @@ def _measured_view(view: RunView, run: Run) -> ProfileView:
     )
 
 
+def _unscored(view: RunView | None) -> ProfileView | None:
+    return ProfileView(view) if view is not None else None
+
+
 def _live(watched: _Watched) -> Live | None:
     """What the run does at this moment; what a worker that has gone left behind is of no use."""
     if watched.state is not RunState.RUNNING:
@@ -219,12 +234,6 @@ def _live(watched: _Watched) -> Live | None:
     if (stamp := _stamp(path)) != watched.live_stamp:
         watched.live_stamp, watched.live = stamp, read_live(path)
     return watched.live
-
-
-def _opened(runs: list[RunView], run_id: str | None, kind: str) -> RunView | None:
-    if run_id is None:
-        return next((view for view in runs if view.kind == kind), None)
-    return next((view for view in runs if view.id == run_id), None)
 
 
 def _is_about(run: RunView, profile: RunView | None) -> bool:

@@ -112,6 +112,24 @@ def test_damaged_and_newer_lines_are_counted_and_the_rest_is_read(tmp_path: Path
     assert reader.unreadable == 3
 
 
+@pytest.mark.parametrize("length", [1, 100, 128 * 1024, 300 * 1024])
+def test_lines_of_every_length_are_read_to_the_end(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "events.jsonl"
+    events = [StageChanged(stage="long", detail=letter * length) for letter in "abc"]
+    _write(path, list(events))
+    assert [entry.event for entry in read_journal(path)] == events
+
+
+def test_what_is_behind_many_lines_that_nobody_knows_is_read_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    unknown = json.dumps({"v": 99, "t": 1.0, "event": {"type": "new", "text": "x" * 1000}})
+    path.write_text(f"{unknown}\n" * 400)
+    _write(path, [StageChanged(stage="known")])
+    reader = JournalReader(path)
+    assert [entry.event for entry in reader.poll()] == [StageChanged(stage="known")]
+    assert reader.unreadable == 400
+
+
 def test_a_full_disk_is_an_error_with_a_way_out() -> None:
     with JournalWriter(Path("/dev/full")) as journal, pytest.raises(WorkError) as caught:
         journal.append(StageChanged(stage="one"))

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.domain.events import ArtifactWritten, AttemptFinished, LayerMeasured
+from pixart_tui.domain.events import ArtifactWritten, AttemptFinished, LayerMeasured, LayerProbed
 from pixart_tui.runs import journal as journal_module
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui import watch as watch_module
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.watch import RunWatch
-from tests.tui import sample_runs
+from tests.tui import alpha_runs, sample_runs
 
 
 def _read(watch: RunWatch) -> ProfileView:
@@ -46,6 +46,44 @@ def test_scoring_that_takes_long_waits_and_the_progress_does_not(
     monkeypatch.setattr(watch_module, "_SCORING_MOST_S", 0.0)
     watch._watched[run.id].score_again_s = 0.0
     assert _known(_read(watch)) == 35
+
+
+def test_a_probed_layer_is_known_at_once_and_scored_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "_SCORING_SHARE", 1e-12)
+    events = list(alpha_runs.fast_events(20))
+    request = sample_runs.profile_request(tmp_path)
+    run = sample_runs.write_run(
+        request, sample_runs.PROFILE_ID, events, worker=sample_runs.this_process()
+    )
+    watch = RunWatch(time.time)
+    before = _read(watch)
+    assert len(before.probed) == 20
+
+    more = [e for e in alpha_runs.fast_events(21) if isinstance(e, LayerProbed)][-1]
+    with JournalWriter(run.paths.events) as journal:
+        journal.append(more)
+    after = _read(watch)
+    assert set(after.probed) - set(before.probed) == {more.layer}
+    assert after.scores is before.scores
+
+
+def test_the_head_is_there_before_the_figures(tmp_path: Path) -> None:
+    sample_runs.running_profile(tmp_path, measured=34)
+    watch = RunWatch(time.time)
+    first = watch.read(scored=False).profile
+    assert first is not None
+    assert (first.run.done, first.scores) == (34, ())
+    assert _known(_read(watch)) == 34
+
+
+def test_a_run_that_was_asked_for_is_open_in_place_of_the_newest(tmp_path: Path) -> None:
+    sample_runs.finished_profile(tmp_path, "5a3c0001")
+    sample_runs.finished_profile(tmp_path, "5a3c0009")
+    newest = _read(RunWatch(time.time)).run.id
+    other = {"5a3c0001", "5a3c0009"} - {newest}
+    assert {_read(RunWatch(time.time, tuple(other))).run.id} == other
 
 
 def test_the_end_is_always_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

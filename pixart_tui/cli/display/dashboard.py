@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pixart_tui.domain.requests import BenchRequest, ProfileRequest
     from pixart_tui.tui.settings import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -62,9 +63,13 @@ def open_dashboard(run_ids: Sequence[str] = ()) -> None:
     Args:
         run_ids: The runs to open, the first one in front.
     """
-    from pixart_tui.cli.asking import request_of
     from pixart_tui.tui.running import run_dashboard
+
+    def ask(words: Sequence[str]) -> ProfileRequest | BenchRequest:
+        from pixart_tui.cli.asking import request_of  # not before a form is opened
+
+        return request_of(words)
 
     context = click.get_current_context(silent=True)
     settings = context.find_root().obj if context else None
-    run_dashboard(run_ids, settings, request_of)
+    run_dashboard(run_ids, settings, ask)

@@ -9,7 +9,7 @@ from pixart_tui.domain.profile import LayerScore, ranked
 from pixart_tui.domain.score_text import rank_text
 from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import ProfileView
-from pixart_tui.tui.profile_tab.heat import Scale, measuring_now, probed_layers
+from pixart_tui.tui.profile_tab.heat import Scale, measuring_now
 from pixart_tui.tui.profile_tab.whiskers import Axis
 
 
@@ -52,7 +52,7 @@ class Facts:
             axis=Axis.over(order, [(loss, mark) for loss, mark in marked if loss]),
             scale=Scale.of(view),
             now=measuring_now(view),
-            probed=probed_layers(view),
+            probed=view.probed,
             timed=any(score.latency_s is not None for score in view.scores),
         )
 

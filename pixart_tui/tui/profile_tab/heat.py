@@ -97,12 +97,6 @@ def measuring_now(view: ProfileView) -> str | None:
     return next((word for word in view.run.stage_detail.split() if word in names), None)
 
 
-def probed_layers(view: ProfileView) -> Collection[str]:
-    """The layers that the fast method has probed."""
-    probing = view.profile.probing if view.profile else None
-    return probing.errors if probing else ()
-
-
 def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]:
     """What the cells mean, the levels first.
 
@@ -117,7 +111,7 @@ def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]
         spans.append(Span(f"{glyphs.ESTIMATED_LEVELS[3]} dotted: estimate", "muted"))
     if cell > 1 and any(score.tied for score in view.scores):
         spans.append(Span(f"{TIE_MARK} tied", "muted"))
-    if probed_layers(view) and any(score.status is LayerStatus.PENDING for score in view.scores):
+    if view.probed and any(score.status is LayerStatus.PENDING for score in view.scores):
         spans.append(Span(f"{glyphs.PROBED} probed", "muted"))
     return [
         *spans,
