@@ -25,6 +25,8 @@ FRAME_BEGIN: Final = b"\x1b[?2026h"
 FRAME_END: Final = b"\x1b[?2026l"
 _ASKS_SYNC: Final = b"\x1b[?2026$p"
 _HAS_SYNC: Final = b"\x1b[?2026;2$y"
+_ASKS_KIND: Final = b"\x1b[c"
+_NO_PICTURES: Final = b"\x1b[?62;22c"
 # A warm start has its bytecode cached.
 _DROPPED: Final = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
 _READ_BYTES: Final = 1 << 16
@@ -46,9 +48,18 @@ class PtyDashboard:
         arguments: Of the command line, ``attach RUN`` for example.
         columns: Cells of the terminal.
         rows: Lines of the terminal.
+        near: Whether it is no terminal over SSH; it then says that it cannot draw pictures.
     """
 
-    def __init__(self, runs: Path, arguments: Sequence[str], columns: int, rows: int) -> None:
+    def __init__(
+        self,
+        runs: Path,
+        arguments: Sequence[str],
+        columns: int,
+        rows: int,
+        *,
+        near: bool = False,
+    ) -> None:
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._selector = selectors.DefaultSelector()
@@ -62,7 +73,7 @@ class PtyDashboard:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "pixart_tui", *arguments],
             cwd=ROOT,
-            env=_environment(runs),
+            env=_environment(runs, near=near),
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -115,8 +126,9 @@ class PtyDashboard:
 
     def _take(self, data: bytes) -> None:
         self.sent_bytes += len(data)
-        if _ASKS_SYNC in data:
-            os.write(self._master, _HAS_SYNC)
+        for question, answer in ((_ASKS_SYNC, _HAS_SYNC), (_ASKS_KIND, _NO_PICTURES)):
+            if question in data:
+                os.write(self._master, answer)
         # A mark may lie across two reads.
         whole = self._tail + data
         self._tail = whole[-len(FRAME_END) + 1 :]
@@ -142,13 +154,17 @@ class PtyDashboard:
         self._selector.close()
 
 
-def _environment(runs: Path) -> dict[str, str]:
-    """A terminal over SSH; true colour costs the most bytes; nothing of this one reaches it."""
-    own = {name: value for name, value in os.environ.items() if name not in _DROPPED}
-    return own | {
-        "TERM": "xterm-256color",
-        "COLORTERM": "truecolor",
-        "SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22",
-        "PIXART_TUI_RUNS": str(runs),
-        "PYTHONPATH": str(ROOT),
-    }
+def _environment(runs: Path, *, near: bool) -> dict[str, str]:
+    """True colour costs the most bytes; nothing of this terminal reaches it."""
+    dropped = (*_DROPPED, "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TMUX", "STY")
+    own = {name: value for name, value in os.environ.items() if name not in dropped}
+    return (
+        own
+        | ({} if near else {"SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"})
+        | {
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "PIXART_TUI_RUNS": str(runs),
+            "PYTHONPATH": str(ROOT),
+        }
+    )

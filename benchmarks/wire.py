@@ -51,6 +51,7 @@ LIMITS: Final = {
 _SETTLE_S: Final = 3.0
 _POLL_S: Final = 0.5
 _PAGES: Final = 20
+_START_SIZE: Final = (120, 36)
 _PAGE_DOWN: Final = "\x1b[6~"
 _PAINTED: Final = "1 Runs"
 
@@ -101,15 +102,15 @@ def watched(run: Run, screen: Screen, size: tuple[int, int], seconds: float) -> 
     }
 
 
-def first_paint(run: Run, repeats: int, size: tuple[int, int] = (120, 36)) -> dict[str, Any]:
+def first_paint(run: Run, repeats: int, *, near: bool = False) -> dict[str, Any]:
     """From starting the command to the tabs, and to the run's own content, on the screen."""
-    found = [_one_start(run, size) for _ in range(repeats)]
+    found = [_one_start(run, near=near) for _ in range(repeats)]
     return {name: _spread([one[name] for one in found]) for name in found[0]}
 
 
-def _one_start(run: Run, size: tuple[int, int]) -> dict[str, float]:
+def _one_start(run: Run, *, near: bool) -> dict[str, float]:
     runs = run.paths.directory.parent
-    with PtyDashboard(runs, ["attach", run.id], *size) as dashboard:
+    with PtyDashboard(runs, ["attach", run.id], *_START_SIZE, near=near) as dashboard:
         dashboard.require(_PAINTED)
         painted = (dashboard.received_s - dashboard.started_s, dashboard.cpu_s)
         dashboard.require(f"run {run.id}")
@@ -224,6 +225,7 @@ def measure(
         "watched": rows,
         "sampling": sampling_cost(runs_root()),
         "start": first_paint(profile, repeats),
+        "start_near": first_paint(profile, repeats, near=True),
         "page_ms": paging(profile),
     }
     long = long_run(profile)
