@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.app import App
 from textual.binding import Binding, BindingType
@@ -16,13 +16,15 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.messages import RunDeleted, RunStarted, SelectionSaved, WorkDone, WorkFailed
-from pixart_tui.tui.new_run.fields import FormKind
-from pixart_tui.tui.new_run.screen import Draft, NewRunScreen
 from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.requests import compare_request
 from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.states import RESUMABLE
 from pixart_tui.tui.work import Work
+
+if TYPE_CHECKING:
+    from pixart_tui.tui.new_run.fields import FormKind
+    from pixart_tui.tui.new_run.screen import Draft
 
 _ERROR_SHOWN_S: Final = 12.0
 _ON_RUNS: Final = ("new_run", "resume_run", "cancel_run", "delete_run")
@@ -89,6 +91,8 @@ class ActingApp(App[None]):
 
     def action_new_run(self) -> None:
         """Shows the form of a new run."""
+        from pixart_tui.tui.new_run.screen import NewRunScreen  # the first paint needs no form
+
         kind: FormKind = "bench" if self.tab == "bench" else "profile"
 
         def answered(words: tuple[str, ...] | None) -> None:

@@ -16,7 +16,7 @@ from textual.driver import Driver
 from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher, Footer, Input
 
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, keymap, themes, wording
@@ -121,6 +121,7 @@ class DashboardApp(ActingApp):
         self._pictures = pictures
         self._board: Board | None = None
         self._reading = False
+        self._handed_on: events.Key | None = None
 
     def get_default_screen(self) -> Screen[None]:
         """The screen that knows the inks."""
@@ -171,7 +172,7 @@ class DashboardApp(ActingApp):
     def _read(self) -> None:
         if not self._reading:
             self._reading = True
-            self.run_worker(self._read_in_thread(), group="read")
+            self.run_worker(self._read_in_thread, group="read")
 
     async def _read_in_thread(self) -> None:
         opened = (self._profile_id, self._bench_id, self._compare_id)
@@ -322,6 +323,17 @@ class DashboardApp(ActingApp):
         """Shows the run that was chosen in its own tab."""
         if self._board is not None:
             self._open(message.run, self._board)
+
+    def on_key(self, event: events.Key) -> None:
+        """Hands a character on to the line that was opened while it was on its way.
+
+        Over a slow line keys come together: ``/`` and what is to be filtered for.
+        """
+        line = self.focused
+        if isinstance(line, Input) and event.is_printable and event is not self._handed_on:
+            event.prevent_default()
+            self._handed_on = events.Key(event.key, event.character)
+            line.post_message(self._handed_on)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offers no tab's key below a dialog."""

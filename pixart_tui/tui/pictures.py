@@ -2,8 +2,8 @@
 
 textual-image draws with the protocols of kitty and sixel. It asks the terminal what it can do
 while it is imported, and waits 0.1 s for each answer: over a slow line answers come too late and
-end up on the screen. It takes a third of a second to import. So it is imported only where a
-protocol is wanted and the terminal knows one; half-cells are our own.
+end up on the screen. It also brings numpy along, before the first paint. So it is imported only
+where a protocol is wanted and the terminal knows one; half-cells are our own.
 """
 
 from __future__ import annotations

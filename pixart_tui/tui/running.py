@@ -10,15 +10,17 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.tui.app import DashboardApp
-from pixart_tui.tui.new_run.checking import Ask
 from pixart_tui.tui.pictures import ImageMode, choose_pictures
 from pixart_tui.tui.settings import Settings
 from pixart_tui.tui.wire.driver import LightDriver
 from pixart_tui.tui.work import Work
+
+if TYPE_CHECKING:
+    from pixart_tui.tui.new_run.checking import Ask
 
 _LEAVE_LIMIT_S: Final = 3.0
 _BLAS_THREADS: Final = "OPENBLAS_NUM_THREADS"

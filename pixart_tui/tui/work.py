@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import sidecar_path
@@ -16,8 +17,10 @@ from pixart_tui.runs.catalogue import create_run, delete_run, find_run
 from pixart_tui.runs.files import make_parent, write_atomically
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.board import ProfileView
-from pixart_tui.tui.new_run.checking import Ask
 from pixart_tui.tui.requests import bench_request, selection_path, verify_request
+
+if TYPE_CHECKING:
+    from pixart_tui.tui.new_run.checking import Ask
 
 
 def _nobody_answers(words: Sequence[str]) -> ProfileRequest | BenchRequest:

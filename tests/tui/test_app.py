@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from textual import events
 from textual.widgets import ContentSwitcher
 
 from pixart_tui.domain.errors import RequestError
@@ -158,3 +159,16 @@ async def test_a_run_that_is_not_there_opens_the_list(tmp_path: Path) -> None:
 def test_a_screen_that_goes_to_a_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="standard error"):
         run_dashboard()
+
+
+async def test_characters_that_come_along_with_the_key_that_opens_a_line_go_into_it(
+    tmp_path: Path,
+) -> None:
+    sample_runs.finished_profile(tmp_path)
+    app = dashboard(sample_runs.PROFILE_ID)
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "85 of 85 layers", "0.attn2.to_v")
+        for key, character in (("slash", "/"), ("n", "n"), ("e", "e"), ("t", "t"), ("enter", None)):
+            app.post_message(events.Key(key, character))
+        await until_shown(pilot, "/net")
+        assert len(app.screen_stack) == 1

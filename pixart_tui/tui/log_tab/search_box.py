@@ -30,7 +30,7 @@ class SearchBox(Input):
         self.add_class("-asking")
         self.value = query
         self.action_select_all()
-        self.focus()
+        self.screen.set_focus(self)  # at once, as the text may be on its way
 
     def leave(self) -> None:
         """Goes out of sight."""

@@ -31,7 +31,7 @@ class FilterInput(Input):
     def open(self) -> None:
         """Shows it, with what was typed before."""
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)  # at once, as the text may be on its way
 
     def action_leave(self, clear: bool) -> None:
         """Hides it."""
