@@ -28,7 +28,7 @@ async def test_begins_with_the_seeds_rule_at_90_percent(tmp_path: Path) -> None:
 
     async with dashboard().run_test() as pilot:
         await until_shown(pilot, "✓ done")
-        await pilot.press("3", "p")
+        await pilot.press("3", "g")
         text = await until_shown(pilot, "76 of 86 layers", "kept as they are: 10 layers")
         chosen = pilot.app.query_one(SelectPane).body.text
 
@@ -192,10 +192,10 @@ async def test_p_shows_the_layers_and_the_curve_again(tmp_path: Path) -> None:
         await until_shown(pilot, "85 of 85")
         await pilot.press("3")
         await until_shown(pilot, "1-SSIM (log) over share of FLOPs", "top percentage", "this one")
-        await pilot.press("p")
+        await pilot.press("g")
         await until_shown(pilot, "kept as they are")
         assert pilot.app.focused is pilot.app.query_one(SelectPane).body
-        await pilot.press("p")
+        await pilot.press("g")
         await until_shown(pilot, "1-SSIM (log) over share of FLOPs")
 
 
@@ -233,5 +233,5 @@ async def test_a_profile_that_is_not_planned_yet_has_nothing_to_select(
         await until_shown(pilot, "loading")
         await pilot.press("3")
         await until_shown(pilot, "the profile has not begun to measure")
-        await pilot.press("right", "p", "t")
+        await pilot.press("right", "g", "t")
         await until_shown(pilot, "the profile has not begun to measure")

@@ -68,7 +68,7 @@ async def test_select_offers_the_time_share_and_never_what_does_not_pay(
 
     async with dashboard(sample_runs.PROFILE_ID).run_test(size=size) as pilot:
         await until_shown(pilot, "85 of 85")
-        await pilot.press("3", "p")
+        await pilot.press("3", "g")
         first = await until_shown(pilot, "76 of 86 layers", "ms a step saved", "≈ no faster: ")
         await pilot.press("t", "t")
         text = await until_shown(pilot, "time share", "70 %", " of linear time", "predicted")

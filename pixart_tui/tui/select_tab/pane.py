@@ -52,7 +52,7 @@ class SelectPane(Pane):
         Binding("s", "save", "Save", id="save_selection"),
         Binding("b", "bench", "Bench it", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),
-        Binding("p", "curve", "Curve or layers", show=False, id="show_curve"),
+        Binding("g", "curve", "Curve or layers", show=False, id="show_curve"),
     ]
 
     class Solved(Message):
