@@ -28,7 +28,10 @@ _SETTLE_S: Final = 2.0
 COMMANDS: Final = (
     ("bench", "--compiler", "compile", "--quantize", "--repeats", "3", "--json", "bench.json"),
     ("profile", "--output", "fp8_e4m3.json"),
-    ("select", "fp8_e4m3.json", "--flops-share", "0.9", "--verify", "--output", "chosen.json"),
+    (
+        *("select", "fp8_e4m3.json", "--flops-share", "0.9", "--verify"),
+        *("--output", "fp8_e4m3.selected.json"),
+    ),
     (
         *("compare", "--model", "pixart-emoji", "--quant-submodules-config-path", "fp8_e4m3.json"),
         *("--top-percentage", "100", "--output", "compared.png"),
@@ -56,7 +59,7 @@ SHOTS: Final = (
     Shot("runs", ("1",)),
     Shot("profile", ("2", *("down",) * 4)),
     Shot("layer", ("2", "enter")),
-    Shot("select", ("3", "t", *("right",) * 4)),
+    Shot("select", ("3", "t")),
     Shot("bench", ("4",)),
     Shot("compare", ("5", "right"), (180, 40)),
 )

@@ -32,6 +32,7 @@ from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
 from benchmarks.sampling_cost import sampling_cost
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.sidecar import ProfileSidecar, parse
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.machine_kind import machine_kind
@@ -52,6 +53,8 @@ _SETTLE_S: Final = 3.0
 _POLL_S: Final = 0.5
 _PAGES: Final = 20
 _START_SIZE: Final = (120, 36)
+_SCORINGS: Final = 10
+_FULL_SIZE: Final = ROOT / "benchmarks/results/h100-fast-profile-alpha.meta.json"
 _PAGE_DOWN: Final = "\x1b[6~"
 _PAINTED: Final = "1 Runs"
 
@@ -154,6 +157,25 @@ def reading(run: Run) -> dict[str, float]:
     }
 
 
+def scoring(run: Run) -> list[dict[str, float]]:
+    """Milliseconds of processor time to score all layers: of this profile, of a full-size one."""
+    sidecar = parse(_FULL_SIZE.read_text(), _FULL_SIZE.name, ProfileSidecar)
+    run.poll()
+    assert run.snapshot.profile is not None
+    found = []
+    for profile in (run.snapshot.profile, sidecar.profile):
+        profile.scores()
+        started_s = time.thread_time()
+        for _ in range(_SCORINGS):
+            profile.scores()
+        spent_ms = 1000 * (time.thread_time() - started_s) / _SCORINGS
+        samples = len(profile.probing.samples) if profile.probing else 0
+        found.append(
+            {"layers": len(profile.layers), "images": samples, "cpu_ms": round(spent_ms, 1)}
+        )
+    return found
+
+
 @contextmanager
 def benching() -> Iterator[Run]:
     """A real benchmark that has begun its timed calls; cancelled at the end."""
@@ -227,6 +249,7 @@ def measure(
         "start": first_paint(profile, repeats),
         "start_near": first_paint(profile, repeats, near=True),
         "page_ms": paging(profile),
+        "scoring": scoring(profile),
     }
     long = long_run(profile)
     return found | {

@@ -126,6 +126,8 @@ class RunSnapshot:
         match event:
             case StageChanged():
                 self.stage = event
+            case LayerMeasured():
+                self._take_layer(event)
             case ProfilePlanned():
                 self.planned = event
             case LatencyMeasured():
@@ -134,8 +136,6 @@ class RunSnapshot:
                 self._choose_batch(event)
             case FloorMeasured():
                 self.floor = event
-            case LayerMeasured():
-                self._take_layer(event)
             case ProbesPrepared() | LayerProbed() | ImagesPlanned() | StabilityChecked():
                 self._take_probes(event)
             case ProfileChecked():

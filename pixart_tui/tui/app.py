@@ -172,7 +172,8 @@ class DashboardApp(ActingApp):
     def _read(self) -> None:
         if not self._reading:
             self._reading = True
-            self.run_worker(self._read_in_thread, group="read")
+            # Not called here: of an app that is closing nothing would await it.
+            self.run_worker(self._read_in_thread, group="read")  # type: ignore[arg-type]
 
     async def _read_in_thread(self) -> None:
         opened = (self._profile_id, self._bench_id, self._compare_id)

@@ -11,6 +11,7 @@ from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import ProfileView, RunView
 from pixart_tui.tui.glyphs import in_ascii
 from pixart_tui.tui.lines import plain
+from pixart_tui.tui.profile_tab.details import detail_lines
 from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.heat import Scale, layer_mark, legend, measuring_now
 from pixart_tui.tui.profile_tab.order import Sort
@@ -126,3 +127,21 @@ def _facts(measured: int) -> Facts:
 
 
 _ALPHA = _facts(40)
+
+
+@given(st.integers(34, 200), st.integers(0, 39))
+def test_beside_the_table_nothing_of_a_layer_is_cut_off(width: int, number: int) -> None:
+    score = _ALPHA.view.scores[number]
+    lines = [plain(content) for content in detail_lines(score, _ALPHA, width)]
+    wide = [plain(content) for content in detail_lines(score, _ALPHA, 200)]
+
+    assert max(map(len, lines)) <= width
+    figures, wide_figures = (found[1 : found.index("")] for found in (lines, wide))
+    assert _words(figures) == _words(wide_figures)
+    heads = [line.split() for line in lines if line.startswith(" prompt")]
+    assert all({"1-SSIM", "PSNR"} <= set(head) for head in heads if width >= 38)
+    assert all("1-SSIM" in head for head in heads)
+
+
+def _words(lines: list[str]) -> list[str]:
+    return " ".join(lines).split()

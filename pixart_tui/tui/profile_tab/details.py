@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain, repeat
+from textwrap import wrap
 from typing import Final
 
 from pixart_tui.domain.measurements import Measurement
@@ -15,9 +17,9 @@ from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.table import interval_text
 
 _LABEL: Final = 10
-_SEED: Final = 8
-_FIGURE: Final = 12
-_PROMPT_LEAST: Final = 16
+_COLUMNS: Final = {"seed": 8, "1-SSIM": 12, "PSNR": 12, "latent MSE": 12}
+"""Of each prompt and seed, with their cells."""
+_PROMPT_LEAST: Final = 12
 _PROMPT_MOST: Final = 60
 
 
@@ -51,16 +53,19 @@ def detail_lines(score: LayerScore, facts: Facts, width: int) -> list[Line]:
     """A layer's figures, then those of each prompt and seed, and of each step."""
     profile = facts.view.profile
     lines = [line(Span(fit(f" {score.layer.fqn}", width), "title"))]
-    lines += [_labelled(label, text, width) for label, text in _figures(score, facts)]
+    for label, text in _figures(score, facts):
+        lines += _labelled(label, text, width)
     if profile is not None:
         lines += [line(), *_sample_lines(score, profile, width)]
         lines += _step_lines(score, profile.probing, width)
     return lines
 
 
-def _labelled(label: str, text: str, width: int) -> Line:
-    shown = fit(text, max(width - _LABEL - 1, 0)).rstrip()
-    return line(Span(f" {label:<{_LABEL}}", "muted"), Span(shown))
+def _labelled(label: str, text: str, width: int) -> Iterator[Line]:
+    """Over as many lines as it needs: beside a table there is little room."""
+    labels = chain((label,), repeat(""))
+    for name, part in zip(labels, wrap(text, max(width - _LABEL - 1, 1)), strict=False):
+        yield line(Span(f" {name:<{_LABEL}}", "muted"), Span(part))
 
 
 def _figures(score: LayerScore, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -126,18 +131,32 @@ def _sample_lines(score: LayerScore, profile: Profile, width: int) -> Iterator[L
     """Each prompt and seed: what its image says, or what was estimated without one."""
     found = {(m.prompt, m.seed): m for m in _measurements(profile, score.layer.fqn)}
     scores = _latent_scores(profile.probing, score.layer.fqn)
-    room = min(max(width - 2 - _SEED - 3 * _FIGURE, _PROMPT_LEAST), _PROMPT_MOST)
-    head = fit(" prompt", room + 1) + fit_right("seed", _SEED) + fit_right("1-SSIM", _FIGURE)
-    head += fit_right("PSNR", _FIGURE) + fit_right("latent MSE", _FIGURE)
-    yield line(Span(fit(head, width), "head"))
     conditions = profile.conditions
+    columns = _columns_within(width, several_seeds=len(conditions.seeds) > 1)
+    rest = width - 2 - sum(_COLUMNS[column] for column in columns)
+    room = min(max(rest, _PROMPT_LEAST), _PROMPT_MOST)
+    head = "".join(fit_right(column, _COLUMNS[column]) for column in columns)
+    yield line(Span(fit(fit(" prompt", room + 1) + head, width).rstrip(), "head"))
     for seed in conditions.seeds:
         for prompt in conditions.prompts:
             key = (prompt, seed)
             figures, ink = _sample_figures(found.get(key), scores.get(key))
-            text = f" {fit(printable(prompt), room)}{fit_right(str(seed), _SEED)}"
-            text += "".join(fit_right(figure, _FIGURE) for figure in figures)
+            told = dict(zip(_COLUMNS, (str(seed), *figures), strict=True))
+            text = f" {fit(printable(prompt), room)}"
+            text += "".join(fit_right(told[column], _COLUMNS[column]) for column in columns)
             yield line(Span(fit(text, width).rstrip(), ink))
+
+
+def _columns_within(width: int, *, several_seeds: bool) -> list[str]:
+    """The columns that leave room for the prompts, the important ones first to be kept."""
+    wanted = ("1-SSIM", "PSNR", "latent MSE", "seed")
+    kept: set[str] = set()
+    left = width - 2 - _PROMPT_LEAST
+    for column in ("seed", *wanted) if several_seeds else wanted:
+        if column not in kept and _COLUMNS[column] <= left:
+            kept.add(column)
+            left -= _COLUMNS[column]
+    return [column for column in _COLUMNS if column in kept]
 
 
 def _measurements(profile: Profile, fqn: str) -> Iterator[Measurement]:
