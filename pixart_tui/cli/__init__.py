@@ -1,6 +1,9 @@
 """The commands; results on stdout, narration on stderr."""
 
 import gc
+import os
 
 # Imports are most of what a command does at first, and none of it ever becomes garbage.
 gc.set_threshold(50_000)
+# Looking for plugins, pydantic reads what every installed package says of itself.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
