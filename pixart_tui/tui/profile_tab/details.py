@@ -12,7 +12,7 @@ from pixart_tui.domain.probing import Probing
 from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
 from pixart_tui.domain.score_text import ESTIMATE_MARK, estimate_mark, psnr_text
 from pixart_tui.tui import glyphs, wording
-from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable
+from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable, wrap_path
 from pixart_tui.tui.profile_tab.facts import Facts
 from pixart_tui.tui.profile_tab.table import interval_text
 
@@ -52,7 +52,8 @@ def _cursor_parts(score: LayerScore, facts: Facts) -> Iterator[str]:
 def detail_lines(score: LayerScore, facts: Facts, width: int) -> list[Line]:
     """A layer's figures, then those of each prompt and seed, and of each step."""
     profile = facts.view.profile
-    lines = [line(Span(fit(f" {score.layer.fqn}", width), "title"))]
+    name = wrap_path(score.layer.fqn, width - 1)
+    lines = [line(Span(f" {part}", "title")) for part in name]
     for label, text in _figures(score, facts):
         lines += _labelled(label, text, width)
     if profile is not None:
