@@ -136,12 +136,12 @@ def test_beside_the_table_nothing_of_a_layer_is_cut_off(width: int, number: int)
     wide = [plain(content) for content in detail_lines(score, _ALPHA, 200)]
 
     assert max(map(len, lines)) <= width
-    figures, wide_figures = (found[1 : found.index("")] for found in (lines, wide))
-    assert _words(figures) == _words(wide_figures)
+    assert _figures(lines) == _figures(wide)
     heads = [line.split() for line in lines if line.startswith(" prompt")]
     assert all({"1-SSIM", "PSNR"} <= set(head) for head in heads if width >= 38)
     assert all("1-SSIM" in head for head in heads)
 
 
-def _words(lines: list[str]) -> list[str]:
-    return " ".join(lines).split()
+def _figures(lines: list[str]) -> str:
+    """What stands above the prompts, wherever lines and columns end."""
+    return "".join("".join(lines[: lines.index("")]).split())
