@@ -10,6 +10,8 @@ from pixart_tui.tui.wire.pens import RESET, Pen, change, on_blank
 
 _BRIDGED: Final = 4
 """So many cells between two changes are written again: to jump over them takes as many bytes."""
+_SOMEWHERE: Final = -1
+"""A column that is not known."""
 _Cell = tuple[str, Pen]
 """A character, and what is seen of its pen."""
 
@@ -60,7 +62,6 @@ class ShownCells:
         if not stroke.is_plain:  # where its characters end up is the terminal's business
             yield from self._drawn(stroke, 0, len(stroke.text))
             shown[where] = [None] * stroke.width
-            self._place = None
             return
         blank = on_blank(stroke.pen)
         wanted = [(one, blank if one == " " else stroke.pen) for one in stroke.text]
@@ -76,7 +77,8 @@ class ShownCells:
         yield self._moved((row, column + start))
         yield self._dipped(stroke.pen, is_blank=text.isspace())
         yield text
-        self._place = row, column + end
+        # Some terminals draw marks and lines two cells wide: the next part is put in its place.
+        self._place = row, (column + end if text.isascii() else _SOMEWHERE)
 
     def _moved(self, place: Place) -> str:
         """Moves the cursor, if it is not there."""

@@ -100,6 +100,13 @@ def test_changes_that_are_close_are_sent_as_one() -> None:
     assert cells.changes("\x1b[1;1HAbcDefghijklmnoP") == "\x1b[1GAbcD\x1b[16GP"
 
 
+def test_what_follows_a_mark_that_may_be_wide_is_put_in_its_place() -> None:
+    cells = ShownCells(80, 24)
+    assert cells.changes("\x1b[2;1H\x1b[31m▶\x1b[0m run") == (
+        "\x1b[2;1H\x1b[0;31m▶\x1b[2G\x1b[0m run"
+    )
+
+
 def test_what_lies_outside_is_sent_as_it_is_and_nothing_is_known_after_it() -> None:
     cells = ShownCells(10, 3)
     inside = "\x1b[1;1Habc"
