@@ -64,10 +64,11 @@ class Arrivals:
         }
 
     def _read(self) -> None:
-        for entry in self._reader.poll():
-            self._snapshot.apply(entry)
-            self._await("progress", self._progress, entry)
-            self._await("stage", self._stage, entry)
+        while entries := self._reader.poll():
+            for entry in entries:
+                self._snapshot.apply(entry)
+                self._await("progress", self._progress, entry)
+                self._await("stage", self._stage, entry)
 
     def _await(self, sort: str, text: str, entry: JournalEntry) -> None:
         if text and text != self._last[sort]:

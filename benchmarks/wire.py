@@ -292,6 +292,7 @@ def main() -> None:
         help="directory of a finished profile run to replay, instead of making one",
     )
     arguments = parser.parse_args()
+    os.putenv("OPENBLAS_NUM_THREADS", "1")  # as in the viewer, where scores are worked out
     screens = arguments.screens or [Screen.parse(text) for text in SCREENS]
     with tempfile.TemporaryDirectory() as place:
         # Locks of its own too, so that no other run on this machine keeps it waiting.

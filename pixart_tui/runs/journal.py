@@ -111,7 +111,7 @@ class JournalReader:
     unreadable: int = 0
 
     def poll(self) -> list[JournalEntry]:
-        """Entries that were completed since the last call, in order; none if there are no more."""
+        """The next entries that are complete, in order; to be called until there are none."""
         while lines := self._new_lines():
             if entries := self._entries(_latest(lines) if self.latest_only else lines):
                 return entries

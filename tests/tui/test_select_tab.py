@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pixart_tui.domain import onediff_file, sidecar
-from pixart_tui.domain.events import AttemptStarted, StageChanged
+from pixart_tui.domain.events import AttemptStarted, Event, StageChanged
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.selection import select
@@ -222,7 +222,10 @@ def test_a_layer_that_was_not_imaged_is_marked_and_not_told_to_be_equal() -> Non
 async def test_a_profile_that_is_not_planned_yet_has_nothing_to_select(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
-    started = [AttemptStarted(attempt=1), StageChanged(stage="loading", detail="the pipeline")]
+    started: list[Event] = [
+        AttemptStarted(attempt=1),
+        StageChanged(stage="loading", detail="the pipeline"),
+    ]
     sample_runs.write_run(
         sample_runs.profile_request(tmp_path),
         sample_runs.PROFILE_ID,
