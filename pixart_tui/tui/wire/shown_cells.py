@@ -61,7 +61,9 @@ class ShownCells:
         where = slice(column, column + stroke.width)
         if not stroke.is_plain:  # where its characters end up is the terminal's business
             yield from self._drawn(stroke, 0, len(stroke.text))
-            shown[where] = [None] * stroke.width
+            # A mark without a width of its own goes onto the character before it.
+            for place in range(max(column - 1, 0), column + stroke.width):
+                shown[place] = None
             return
         blank = on_blank(stroke.pen)
         wanted = [(one, blank if one == " " else stroke.pen) for one in stroke.text]

@@ -67,6 +67,7 @@ def _terminal() -> tuple[pyte.Screen, pyte.Stream]:
 @given(st.lists(FRAMES | FOREIGN, max_size=8))
 @example(["\x1b[1;1Hab", "\x1b[1;1H語", "\x1b[1;1Hab"])
 @example(["\x1b[1;1H語", "\x1b[1;2Ha"])
+@example(["\x1b[1;9Ha", "\x1b[1;10H\u0301", "\x1b[1;9Ha"])
 @example(["\x1b[1;14Ha", "\x1b[1;13Hbc"])
 def test_the_terminal_shows_the_same(frames: list[str]) -> None:
     terminals = Terminals()
