@@ -27,8 +27,12 @@ _ASKS_SYNC: Final = b"\x1b[?2026$p"
 _HAS_SYNC: Final = b"\x1b[?2026;2$y"
 _ASKS_KIND: Final = b"\x1b[c"
 _NO_PICTURES: Final = b"\x1b[?62;22c"
-# A warm start has its bytecode cached.
-_DROPPED: Final = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
+_DROPPED: Final = (
+    "COLUMNS",
+    "LINES",
+    "PYTHONDONTWRITEBYTECODE",  # a warm start has its bytecode cached
+    *("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TMUX", "STY"),
+)
 _READ_BYTES: Final = 1 << 16
 _LEAVE_LIMIT_S: Final = 10.0
 
@@ -156,8 +160,7 @@ class PtyDashboard:
 
 def _environment(runs: Path, *, near: bool) -> dict[str, str]:
     """True colour costs the most bytes; nothing of this terminal reaches it."""
-    dropped = (*_DROPPED, "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TMUX", "STY")
-    own = {name: value for name, value in os.environ.items() if name not in dropped}
+    own = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return (
         own
         | ({} if near else {"SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"})

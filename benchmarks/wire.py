@@ -38,6 +38,7 @@ from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.machine_kind import machine_kind
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.tui.running import keep_numpy_to_one_core
 
 SIZES: Final = ((80, 24), (120, 36), (200, 50))
 SCREENS: Final = ("Profile=profile", "Bench=bench")
@@ -292,7 +293,7 @@ def main() -> None:
         help="directory of a finished profile run to replay, instead of making one",
     )
     arguments = parser.parse_args()
-    os.putenv("OPENBLAS_NUM_THREADS", "1")  # as in the viewer, where scores are worked out
+    keep_numpy_to_one_core()  # as in the viewer, where scores are worked out
     screens = arguments.screens or [Screen.parse(text) for text in SCREENS]
     with tempfile.TemporaryDirectory() as place:
         # Locks of its own too, so that no other run on this machine keeps it waiting.

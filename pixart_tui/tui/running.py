@@ -50,7 +50,7 @@ def run_dashboard(
     for name in ("COLUMNS", "LINES"):
         # Where a shell exports them, Textual would keep that size whatever the terminal's is.
         os.environ.pop(name, None)
-    _keep_numpy_to_one_core()
+    keep_numpy_to_one_core()
     settings = settings or Settings()
     work = Work(ask=ask) if ask else Work()
     display = settings.display
@@ -69,9 +69,11 @@ def run_dashboard(
         raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")
 
 
-def _keep_numpy_to_one_core() -> None:
-    # Its BLAS has a thread on every core wait at full speed for what to multiply next. putenv,
-    # as that is not for the workers: they get what stands in os.environ.
+def keep_numpy_to_one_core() -> None:
+    """Before numpy is imported: its BLAS has threads wait at full speed on every other core.
+
+    Workers get what stands in os.environ, and so nothing of this.
+    """
     if _BLAS_THREADS not in os.environ:
         os.putenv(_BLAS_THREADS, "1")
 

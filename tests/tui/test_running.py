@@ -14,7 +14,7 @@ _PROBE = """
 import os, subprocess, sys
 from pathlib import Path
 from pixart_tui.tui import running
-running._keep_numpy_to_one_core()
+running.keep_numpy_to_one_core()
 import numpy as np
 np.linalg.inv(np.random.default_rng(0).random((400, 400)))
 status = Path("/proc/self/status").read_text()

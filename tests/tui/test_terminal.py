@@ -9,16 +9,17 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.tui.tmux import LIMIT_S, Tmux
+
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 30.0
 _LAUNCH = """
 import os, sys
 from pathlib import Path
@@ -33,25 +34,10 @@ run_dashboard([sample_runs.PROFILE_ID])
 
 
 @dataclass
-class Terminal:
+class Terminal(Tmux):
     """A dashboard under tmux, on a sample run whose worker is a real sleeping process."""
 
     place: Path
-    socket: str
-
-    def tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    @property
-    def screen(self) -> str:
-        return self.tmux("capture-pane", "-p")
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < deadline, self.screen
-            time.sleep(0.1)
 
     def until_shown(self, text: str) -> None:
         self.until(lambda: text in self.screen)
@@ -65,7 +51,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path, f"pixart-{uuid.uuid4().hex[:8]}")
+    terminal = Terminal(f"pixart-{uuid.uuid4().hex[:8]}", tmp_path)
     script = tmp_path / "launch.py"
     script.write_text(_LAUNCH)
     exit_code = tmp_path / "exit"

@@ -75,9 +75,7 @@ def _attributes(parameters: str) -> Iterator[str]:
 def change(before: Pen | None, after: Pen) -> str:
     """The shortest that makes one pen of another; None is one that nobody knows."""
     afresh = f"\x1b[{';'.join(['0', *_parameters(after)])}m"
-    if before is None:
-        return afresh
-    if not _is_within(before, after):
+    if before is None or not _is_within(before, after):
         return afresh
     new = [one for one in _parameters(after) if one not in _parameters(before)]
     return f"\x1b[{';'.join(new)}m" if new else ""

@@ -7,20 +7,19 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyte
 import pytest
 from pyte.screens import Char
 
+from tests.tui.tmux import LIMIT_S, Tmux
 from tests.tui.wire.seen import seen
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 ROOT = Path(__file__).parents[3]
-LIMIT_S = 30.0
 QUIET_S = 0.4
 WIDEST = 200
 WALK = (
@@ -58,19 +57,8 @@ run_dashboard([sample_runs.PROFILE_ID])
 """
 
 
-@dataclass
-class Terminal:
+class Terminal(Tmux):
     """A dashboard under tmux, on a run that has ended, so that nothing moves by itself."""
-
-    socket: str
-
-    def tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
-
-    @property
-    def screen(self) -> str:
-        return self.tmux("capture-pane", "-p")
 
     @property
     def cells(self) -> list[list[Char]]:
@@ -79,12 +67,6 @@ class Terminal:
         screen = pyte.Screen(WIDEST, len(lines))
         pyte.Stream(screen).feed("\r\n".join(lines))
         return seen(screen)
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < deadline, self.screen
-            time.sleep(0.05)
 
     def settled(self) -> list[list[Char]]:
         """The cells once it has stood still for a moment."""
