@@ -9,30 +9,31 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from pixart_tui.runs.catalogue import list_runs
 from pixart_tui.runs.process import start_ticks
 from pixart_tui.runs.run import RunState
+from tests.tui.tmux import Tmux
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
 ROOT = Path(__file__).parents[2]
-LIMIT_S = 120.0
-"""A machine that is ten times slower still passes."""
 DEAD_LIMIT_S = 10.0
 
 
 @dataclass
-class Shell:
+class Shell(Tmux):
     """A shell in a terminal, as a user has it over SSH."""
 
+    # A machine that is ten times slower still passes.
+    limit_s: ClassVar[float] = 120.0
     place: Path
-    socket: str
     environment: tuple[str, ...] = ()
     commands: int = 0
 
@@ -47,10 +48,6 @@ class Shell:
         shell = ["-x80", "-y24", f"-c{self.place}", *variables, "bash", "--norc"]
         self.tmux("-f", "/dev/null", "new-session", "-d", *shell)
         self.until_shown("ready>")
-
-    def tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.socket, *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     def close(self) -> None:
         """Takes the terminal away, as a line does that drops."""
@@ -67,16 +64,6 @@ class Shell:
     def press(self, *keys: str) -> None:
         for key in keys:
             self.tmux("send-keys", key)
-
-    @property
-    def screen(self) -> str:
-        return self.tmux("capture-pane", "-p")
-
-    def until(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert time.monotonic() < deadline, self.screen
-            time.sleep(0.1)
 
     def until_shown(self, *texts: str) -> None:
         self.until(lambda: all(text in self.screen for text in texts))
@@ -95,7 +82,7 @@ class Shell:
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    shell = Shell(tmp_path, f"pixart-{uuid.uuid4().hex[:8]}")
+    shell = Shell(f"pixart-{uuid.uuid4().hex[:8]}", tmp_path)
     shell.open()
     try:
         yield shell
@@ -156,7 +143,7 @@ def test_a_real_run_outlives_its_viewers(shell: Shell, tmp_path: Path) -> None:
     shell.until_shown("▶ running")
     viewer = shell.viewer
     shell.close()
-    deadline = time.monotonic() + LIMIT_S
+    deadline = time.monotonic() + shell.limit_s
     while start_ticks(viewer) is not None and time.monotonic() < deadline:
         time.sleep(0.1)
     assert start_ticks(viewer) is None
@@ -189,7 +176,7 @@ def test_every_terminal_shows_it_with_and_without_colours(
 ) -> None:
     for colours in ((), ("NO_COLOR=1",)):
         name = f"pixart-{uuid.uuid4().hex[:8]}"
-        shell = Shell(tmp_path, name, (f"TERM={term}", *colours))
+        shell = Shell(name, tmp_path, (f"TERM={term}", *colours))
         request.addfinalizer(shell.close)
         shell.open()
         shell.run("--no-mouse", "--ascii")

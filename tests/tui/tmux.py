@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 LIMIT_S: Final = 30.0
 
@@ -17,8 +17,10 @@ class Tmux:
 
     Attributes:
         socket: Its name.
+        limit_s: How long anything is waited for.
     """
 
+    limit_s: ClassVar[float] = LIMIT_S
     socket: str
 
     def tmux(self, *arguments: str) -> str:
@@ -33,7 +35,7 @@ class Tmux:
 
     def until(self, condition: Callable[[], bool]) -> None:
         """Waits until something is so, and fails if it never is."""
-        deadline = time.monotonic() + LIMIT_S
+        deadline = time.monotonic() + self.limit_s
         while not condition():
             assert time.monotonic() < deadline, self.screen
             time.sleep(0.05)
