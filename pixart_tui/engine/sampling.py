@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, TypeAlias
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.memoizing import memoized_conditioning
+from pixart_tui.engine.schedule import Schedule
 
 __all__ = [
     "Conditioning",
@@ -32,11 +33,10 @@ Transformer: TypeAlias = Any
 Vae: TypeAlias = Any
 
 Observer: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], None]
-"""Takes a step's index, its timestep, the transformer's input (n, channels, h, w) and the guided
+"""Takes a call's index, its timestep, the transformer's input (n, channels, h, w) and the guided
 noise prediction (n, out channels, h, w)."""
 
 _DECODE_PIXELS_PER_CALL: Final = 1024 * 1024
-_NOISE_SEED: Final = 0
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,9 @@ def denoise(
     conditioning: Conditioning,
     latents: Tensor,
     *,
+    seeds: Sequence[int],
     num_inference_steps: int,
+    timesteps: Sequence[int] = (),
     guidance_scale: float,
     height: int,
     width: int,
@@ -151,32 +153,41 @@ def denoise(
 ) -> Tensor:
     """Run the stock pipeline's denoising loop on a batch, with a scheduler of its own.
 
-    The result is that of the pipeline call with ``use_resolution_binning=False``. A scheduler that
-    adds noise at each step draws it from a fixed seed, so that the result repeats.
+    The result is that of the pipeline call with ``use_resolution_binning=False``. The noise that a
+    stochastic scheduler adds belongs to the sample and the call, whatever the batch (`Schedule`).
 
     Args:
         pipeline: A PixArt-alpha or PixArt-Sigma pipeline; its scheduler's state is not touched.
         conditioning: The encoded prompts of n samples.
         latents: Noise from `initial_latents`, (n, channels, h, w); cast to the embeddings' dtype.
-        num_inference_steps: Denoising steps.
+        seeds: The seed of each sample, which its noise is drawn from.
+        num_inference_steps: Denoising steps; ignored where there are timesteps.
+        timesteps: Timesteps in place of a number of steps, descending.
         guidance_scale: Classifier-free guidance; at most 1 turns it off.
         height: Image height in pixels (a micro-condition of the 1024 models of PixArt-alpha).
         width: Image width in pixels.
-        on_step: Called with the step's index after each step; it may raise to cancel.
-        observe: Called with what each step gets and gives.
-        known: The guided noise predictions of the first steps, as ``observe`` got them; the
-            transformer is called for the steps after them.
+        on_step: Called with the call's index after each call; it may raise to cancel.
+        observe: Called with what each call gets and gives.
+        known: The guided noise predictions of the first calls, as ``observe`` got them; the
+            transformer runs for the calls after them.
 
     Returns:
         The final latents, shaped like ``latents``, in the embeddings' dtype.
     """
     guided = guidance_scale > 1.0
     embeds, mask = conditioning.batch(guided)
-    loop = _Loop(pipeline, num_inference_steps, embeds.device)
+    schedule = Schedule(
+        pipeline,
+        num_inference_steps,
+        timesteps,
+        seeds=seeds,
+        shape=latents.shape,
+        device=embeds.device,
+    )
     micro = micro_conditions(pipeline.transformer, embeds, height, width)
-    samples: Tensor = latents.to(embeds.device, embeds.dtype) * loop.scheduler.init_noise_sigma
-    for index, (timestep, rows) in enumerate(loop.timesteps(embeds.shape[0])):
-        inputs = loop.scheduler.scale_model_input(samples, timestep)
+    samples: Tensor = latents.to(embeds.device, embeds.dtype) * schedule.init_noise_sigma
+    for index, timestep in enumerate(schedule.timesteps):
+        inputs = schedule.inputs(samples, index)
         if index < len(known):
             noise = known[index]
         else:
@@ -184,14 +195,14 @@ def denoise(
                 torch.cat([inputs] * 2) if guided else inputs,
                 encoder_hidden_states=embeds,
                 encoder_attention_mask=mask,
-                timestep=rows,
+                timestep=timestep[None].expand(embeds.shape[0]),
                 added_cond_kwargs=micro,
                 return_dict=False,
             )[0]
             noise = guide(prediction, guidance_scale) if guided else prediction
         if observe is not None:
             observe(index, timestep, inputs, noise)
-        samples = loop.step(noise, timestep, samples)
+        samples = schedule.step(noise, index, samples)
         if on_step is not None:
             on_step(index)
     return samples
@@ -227,40 +238,6 @@ def check_side(name: str, pixels: int, multiple: int) -> None:
             f"{name} is {pixels}; this model draws multiples of {multiple} pixels",
             f"Choose {max(1, round(pixels / multiple)) * multiple}.",
         )
-
-
-class _Loop:
-    """A scheduler of its own for one call, and what its steps need."""
-
-    def __init__(self, pipeline: Pipeline, num_inference_steps: int, device: torch.device) -> None:
-        self.scheduler = type(pipeline.scheduler).from_config(pipeline.scheduler.config)
-        self.scheduler.set_timesteps(num_inference_steps, device=device)
-        if hasattr(self.scheduler, "set_begin_index"):
-            # Without it the first step searches the timesteps on the device, and waits for it.
-            self.scheduler.set_begin_index(0)
-        config = pipeline.transformer.config
-        self._learned_sigma = config.out_channels // 2 == config.in_channels
-        self._result = 1 if num_inference_steps == 1 and _is_alpha(pipeline) else 0
-        generator = torch.Generator("cpu").manual_seed(_NOISE_SEED)
-        self._options = pipeline.prepare_extra_step_kwargs(generator, 0.0)
-
-    def timesteps(self, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Each timestep and the same repeated for a batch, without a wait for the device."""
-        for timestep in self.scheduler.timesteps:
-            yield timestep, timestep[None].expand(batch_size)
-
-    def step(self, noise: Tensor, timestep: Tensor, samples: Tensor) -> Tensor:
-        """The samples of the next timestep."""
-        if self._learned_sigma:
-            noise = noise.chunk(2, dim=1)[0]
-        outputs = self.scheduler.step(noise, timestep, samples, **self._options, return_dict=False)
-        # One-step models of alpha end on the denoised sample, where the scheduler returns one.
-        result: Tensor = outputs[min(self._result, len(outputs) - 1)]
-        return result
-
-
-def _is_alpha(pipeline: Pipeline) -> bool:
-    return type(pipeline).__name__ == "PixArtAlphaPipeline"
 
 
 def guide(prediction: Tensor, guidance_scale: float) -> Tensor:

@@ -70,6 +70,7 @@ def test_rows_are_those_that_a_real_step_multiplies() -> None:
         pipeline,
         encode_prompts(pipeline, ["a cat"], "", 16),
         initial_latents(pipeline, [0], 48, 80),
+        seeds=[0],
         num_inference_steps=1,
         guidance_scale=4.5,
         height=48,

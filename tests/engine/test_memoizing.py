@@ -46,6 +46,7 @@ def _draw(
         pipeline,
         conditioning,
         latents,
+        seeds=[0] * len(latents),
         num_inference_steps=STEPS,
         guidance_scale=guidance,
         height=SIDE,

@@ -222,6 +222,7 @@ class Renderer:
             self._pipeline,
             batch.conditioning,
             batch.noise,
+            seeds=[sample.seed for sample in batch.samples],
             num_inference_steps=self._settings.num_inference_steps,
             guidance_scale=self._settings.guidance_scale,
             height=self._settings.height,
