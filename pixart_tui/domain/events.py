@@ -11,11 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow
+from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.measurements import Comparison, Likeness, Measurement
-from pixart_tui.domain.probing import ProbeRow, Stability
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.profile_check import ProfileCheck
 from pixart_tui.domain.provenance import Machine, Versions
@@ -63,7 +64,9 @@ class ProfilePlanned(Value):
         conditions: What the measurements hold for.
         layers: Every linear layer in the model's order.
         excluded: Layers that the real kernels cannot quantize, with the reason.
-        lanes: Layers that are measured side by side.
+        more_types: Further quant types that are measured in the same pass, and the layers that
+            are excluded for each.
+        lanes: Layers, or samples, that are measured side by side.
     """
 
     type: Literal["profile_planned"] = "profile_planned"
@@ -72,7 +75,13 @@ class ProfilePlanned(Value):
     conditions: Conditions
     layers: tuple[Layer, ...]
     excluded: Mapping[str, str]
+    more_types: Mapping[str, Mapping[str, str]] = {}
     lanes: Annotated[int, Field(ge=1)] = 1
+
+    @property
+    def excluded_by_type(self) -> dict[str, Mapping[str, str]]:
+        """Quant type to the layers that are excluded for it, the first type first."""
+        return {self.conditions.quant_type: self.excluded, **self.more_types}
 
 
 class LatencyMeasured(Value):
@@ -116,8 +125,7 @@ class LayerMeasured(Value):
 
     Attributes:
         layer: The layer.
-        measurements: One for each prompt and seed, with the fast method for each that was needed;
-            there may then be several such events for a layer.
+        measurements: One for each prompt and seed.
         elapsed_s: Seconds that its lane spent on it.
     """
 
@@ -127,66 +135,40 @@ class LayerMeasured(Value):
     elapsed_s: float
 
 
-class ProbesPrepared(Value):
-    """What every layer will be probed on, and what an error there is worth; once per run.
+class PassPlanned(Value):
+    """How the adjoint method uses the memory from here on.
 
     Attributes:
-        rows: The calls.
-        anchor: The step that has the largest part in the final latents' change.
-        gains: Of each denoising step; see ``Probing``.
-        null: Of each row; see ``Probing``.
-        forwards: Transformer calls that finding this out took, in calls for one image.
-        elapsed_s: Seconds that it took.
+        samples: Samples that go forward and back together.
+        copies: Draws of each that go back in one batch.
+        keeps_hidden_states: Whether what the blocks got is kept from the way forward, or computed
+            again on the way back.
+        keeps_weights: Whether quantized weights are kept, or made again for each call.
+        decoder_at_once: Whether the decoder's graph is in memory as a whole, or part by part.
+        reason: Why it is another way than before; empty at the start of an attempt.
     """
 
-    type: Literal["probes_prepared"] = "probes_prepared"
-    rows: tuple[ProbeRow, ...]
-    anchor: int
-    gains: tuple[float, ...]
-    null: tuple[float, ...]
-    forwards: float
-    elapsed_s: float
+    type: Literal["pass_planned"] = "pass_planned"
+    samples: Annotated[int, Field(ge=1)]
+    copies: Annotated[int, Field(ge=1)]
+    keeps_hidden_states: bool
+    keeps_weights: bool
+    decoder_at_once: bool
+    reason: str = ""
 
 
-class LayerProbed(Value):
-    """One layer's teacher-forced errors: the fast method's unit of resuming.
+class SampleMeasured(Value):
+    """One sample's effects: the adjoint method's unit of resuming."""
 
-    Attributes:
-        layer: The layer.
-        errors: Of each row, the mean squared error of the guided noise prediction; None where it
-            is not finite.
-        forwards: Transformer calls that this took, in calls for one image.
-        elapsed_s: Seconds that its lane spent on it.
-    """
-
-    type: Literal["layer_probed"] = "layer_probed"
-    layer: str
-    errors: tuple[float | None, ...]
-    forwards: float
-    elapsed_s: float
+    type: Literal["sample_measured"] = "sample_measured"
+    sample: SampleEffects
 
 
-class ImagesPlanned(Value):
-    """Which whole images the fast method makes next; kept, so that a resumed run makes the same.
+class LookTaken(Value):
+    """A decision of the adjoint method: go on, or stop and why."""
 
-    Attributes:
-        purpose: ``calibrating`` turns scores into image loss; ``confirming`` settles layers whose
-            interval crosses the cut.
-        round: From 0.
-        tasks: Layer to the indices of its samples, seed by seed and prompt by prompt.
-    """
-
-    type: Literal["images_planned"] = "images_planned"
-    purpose: Literal["calibrating", "confirming"]
-    round: int
-    tasks: Mapping[str, tuple[int, ...]]
-
-
-class StabilityChecked(Value):
-    """Whether trajectories fork under the run's guidance; once per run."""
-
-    type: Literal["stability_checked"] = "stability_checked"
-    stability: Stability
+    type: Literal["look_taken"] = "look_taken"
+    look: Look
 
 
 class ProfileChecked(Value):
@@ -382,10 +364,9 @@ Event = Annotated[
     | BatchChosen
     | FloorMeasured
     | LayerMeasured
-    | ProbesPrepared
-    | LayerProbed
-    | ImagesPlanned
-    | StabilityChecked
+    | PassPlanned
+    | SampleMeasured
+    | LookTaken
     | ProfileChecked
     | BenchPlanned
     | BenchRowUpdated

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Literal
 
+from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.values import Value
 
 
@@ -24,6 +24,7 @@ class Conditions(Value):
         quant_type: The quant type of every measurement.
         execution: ``simulated`` (reference numerics) or ``real`` (the kernel that deployment runs).
         method: How the layers were measured.
+        draws: Random functionals of each sample's image; 0 with the exhaustive method.
         prompts: The prompts, in order.
         negative_prompt: What guidance steered away from.
         seeds: One image per prompt and seed.
@@ -42,6 +43,7 @@ class Conditions(Value):
     quant_type: str
     execution: Literal["simulated", "real"]
     method: str
+    draws: int = 0
     prompts: tuple[str, ...]
     negative_prompt: str
     seeds: tuple[int, ...]
@@ -70,15 +72,17 @@ class LayerScore(Value):
         status: Whether it was measured, and if not, why there are no figures.
         reason: Why it is excluded; empty otherwise.
         samples: Prompts and seeds it was measured on.
-        imaged: Of these, those whose whole image was made; fewer where it is estimated.
-        estimated: Whether ``ssim`` is an estimate from teacher-forced errors.
-        ssim: Mean SSIM to the undisturbed images.
-        ssim_low: Lower end of its 95% interval: bootstrap over prompts and seeds, and for an
-            estimate also the doubt in it.
+        ssim: Mean SSIM to the undisturbed images; may exceed 1 by rounding.
+        ssim_low: Lower end of its 95% interval for other prompts of the same kind; for these
+            images where there is one prompt.
         ssim_high: Its upper end.
-        ssim_std: Standard deviation over prompts and seeds; None for an estimate.
-        psnr_db: Mean PSNR in dB of the images that differ.
-        latent_mse: Mean squared error of the final latents.
+        these_low: Lower end of the 95% interval for these images; None where images were made,
+            which leaves no doubt about them.
+        these_high: Its upper end.
+        degrees: Effective degrees of freedom of the estimate; None where images were made.
+        ssim_std: Standard deviation over prompts and seeds; None where no images were made.
+        psnr_db: Mean PSNR in dB of the images that differ; None where none were made.
+        latent_mse: Mean squared error of the final latents; None where no images were made.
         latency_s: Its measured time, None where the quant type was not timed on a real kernel.
         rank: 1 for the most sensitive; None where there is no figure.
         tied_from: The first rank of the layers that cannot be told apart from it.
@@ -89,11 +93,12 @@ class LayerScore(Value):
     status: LayerStatus
     reason: str = ""
     samples: int = 0
-    imaged: int = 0
-    estimated: bool = False
     ssim: float | None = None
     ssim_low: float | None = None
     ssim_high: float | None = None
+    these_low: float | None = None
+    these_high: float | None = None
+    degrees: float | None = None
     ssim_std: float | None = None
     psnr_db: float | None = None
     latent_mse: float | None = None
@@ -124,8 +129,9 @@ class Profile(Value):
         measurements: The measurements, one per key.
         floor: The deployment dtype with nothing quantized, against the same baseline.
         latencies: Layer to measured time; empty where the quant type was not timed.
-        probing: The teacher-forced errors; None with the exhaustive method.
-        stability: Whether trajectories fork; None where it was not looked into.
+        effects: What the adjoint method measured, sample by sample.
+        scored: The scores as a sidecar keeps them, whose effects lie in a file of their own; None
+            where they are worked out.
     """
 
     conditions: Conditions
@@ -134,11 +140,13 @@ class Profile(Value):
     measurements: tuple[Measurement, ...]
     floor: tuple[Comparison, ...] = ()
     latencies: Mapping[str, Latency] = {}
-    probing: Probing | None = None
-    stability: Stability | None = None
+    effects: tuple[SampleEffects, ...] = ()
+    scored: tuple[LayerScore, ...] | None = None
 
     def scores(self) -> tuple[LayerScore, ...]:
         """Every layer's score, in the model's order."""
+        if self.scored is not None:
+            return self.scored
         # Only now: scoring needs numpy, which takes a viewer longer to load than its first paint.
         from pixart_tui.domain.scoring import scores_of
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -30,23 +30,22 @@ class Rank:
     tied: bool
 
 
-def rank_layers(losses: Floats, draws: Floats) -> list[Rank]:
+def rank_layers(losses: Floats, same: Callable[[int, int], bool]) -> list[Rank]:
     """The places of layers, in the order given.
 
     A group begins with the most sensitive layer that has no place yet, and takes in those below
-    it until one can be told apart from the first: until the 95% interval of their difference, over
-    paired draws, leaves out 0.
+    it until one can be told apart from the first. Chains of neighbors do not tie their ends.
 
     Args:
         losses: 1 - SSIM of each layer.
-        draws: Values that these may be, (draws, layers), paired over the layers.
+        same: Whether two layers, by index, cannot be told apart.
     """
     order = np.argsort(-losses, kind="stable")
     firsts: list[int] = []
     for place, layer in enumerate(order, 1):
         leader = order[firsts[-1] - 1] if firsts else layer
-        same = _same(draws[:, leader], draws[:, layer]) if leader != layer else True
-        firsts.append(firsts[-1] if firsts and same else place)
+        tied = leader == layer or same(int(leader), int(layer))
+        firsts.append(firsts[-1] if firsts and tied else place)
     counts = {first: firsts.count(first) for first in set(firsts)}
     ranks: list[Rank | None] = [None] * len(losses)
     for place, (layer, first) in enumerate(zip(order, firsts, strict=True), 1):
@@ -61,7 +60,8 @@ def paired_bootstrap(losses: Sequence[Floats], count: int) -> Floats:
     return np.stack([row[picks].mean(axis=1) for row in stacked], axis=1)
 
 
-def _same(one: Floats, other: Floats) -> bool:
+def same_over_draws(one: Floats, other: Floats) -> bool:
+    """Whether the 95% interval of the difference of two layers' paired draws holds 0."""
     # As np.percentile interpolates, without what it does for other shapes.
     differences = np.sort(one - other)
     last = len(differences) - 1

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
+from pixart_tui.domain.effects import Method
 from pixart_tui.domain.generation import CallOptions
-from pixart_tui.domain.probing import Method
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule
@@ -17,7 +17,7 @@ from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
-DEFAULT_COST_SHARE = 0.1
+DEFAULT_DRAWS = 8
 
 
 class SamplingRequest(Value):
@@ -51,28 +51,36 @@ class ProfileRequest(SamplingRequest):
 
     Attributes:
         quant_type: The quant type each layer is measured under.
+        more_quant_types: Further ones, which the adjoint method measures in the same pass.
         execution: ``simulated``: the disturbed layer computes the reference numerics; ``real``: it
             runs the kernel that deployment runs.
         baseline_dtype: Dtype of the model around the disturbed layer and of the baseline.
-        method: ``fast``: teacher-forced errors, and whole images where they decide;
-            ``exhaustive``: every layer alone, whole images.
-        cost_share: What the fast method may cost, as a part of the exhaustive method's
-            transformer calls; it takes more where it cannot do with less.
-        cut: The percentage of the layers, by count, whose choice the fast method confirms with
-            whole images.
+        method: ``adjoint``: one backward pass a sample for all layers; ``exhaustive``: every layer
+            alone, whole images.
+        draws: Random functionals of each sample's image that the adjoint method carries back.
+        cut: The percentage of the layers, by count, that would be quantized: the adjoint method
+            ends early once it is settled which.
+        all_samples: Whether every sample is measured even if the cut is settled before.
+        max_minutes: After how long the adjoint method begins no further sample; None for no limit.
+        low_memory: Whether the adjoint method needs as little memory as it can.
         seeds: One image per prompt and seed.
         checks: Absolute path of somebody's onediffx JSON that is compared with what is measured;
             None for none.
-        output: Absolute path of the onediffx JSON; its sidecar stands beside it.
+        output: Absolute path of the onediffx JSON; its sidecar stands beside it. With several quant
+            types, those of the others are named after them, in the same directory.
     """
 
     kind: Literal["profile"] = "profile"
     quant_type: str = DEFAULT_QUANT_TYPE
+    more_quant_types: tuple[str, ...] = ()
     execution: Literal["simulated", "real"] = "simulated"
     baseline_dtype: Literal["float32", "bfloat16"] = "float32"
-    method: Method = "fast"
-    cost_share: Annotated[float, Field(gt=0, le=1)] = DEFAULT_COST_SHARE
+    method: Method = "adjoint"
+    draws: Annotated[int, Field(ge=1)] = DEFAULT_DRAWS
     cut: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
+    all_samples: bool = False
+    max_minutes: Annotated[float, Field(gt=0)] | None = None
+    low_memory: bool = False
     seeds: tuple[int, ...] = (0,)
     checks: str | None = None
     output: str

@@ -6,7 +6,6 @@ from typing import Final
 
 from pixart_tui.domain.profile import LayerScore
 
-ESTIMATE_MARK: Final = "~"
 TIE_MARK: Final = "="
 UNKNOWN_MARK: Final = "?"
 
@@ -18,16 +17,12 @@ def rank_text(place: int, score: LayerScore) -> str:
     return str(place) if score.rank is not None else f"{place}{UNKNOWN_MARK}"
 
 
-def estimate_mark(score: LayerScore) -> str:
-    """A mark before a figure that was not measured on images."""
-    return ESTIMATE_MARK if score.estimated else ""
-
-
 def psnr_text(score: LayerScore) -> str:
     """PSNR in dB; ``equal`` where no image differs, ``-`` where none was made."""
     if score.psnr_db is not None:
         return f"{score.psnr_db:.1f}"
-    return "equal" if score.imaged else "-"
+    imaged = score.ssim_std is not None
+    return "equal" if imaged else "-"
 
 
 def figures_text(ssim: float | None, psnr_db: float | None, mae: float | None) -> str:

@@ -9,12 +9,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.estimation import Estimates, estimate
+from pixart_tui.domain.effect_statistics import EffectStatistics, Floats
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
-from pixart_tui.domain.probing import Probing
 from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
-from pixart_tui.domain.ranking import Rank, paired_bootstrap, rank_layers
+from pixart_tui.domain.ranking import Rank, paired_bootstrap, rank_layers, same_over_draws
 
 _BOOTSTRAP_SAMPLES: Final = 1000
 _TAIL: Final = 2.5
@@ -23,9 +22,9 @@ _TAIL: Final = 2.5
 
 def scores_of(profile: Profile) -> tuple[LayerScore, ...]:
     """Every layer's score, in the model's order, without its time."""
-    if profile.probing is None:
-        return score_layers(profile.layers, profile.excluded, profile.measurements)
-    return _estimated_scores(profile, profile.probing)
+    if profile.effects:
+        return _scores_of_effects(profile)
+    return score_layers(profile.layers, profile.excluded, profile.measurements)
 
 
 def score_layers(
@@ -53,7 +52,8 @@ def _ranked_by_images(
     if not losses or len(losses) < len(known) or common < 2:
         return tuple(scores)
     means = np.array([x.mean() for x in losses])
-    ranks = rank_layers(means, paired_bootstrap(losses, _BOOTSTRAP_SAMPLES))
+    draws = paired_bootstrap(losses, _BOOTSTRAP_SAMPLES)
+    ranks = rank_layers(means, lambda a, b: same_over_draws(draws[:, a], draws[:, b]))
     return _with_ranks(scores, dict(zip(known, ranks, strict=True)))
 
 
@@ -68,53 +68,46 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
     return tuple(placed(score) for score in scores)
 
 
-def _estimated_scores(profile: Profile, probing: Probing) -> tuple[LayerScore, ...]:
-    """Imaged layers by their images, the others by estimates, all of them ranked together."""
-    by_layer: dict[str, list[Measurement]] = {}
-    for measurement in profile.measurements:
-        by_layer.setdefault(measurement.layer, []).append(measurement)
-    found = estimate(probing, profile.measurements)
-    places = {fqn: i for i, fqn in enumerate(found.layers)} if found else {}
+def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
+    """Scores of the adjoint method: all layers from the same backward passes."""
+    found = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
+    these, others = found.of_these_images(), found.of_other_prompts()
     scores = [
-        _estimated_score(x, profile.excluded.get(x.fqn), by_layer.get(x.fqn, []), probing, found)
-        for x in profile.layers
+        _score_of_effects(layer, profile.excluded.get(layer.fqn), at, found, these, others)
+        for at, layer in enumerate(profile.layers)
     ]
-    if found is None:
-        return tuple(scores)
-    ranks = rank_layers(found.losses, found.draws)
-    return _with_ranks(scores, {fqn: ranks[i] for fqn, i in places.items()})
+    known = np.flatnonzero([score.loss is not None for score in scores])
+    ranks = rank_layers(
+        found.losses[known],
+        lambda one, other: not found.told_apart(known[one], known[[other]])[0],
+    )
+    return _with_ranks(scores, {profile.layers[at].fqn: r for at, r in zip(known, ranks, strict=True)})
 
 
-def _estimated_score(
+def _score_of_effects(
     layer: Layer,
     exclusion: str | None,
-    measurements: Sequence[Measurement],
-    probing: Probing,
-    found: Estimates | None,
+    at: int,
+    found: EffectStatistics,
+    these: tuple[Floats, Floats],
+    others: tuple[Floats, Floats] | None,
 ) -> LayerScore:
-    errors = probing.errors.get(layer.fqn)
-    broken = errors is not None and None in errors
-    if exclusion is not None or not all(m.finite for m in measurements):
-        return score_layer(layer, exclusion, measurements)
-    if broken:
-        return LayerScore(layer=layer, status=LayerStatus.NOT_FINITE, samples=len(errors or ()))
-    if found is None or layer.fqn not in found.layers:
-        return LayerScore(layer=layer, status=LayerStatus.PENDING)
-    place = found.layers.index(layer.fqn)
-    if found.imaged[place] == found.samples:
-        return score_layer(layer, None, measurements)
-    low, high = found.intervals[:, place]
+    samples = len(found.samples)
+    if exclusion is not None:
+        return score_layer(layer, exclusion, ())
+    if not np.isfinite(found.losses[at]):
+        return LayerScore(layer=layer, status=LayerStatus.NOT_FINITE, samples=samples)
+    low, high = others if others is not None else these
     return LayerScore(
         layer=layer,
         status=LayerStatus.MEASURED,
-        samples=found.samples,
-        imaged=found.imaged[place],
-        estimated=True,
-        ssim=1 - float(found.losses[place]),
-        ssim_low=1 - float(high),
-        ssim_high=1 - float(low),
-        psnr_db=mean([m.psnr_db for m in measurements]),
-        latent_mse=float(found.latent_mses[place]),
+        samples=samples,
+        ssim=1 - float(found.losses[at]),
+        ssim_low=1 - float(high[at]),
+        ssim_high=1 - float(low[at]),
+        these_low=1 - float(these[1][at]),
+        these_high=1 - float(these[0][at]),
+        degrees=float(found.degrees[at]),
     )
 
 
@@ -134,7 +127,6 @@ def score_layer(
         layer=layer,
         status=LayerStatus.MEASURED,
         samples=len(measurements),
-        imaged=len(measurements),
         ssim=float(ssim.mean()),
         ssim_low=low,
         ssim_high=high,

@@ -48,7 +48,6 @@ class Selection(Value):
         predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
             average over the steps, from the times of single targets.
         saved_at_every_step_s: The same if no step were kept.
-        estimated: How many of the chosen targets' figures are estimates of the fast method.
         does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
             model's order.
     """
@@ -67,7 +66,6 @@ class Selection(Value):
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
     saved_at_every_step_s: float | None = None
-    estimated: int = 0
     does_not_pay: tuple[str, ...] | None = None
 
     @property
@@ -156,7 +154,6 @@ def describe(
         kept_steps=menu.kept_steps,
         flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
         predicted_loss=predicted_loss(chosen, scale),
-        estimated=sum(option.estimated for option in chosen),
         **(_times(menu, chosen) if menu.timed else {}),
     )
 

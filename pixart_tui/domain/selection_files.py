@@ -18,7 +18,7 @@ def selection_record(
     names: Sequence[str],
     verification: Verification | None = None,
 ) -> SelectionSidecar:
-    """What is known of a selection, which tells estimates from measurements.
+    """What is known of a selection.
 
     Args:
         profiles: What the selection was made from, one for each quant type.
@@ -29,15 +29,12 @@ def selection_record(
     known = {option.key: option for option in menu_of(profiles).options}
     # In the selection's order, so that onediffx's stable sort keeps ties as they were chosen.
     options = {fqn: known[fqn, kind] for fqn, kind in selection.assignments.items()}
-    ssim_by_fqn = {fqn: option.ssim for fqn, option in options.items()}
-    estimated = {fqn for fqn, option in options.items() if option.estimated}
     return SelectionSidecar(
         profile=names[0],
         profiles=tuple(names),
         conditions=profiles[0].conditions,
         selection=selection,
-        measured_ssim={fqn: x for fqn, x in ssim_by_fqn.items() if fqn not in estimated},
-        estimated_ssim={fqn: x for fqn, x in ssim_by_fqn.items() if fqn in estimated},
+        measured_ssim={fqn: option.ssim for fqn, option in options.items()},
         use_with_top_percentage=100 if selection.fits_onediff else None,
         verification=verification,
     )

@@ -7,10 +7,9 @@ from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
-from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.probing import Probing, Stability
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selecting.verification import Verification
@@ -18,6 +17,49 @@ from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
 
 SCHEMA_VERSION = 1
+REMOVED_METHOD = "fast"
+PROFILE_AGAIN = "profile again with: pixart-tui profile"
+
+class SampleRecord(Value):
+    """What is known of one sample of the adjoint method, beside its effects.
+
+    Attributes:
+        prompt: The prompt.
+        seed: The seed.
+        draws: How many functionals were carried back, and of these
+        whole_draws: how many through every transformer call; the others through the last ones.
+        predicted_loss: Joint loss of every layer, by the sum of their effects.
+        measured_loss: The same of the image, under the same functionals; None where the image is
+            not finite.
+        joint_loss: 1 - SSIM of that image.
+        nonlinear: The part of ``measured_loss`` that the sum of effects does not explain.
+        weight: What its effects count: less than 1 out of the linear range.
+        elapsed_s: Seconds that it took.
+    """
+
+    prompt: str
+    seed: int
+    draws: int
+    whole_draws: int
+    predicted_loss: float
+    measured_loss: float | None
+    joint_loss: float | None
+    nonlinear: float | None
+    weight: float
+    elapsed_s: float
+
+
+class EffectsFile(Value):
+    """The file with all effects of a run, which the sidecars of its quant types share.
+
+    Attributes:
+        name: File name, in the sidecar's directory.
+        sha256: Of its bytes, hexadecimal.
+    """
+
+    name: str
+    sha256: str
+
 
 _Sidecar = TypeVar("_Sidecar", "ProfileSidecar", "SelectionSidecar")
 
@@ -41,10 +83,11 @@ class ProfileSidecar(Value):
         layers: Every layer's score, in the model's order, the excluded ones with their reason.
         measurements: Every measurement.
         floor: The deployment floor, per prompt and seed.
-        probing: The fast method's teacher-forced errors, per layer, sample and step.
-        stability: Whether trajectories fork; None where it was not looked into.
-        cost: What the profile took beside what the exhaustive method takes; None in profiles from
-            before this was counted.
+        measuring_s: Seconds that the layers' part of the work took, without loading, the floor and
+            the layers' times; over all attempts.
+        samples: What the adjoint method found of each sample.
+        look: Its last decision.
+        effects: Where its effects are.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -61,9 +104,10 @@ class ProfileSidecar(Value):
     layers: tuple[LayerScore, ...]
     measurements: tuple[Measurement, ...]
     floor: tuple[Comparison, ...]
-    probing: Probing | None = None
-    stability: Stability | None = None
-    cost: Cost | None = None
+    measuring_s: float | None = None
+    samples: tuple[SampleRecord, ...] = ()
+    look: Look | None = None
+    effects: EffectsFile | None = None
 
     @property
     def profile(self) -> Profile:
@@ -77,8 +121,7 @@ class ProfileSidecar(Value):
             measurements=self.measurements,
             floor=self.floor,
             latencies={s.layer.fqn: s.latency_s for s in self.layers if s.latency_s is not None},
-            probing=self.probing,
-            stability=self.stability,
+            scored=None if self.measurements else self.layers,
         )
 
 
@@ -92,8 +135,7 @@ class SelectionSidecar(Value):
         profiles: Those of all of them, one for each quant type.
         conditions: What the first profile was measured on; the others differ in the quant type.
         selection: The rule and its outcome.
-        measured_ssim: SSIM of each chosen layer alone that was measured on images.
-        estimated_ssim: The same of those that the fast method only estimated.
+        measured_ssim: SSIM of each chosen layer alone.
         use_with_top_percentage: What onediffx must be given to quantize exactly the selection;
             None where the selection has several quant types, which it cannot read.
         verification: The loss of all chosen layers at once, None where it was not measured.
@@ -106,15 +148,13 @@ class SelectionSidecar(Value):
     conditions: Conditions
     selection: Selection
     measured_ssim: Mapping[str, float]
-    estimated_ssim: Mapping[str, float] = {}
     use_with_top_percentage: float | None = 100
     verification: Verification | None = None
 
     @property
     def ssim_by_fqn(self) -> dict[str, float]:
-        """SSIM of each chosen layer alone, measured or estimated, in the selection's order."""
-        known = {**self.estimated_ssim, **self.measured_ssim}
-        return {fqn: known[fqn] for fqn in self.selection.assignments}
+        """SSIM of each chosen layer alone, in the selection's order."""
+        return {fqn: self.measured_ssim[fqn] for fqn in self.selection.assignments}
 
 
 def render(sidecar: Value) -> str:
@@ -129,7 +169,7 @@ def parse(text: str, source: str, schema: type[_Sidecar]) -> _Sidecar:
         RequestError: Not JSON, or not a sidecar of that kind.
     """
     try:
-        return schema.model_validate_json(text)
+        found = schema.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -138,3 +178,6 @@ def parse(text: str, source: str, schema: type[_Sidecar]) -> _Sidecar:
             f"{place}: {first['msg']}",
             "profile again, or copy the .meta.json that was written with the .json",
         ) from error
+    if found.conditions.method == REMOVED_METHOD:
+        raise RequestError(f"{source} is of the fast method, which was removed", "", PROFILE_AGAIN)
+    return found

@@ -23,22 +23,34 @@ def pack_linears(module: nn.Module) -> int:
     The modules and their parameters stay as they are; only ``forward`` of each instance changes.
     Where torch is built without oneDNN nothing is packed.
     """
-    if not torch._C._has_mkldnn:
-        return 0
-    linears = [x for x in module.modules() if isinstance(x, nn.Linear) and _can_be_packed(x)]
+    linears = [x for x in module.modules() if isinstance(x, nn.Linear)]
+    linears = [linear for linear in linears if _can_be_packed(linear.weight)]
     for linear in linears:
-        linear.forward = _packed_forward(linear)  # type: ignore[method-assign, assignment]
+        bias = None if linear.bias is None else linear.bias.detach()
+        product = packed_product(linear.weight.detach(), bias)
+        linear.forward = product  # type: ignore[method-assign, assignment]
     return len(linears)
 
 
-def _can_be_packed(linear: nn.Linear) -> bool:
-    return linear.weight.device.type == "cpu" and linear.weight.dtype is torch.float32
+def _can_be_packed(weight: Tensor) -> bool:
+    on_cpu = weight.device.type == "cpu" and weight.dtype is torch.float32
+    return on_cpu and bool(torch._C._has_mkldnn)
 
 
-def _packed_forward(linear: nn.Linear) -> Callable[[Tensor], Tensor]:
+def packed_product(weight: Tensor, bias: Tensor | None = None) -> Callable[[Tensor], Tensor]:
+    """The product with a weight (N, K), by packed weights where they can be packed.
+
+    Args:
+        weight: It must not change afterwards.
+        bias: (N,) or None.
+
+    Returns:
+        A function from (..., K) to (..., N); no gradient flows through it.
+    """
+    if not _can_be_packed(weight):
+        return lambda x: nn.functional.linear(x, weight, bias)
     # Inductor's own operators for frozen weights; eager torch has no public name for them.
-    packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), _ROWS)
-    bias = None if linear.bias is None else linear.bias.detach()
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), _ROWS)
 
     def forward(x: Tensor) -> Tensor:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")

@@ -11,9 +11,22 @@ import torch
 @contextmanager
 def exact_float32() -> Iterator[None]:
     """Float32 products and convolutions keep all 24 bits meanwhile, on a GPU too."""
+    with _tf32_allowed(False):
+        yield
+
+
+@contextmanager
+def tensor_float32() -> Iterator[None]:
+    """Float32 products of a GPU round their factors to 11 bits meanwhile: for gradients."""
+    with _tf32_allowed(True):
+        yield
+
+
+@contextmanager
+def _tf32_allowed(allowed: bool) -> Iterator[None]:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32 = cudnn.allow_tf32 = False
+    matmul.allow_tf32 = cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

@@ -7,10 +7,16 @@ from datetime import datetime
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
-from pixart_tui.domain.sidecar import ProfileSidecar, SelectionSidecar
+from pixart_tui.domain.sidecar import (
+    EffectsFile,
+    ProfileSidecar,
+    SampleRecord,
+    SelectionSidecar,
+)
 from pixart_tui.runs.snapshot import RunSnapshot
 
 
@@ -26,9 +32,15 @@ def read_profile_file(path: Path) -> Profile:
     return sidecar.parse(text, str(beside), sidecar.ProfileSidecar).profile
 
 
-def profile_sidecar(snapshot: RunSnapshot, run_id: str, date: datetime) -> ProfileSidecar:
-    """The sidecar of a profile that is measured."""
-    profile, plan = snapshot.profile, snapshot.planned
+def profile_sidecar(
+    snapshot: RunSnapshot,
+    run_id: str,
+    date: datetime,
+    quant_type: str,
+    effects: EffectsFile | None = None,
+) -> ProfileSidecar:
+    """The sidecar of a profile that is measured, under one of its quant types."""
+    profile, plan = snapshot.profile_of(quant_type), snapshot.planned
     assert profile is not None
     assert plan is not None
     return ProfileSidecar(
@@ -44,9 +56,28 @@ def profile_sidecar(snapshot: RunSnapshot, run_id: str, date: datetime) -> Profi
         layers=profile.scores(),
         measurements=profile.measurements,
         floor=profile.floor,
-        probing=profile.probing,
-        stability=profile.stability,
-        cost=snapshot.cost,
+        measuring_s=round(snapshot.measuring_s, 3),
+        samples=tuple(_sample_record(sample, quant_type) for sample in profile.effects),
+        look=snapshot.look,
+        effects=effects,
+    )
+
+
+def _sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
+    from pixart_tui.domain.effect_statistics import SampleStatistics
+
+    found = SampleStatistics.of(sample, quant_type)
+    return SampleRecord(
+        prompt=sample.prompt,
+        seed=sample.seed,
+        draws=len(sample.first_calls),
+        whole_draws=sample.first_calls.count(0),
+        predicted_loss=found.predicted_loss,
+        measured_loss=found.measured_loss,
+        joint_loss=sample.types[quant_type].joint_loss,
+        nonlinear=found.nonlinear,
+        weight=found.weight,
+        elapsed_s=sample.elapsed_s,
     )
 
 

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Final
 
 from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
-from pixart_tui.domain.cost import Cost, exhaustive_forwards, forwards_so_far
+from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -23,29 +23,28 @@ from pixart_tui.domain.events import (
     FloorMeasured,
     GeneratePlanned,
     ImagesCompared,
-    ImagesPlanned,
     JointMeasured,
     LatencyMeasured,
     LayerMeasured,
-    LayerProbed,
+    LookTaken,
     Noticed,
-    ProbesPrepared,
+    PassPlanned,
     ProfileChecked,
     ProfilePlanned,
-    StabilityChecked,
+    SampleMeasured,
     StageChanged,
     VerifyFinished,
     VerifyPlanned,
     WarmupProgressed,
 )
-from pixart_tui.domain.fast_progress import FastProgress
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.profile import Profile, merge_measurements
 from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 
-_RECENT_LAYERS: Final = 9
-"""Layers of each lane whose times make the pace: enough for a median, few enough to follow."""
+_RECENT: Final = 9
+"""Layers, or samples, of each lane whose times make the pace: enough for a median, few enough to follow."""
 
 
 @dataclass
@@ -58,11 +57,13 @@ class RunSnapshot:
         last_event_s: Unix time of the last event.
         stage: Where the work is.
         planned: What a profile will measure.
-        latency: How long each layer takes, None until it is measured.
+        latencies: Quant type to how long each layer takes, once it is measured.
         batch: How many images are made at once, None until it is known.
         batch_sizes: Every such number, in the order of use.
         measured: Layer to its measurements of whole images, in the order of measuring.
-        fast: What the fast method knows by now.
+        samples: Prompt and seed to the effects that the adjoint method measured.
+        pass_plan: How that method uses the memory by now, None until it is known.
+        look: Its last decision.
         floor: The deployment floor.
         checked: How somebody's profile compares with this one.
         bench_plan: What a benchmark will measure.
@@ -86,11 +87,13 @@ class RunSnapshot:
     last_event_s: float = 0.0
     stage: StageChanged | None = None
     planned: ProfilePlanned | None = None
-    latency: LatencyMeasured | None = None
+    latencies: dict[str, LatencyMeasured] = field(default_factory=dict)
     batch: BatchChosen | None = None
     batch_sizes: dict[int, None] = field(default_factory=dict)
     measured: dict[str, LayerMeasured] = field(default_factory=dict)
-    fast: FastProgress = field(default_factory=FastProgress)
+    samples: dict[tuple[str, int], SampleEffects] = field(default_factory=dict)
+    pass_plan: PassPlanned | None = None
+    look: Look | None = None
     floor: FloorMeasured | None = None
     checked: ProfileChecked | None = None
     bench_plan: BenchPlanned | None = None
@@ -110,15 +113,16 @@ class RunSnapshot:
     _measured_keys: set[tuple[str, str, str, int]] = field(default_factory=set)
     _worked_before_s: float = 0.0
     _in_attempt: int = 0
-    _first_layers_s: list[float] = field(default_factory=list)
-    _layers_s: list[float] = field(default_factory=list)
-    _images_s: float = 0.0
-    _prepared_s: float = 0.0
+    _first_s: list[float] = field(default_factory=list)
+    _later_s: list[float] = field(default_factory=list)
+    _measuring_since_s: float | None = None
+    _measuring_s: float = 0.0
 
     def apply(self, entry: JournalEntry) -> None:
         """Takes in the next event."""
         if isinstance(entry.event, AttemptStarted):
             self._start(entry.event, entry.t)
+        self._clock(entry.event, entry.t)
         self.last_event_s = entry.t
         self._take(entry.event)
 
@@ -131,13 +135,18 @@ class RunSnapshot:
             case ProfilePlanned():
                 self.planned = event
             case LatencyMeasured():
-                self.latency = event
+                self.latencies[event.quant_type] = event
             case BatchChosen():
                 self._choose_batch(event)
             case FloorMeasured():
                 self.floor = event
-            case ProbesPrepared() | LayerProbed() | ImagesPlanned() | StabilityChecked():
-                self._take_probes(event)
+            case SampleMeasured():
+                self._take_sample(event.sample)
+            case PassPlanned():
+                reason = event.reason or (self.pass_plan.reason if self.pass_plan else "")
+                self.pass_plan = event.model_copy(update={"reason": reason})
+            case LookTaken():
+                self.look = event.look
             case ProfileChecked():
                 self.checked = event
             case BenchPlanned():
@@ -192,7 +201,6 @@ class RunSnapshot:
         self.batch_sizes[event.images] = None
 
     def _take_layer(self, event: LayerMeasured) -> None:
-        self._images_s += event.elapsed_s
         new = tuple(one for one in event.measurements if one.key not in self._measured_keys)
         known = self.measured.get(event.layer)
         if known is None:
@@ -201,34 +209,57 @@ class RunSnapshot:
             merged = known.measurements + new
             self.measured[event.layer] = event.model_copy(update={"measurements": merged})
         self._measured_keys.update(one.key for one in new)
-        if not self._is_fast:
-            self._time_layer(event.elapsed_s)
-        elif new:
-            self.fast.take(event)
+        self._time(event.elapsed_s)
 
-    def _take_probes(
-        self, event: ProbesPrepared | LayerProbed | ImagesPlanned | StabilityChecked
-    ) -> None:
-        self.fast.take(event)
-        if isinstance(event, ProbesPrepared):
-            self._prepared_s += event.elapsed_s
-        elif isinstance(event, LayerProbed):
-            self._prepared_s += event.elapsed_s / self._lanes
-            self._time_layer(event.elapsed_s)
+    def _take_sample(self, sample: SampleEffects) -> None:
+        self.samples.setdefault((sample.prompt, sample.seed), sample)
+        self._time(sample.elapsed_s)
 
-    def _time_layer(self, elapsed_s: float) -> None:
+    def _time(self, elapsed_s: float) -> None:
         self._in_attempt += 1
-        # The first layer of each lane also warms up libraries and caches.
+        # The first layer or sample of each lane also warms up libraries and caches.
         warming_up = self._in_attempt <= self._lanes
-        (self._first_layers_s if warming_up else self._layers_s).append(elapsed_s)
+        (self._first_s if warming_up else self._later_s).append(elapsed_s)
+
+    def _clock(self, event: Event, t: float) -> None:
+        """Adds up the time of the stage that measures, up to what it measured last."""
+        if isinstance(event, AttemptStarted):
+            self._measuring_since_s = None
+        elif isinstance(event, StageChanged):
+            measuring = event.stage == "measuring"
+            self._measuring_since_s = (self._measuring_since_s or t) if measuring else None
+        elif isinstance(event, LayerMeasured | SampleMeasured) and self._measuring_since_s:
+            self._measuring_s += t - self._measuring_since_s
+            self._measuring_since_s = t
 
     @property
-    def _is_fast(self) -> bool:
-        return self.planned is not None and self.planned.conditions.method == "fast"
+    def measuring_s(self) -> float:
+        """Seconds of the stage that measures layers, over all attempts."""
+        return self._measuring_s
+
+    @property
+    def _adjoint(self) -> bool:
+        return self.planned is not None and self.planned.conditions.method == "adjoint"
+
+    @property
+    def _planned_samples(self) -> int:
+        if self.planned is None:
+            return 0
+        conditions = self.planned.conditions
+        return len(conditions.prompts) * len(conditions.seeds)
+
+    @property
+    def samples_in_order(self) -> tuple[SampleEffects, ...]:
+        """The samples that are measured, every prompt before a second seed."""
+        if self.planned is None:
+            return ()
+        conditions = self.planned.conditions
+        order = [(prompt, seed) for seed in conditions.seeds for prompt in conditions.prompts]
+        return tuple(self.samples[key] for key in order if key in self.samples)
 
     @property
     def total(self) -> int:
-        """Layers, rows, denoising steps, parts of a verification, or pairs; 0 while unknown."""
+        """Layers, samples, rows, steps, parts of a verification, or pairs; 0 while unknown."""
         if self.generate_plan is not None:
             return self.generate_plan.total_steps
         if self.verify_plan is not None:
@@ -236,6 +267,9 @@ class RunSnapshot:
         if self.compare_plan is not None:
             conditions = self.compare_plan.conditions
             return len(conditions.prompts) * len(conditions.seeds)
+        if self._adjoint:
+            ended = self.look is not None and self.look.outcome
+            return len(self.samples) if ended else self._planned_samples
         if self.planned is not None:
             return len(self.planned.layers) - len(self.planned.excluded)
         return len(self.bench_rows)
@@ -269,9 +303,7 @@ class RunSnapshot:
         if self.compare_plan is not None:
             return len(self.compared)
         if self.planned is not None:
-            probing = self.fast.probing
-            known = (probing.errors if probing else {}) if self._is_fast else self.measured
-            return len(known)
+            return len(self.samples) if self._adjoint else len(self.measured)
         ended = (RowStatus.DONE, RowStatus.FAILED)
         return sum(row.status in ended for row in self.bench_rows.values())
 
@@ -283,14 +315,13 @@ class RunSnapshot:
 
     @property
     def known_figures(self) -> tuple[int, int, bool]:
-        """Changes when a layer's score may: probed layers, images, and whether there is a floor."""
-        images = sum(len(m.measurements) for m in self.measured.values())
-        return (self.done, images, self.floor is not None)
+        """Changes when a layer's score may: samples, layers, and whether there is a floor."""
+        return (len(self.samples), len(self.measured), self.floor is not None)
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until every layer is measured; None if unknown, or while nothing is measured."""
-        measuring = self.stage is not None and self.stage.stage in ("measuring", "probing")
+        """Seconds until everything is measured; None if unknown, or while nothing is measured."""
+        measuring = self.stage is not None and self.stage.stage == "measuring"
         pace_s = self._pace_s
         if not measuring or self.finished is not None or pace_s is None:
             return None
@@ -298,15 +329,10 @@ class RunSnapshot:
 
     @property
     def images_per_s(self) -> float | None:
-        """Disturbed images that all lanes make in a second; None while that is not known.
-
-        With the fast method most layers make none.
-        """
-        if self.planned is None or not self._pace_s or self._is_fast:
+        """Quantized images that all lanes make in a second; None while that is not known."""
+        if not self._pace_s or self._adjoint:
             return None
-        conditions = self.planned.conditions
-        images = len(conditions.prompts) * len(conditions.seeds)
-        return images * self._lanes / self._pace_s
+        return self._planned_samples * self._lanes / self._pace_s
 
     @property
     def _lanes(self) -> int:
@@ -314,42 +340,40 @@ class RunSnapshot:
 
     @property
     def _pace_s(self) -> float | None:
-        """Seconds that a lane takes for a layer: the median of the recent ones.
+        """Seconds that a lane takes for a layer or sample: the median of the recent ones.
 
         Those of an earlier attempt count: it had the same model, settings and device.
         """
-        known = self._layers_s or self._first_layers_s
-        return median(known[-_RECENT_LAYERS * self._lanes :]) if known else None
+        known = self._later_s or self._first_s
+        return median(known[-_RECENT * self._lanes :]) if known else None
+
+    @property
+    def quant_types(self) -> tuple[str, ...]:
+        """The quant types that are measured, the first one first."""
+        return tuple(self.planned.excluded_by_type) if self.planned is not None else ()
 
     @property
     def profile(self) -> Profile | None:
-        """The profile as far as it is measured."""
-        if self.planned is None:
-            return None
-        return Profile(
-            conditions=self.planned.conditions,
-            layers=self.planned.layers,
-            excluded=self.planned.excluded,
-            measurements=merge_measurements(m.measurements for m in self.measured.values()),
-            floor=self.floor.comparisons if self.floor else (),
-            latencies=self.latency.latencies if self.latency else {},
-            probing=self.fast.probing,
-            stability=self.fast.stability,
-        )
+        """The profile of the first quant type, as far as it is measured."""
+        return self.profile_of(self.quant_types[0]) if self.planned is not None else None
 
     @property
-    def cost(self) -> Cost | None:
-        """What the profile took by now; None before it is planned."""
-        if self.planned is None:
+    def profiles(self) -> tuple[Profile, ...]:
+        """One for each quant type, as far as they are measured."""
+        found = (self.profile_of(quant_type) for quant_type in self.quant_types)
+        return tuple(profile for profile in found if profile is not None)
+
+    def profile_of(self, quant_type: str) -> Profile | None:
+        """The profile of a quant type, as far as it is measured; None if it is not planned."""
+        if self.planned is None or quant_type not in self.planned.excluded_by_type:
             return None
-        conditions = self.planned.conditions
-        samples = len(conditions.prompts) * len(conditions.seeds)
-        steps = conditions.num_inference_steps
-        images = sum(len(m.measurements) for m in self.measured.values())
-        one_s = self._images_s / images / self._lanes if images else None
-        return Cost(
-            forwards=forwards_so_far(self.fast.probing, images, samples, steps),
-            exhaustive_forwards=exhaustive_forwards(self.total, samples, steps),
-            elapsed_s=round(self._prepared_s + self._images_s / self._lanes, 3),
-            exhaustive_s=None if one_s is None else round(one_s * self.total * samples, 3),
+        latency = self.latencies.get(quant_type)
+        return Profile(
+            conditions=self.planned.conditions.model_copy(update={"quant_type": quant_type}),
+            layers=self.planned.layers,
+            excluded=self.planned.excluded_by_type[quant_type],
+            measurements=merge_measurements(m.measurements for m in self.measured.values()),
+            floor=self.floor.comparisons if self.floor else (),
+            latencies=latency.latencies if latency else {},
+            effects=self.samples_in_order,
         )

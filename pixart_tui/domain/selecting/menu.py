@@ -41,7 +41,6 @@ class Option(Value):
             None where that was not timed.
         pays: Whether it saves more than the timing is uncertain by; None where it was not timed.
         steps_share: The part of an image's steps at which it is quantized.
-        estimated: Whether ``ssim`` is the fast method's estimate, not measured on images.
     """
 
     target: str
@@ -50,7 +49,6 @@ class Option(Value):
     saved_s: float | None = None
     pays: bool | None = None
     steps_share: float = 1.0
-    estimated: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -139,7 +137,6 @@ def _options(row: Sequence[LayerScore], quant_types: Sequence[str]) -> Iterator[
                 ssim=min(score.ssim, 1.0),
                 saved_s=latency.saved if latency else None,
                 pays=latency.pays if latency else None,
-                estimated=score.estimated,
             )
 
 

@@ -74,13 +74,14 @@ class SimulatedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, (..., N) for an input (..., K)."""
-        return functional.linear(self._rounded(x), self.weight, self.bias)
+        return functional.linear(self.rounded(x), self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """What ``print`` shows of the layer."""
         return f"{self.in_features}, {self.out_features}, simulated {self.quant_type.name}"
 
-    def _rounded(self, x: Tensor) -> Tensor:
+    def rounded(self, x: Tensor) -> Tensor:
+        """The activation, quantized and dequantized, in the dtype of ``x``."""
         activation = self.quant_type.activation
         if activation is None:
             return x

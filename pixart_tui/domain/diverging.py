@@ -1,20 +1,20 @@
-"""Prompts whose trajectories fork: a small error of any layer becomes another image there."""
+"""Prompts whose trajectories diverge: a small error of any layer becomes another image there."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from pixart_tui.domain.measurements import Comparison
 
 _FEWEST_PROMPTS: Final = 4
 _TIMES_THE_MEDIAN: Final = 2.5
-"""Measured: 3.8 for a prompt that forks (``profiles/pixart-emoji-wide/h100-16x2``), 1.6 at most
+"""Measured: 3.8 for a prompt that diverges (``profiles/pixart-emoji-wide/h100-16x2``), 1.6 at most
 over 16 prompts where none does (``profiles/pixart-emoji/h100-16x2``)."""
 
 
-def forking_prompts(floor: Iterable[Comparison]) -> tuple[str, ...]:
+def diverging_prompts(floor: Iterable[Comparison]) -> tuple[str, ...]:
     """Prompts on which rounding to the deployment dtype alone does far more than on others.
 
     Such a prompt outweighs the rest in a layer's mean, and what it adds is partly luck.
@@ -29,8 +29,12 @@ def forking_prompts(floor: Iterable[Comparison]) -> tuple[str, ...]:
     for sample in floor:
         if sample.loss is not None:
             by_prompt.setdefault(sample.prompt, []).append(sample.loss)
-    means = {prompt: statistics.fmean(losses) for prompt, losses in by_prompt.items()}
-    if len(means) < _FEWEST_PROMPTS:
+    return outliers({prompt: statistics.fmean(x) for prompt, x in by_prompt.items()})
+
+
+def outliers(losses: Mapping[str, float]) -> tuple[str, ...]:
+    """The prompts whose loss is far above the median one's, the worst first."""
+    if len(losses) < _FEWEST_PROMPTS:
         return ()
-    limit = _TIMES_THE_MEDIAN * statistics.median(means.values())
-    return tuple(sorted((p for p in means if means[p] > limit), key=lambda p: -means[p]))
+    limit = _TIMES_THE_MEDIAN * statistics.median(losses.values())
+    return tuple(sorted((p for p in losses if losses[p] > limit), key=lambda p: -losses[p]))

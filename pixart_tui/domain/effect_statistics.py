@@ -1,0 +1,238 @@
+"""What effects say of the layers' losses: estimates, intervals, and which layers are ties.
+
+Given a sample, the effects of a draw are normal with mean 0 (measured kurtosis: 3.15), so that a
+mean of their squares is a chi-square variate. Two questions have two intervals: the loss on *these
+images*, from the draws' degrees of freedom, and on *other prompts*, from the spread over prompts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from pixart_tui.domain.effects import SampleEffects
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+LINEAR_UP_TO: Final = 2.0
+"""Times that the predicted joint loss of a sample may exceed the measured one: beyond it, the
+sample is out of the linear range."""
+
+_LEAST_SHARE: Final = 0.25
+"""Part of the plain mean that the estimate of two depths must reach; else the plain mean holds."""
+_TINY: Final = 1e-30
+
+
+@dataclass(frozen=True)
+class SampleStatistics:
+    """What one sample's effects say, under one quant type.
+
+    With u the sum of a draw's effects over the late calls that every draw reached, and v over all
+    calls, the estimate is mean(u^2) over all draws + mean(v^2 - u^2) over those that reached all:
+    unbiased, and as quiet as the many short draws where late calls dominate.
+
+    Attributes:
+        late: u, (draws, layers).
+        whole: v, (whole draws, layers).
+        calls: Mean square of the effects at each call, (layers, calls).
+        predicted: Of each draw, the sum of every layer's effects.
+        measured: Of each draw, the functional of the image with every layer quantized; empty
+            where that image is not finite.
+    """
+
+    late: Floats
+    whole: Floats
+    calls: Floats
+    predicted: Floats
+    measured: Floats
+
+    @classmethod
+    def of(cls, sample: SampleEffects, quant_type: str) -> SampleStatistics:
+        """The statistics of a sample that has this quant type."""
+        found = sample.types[quant_type]
+        effects = found.effects.array().astype(np.float64)
+        first = np.array(sample.first_calls)
+        start = int(first.max())
+        whole = effects[first == 0]
+        reached = (first[:, None] <= np.arange(effects.shape[2])).sum(axis=0)
+        return cls(
+            late=effects[:, :, start:].sum(axis=2),
+            whole=whole.sum(axis=2),
+            calls=np.square(effects).sum(axis=0) / reached,
+            predicted=np.nansum(effects, axis=(1, 2)),
+            measured=np.array(found.joint_functionals, dtype=np.float64),
+        )
+
+    @cached_property
+    def products(self) -> Floats:
+        """Estimated mean products of the totals of two layers, (layers, layers)."""
+        late_of_whole = self.late[: len(self.whole)]
+        found: Floats = (
+            self.late.T @ self.late / len(self.late)
+            + (self.whole.T @ self.whole - late_of_whole.T @ late_of_whole) / len(self.whole)
+        )
+        return found
+
+    @cached_property
+    def losses(self) -> Floats:
+        """The loss of each layer alone, (layers,), before any weight."""
+        plain = np.square(self.whole).mean(axis=0)
+        # Noise of the early calls may push the unbiased estimate below 0.
+        found = self.products.diagonal()
+        losses: Floats = np.where(found >= _LEAST_SHARE * plain, found, plain)
+        return losses
+
+    @cached_property
+    def draws(self) -> Floats:
+        """How many whole draws each layer's estimate is worth, (layers,)."""
+        count, whole = len(self.late), len(self.whole)
+        if count == whole:
+            return np.full(self.late.shape[1], float(count))
+        late_of_whole = self.late[:whole]
+        a = np.square(self.late).mean(axis=0)
+        b = np.square(self.whole).mean(axis=0)
+        c = (late_of_whole * self.whole).mean(axis=0)
+        # Variance of a weighted sum of squares of jointly normal u and v (Isserlis 1918).
+        p, q = 1 / count - 1 / whole, 1 / whole
+        of_whole = 2 * (p**2 * a**2 + q**2 * b**2 + 2 * p * q * c**2)
+        variance = 2 * (count - whole) * a**2 / count**2 + whole * of_whole
+        worth = 2 * np.square(self.losses) / np.maximum(variance, _TINY)
+        found: Floats = np.clip(worth, whole, count)
+        return found
+
+    @property
+    def predicted_loss(self) -> float:
+        """Joint loss of every layer, by the sum of their effects."""
+        return float(np.square(self.predicted).mean())
+
+    @property
+    def measured_loss(self) -> float | None:
+        """The same of the image, under the same draws; None where it is not finite."""
+        return float(np.square(self.measured).mean()) if len(self.measured) else None
+
+    @property
+    def weight(self) -> float:
+        """1 in the linear range; beyond it, what brings the prediction down to the measured."""
+        measured = self.measured_loss
+        if measured is None or self.predicted_loss <= LINEAR_UP_TO * measured:
+            return 1.0
+        return measured / self.predicted_loss
+
+    @property
+    def nonlinear(self) -> float | None:
+        """The part of the measured joint loss that the sum of effects does not explain."""
+        measured = self.measured_loss
+        if measured is None:
+            return None
+        return float(np.square(self.measured - self.predicted).mean()) / max(measured, _TINY)
+
+
+@dataclass(frozen=True)
+class EffectStatistics:
+    """What the effects of several samples say of every layer, under one quant type.
+
+    Attributes:
+        samples: Their statistics.
+        prompts: Of each, the prompt.
+    """
+
+    samples: tuple[SampleStatistics, ...]
+    prompts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, samples: Sequence[SampleEffects], quant_type: str) -> EffectStatistics:
+        """The statistics of at least one sample."""
+        found = tuple(SampleStatistics.of(sample, quant_type) for sample in samples)
+        return cls(found, tuple(sample.prompt for sample in samples))
+
+    @cached_property
+    def by_sample(self) -> Floats:
+        """Weighted loss of each sample and layer, (samples, layers); NaN where not finite."""
+        return np.stack([sample.weight * sample.losses for sample in self.samples])
+
+    @cached_property
+    def losses(self) -> Floats:
+        """1 - SSIM of each layer alone, mean over the samples, (layers,)."""
+        found: Floats = self.by_sample.mean(axis=0)
+        return found
+
+    @cached_property
+    def degrees(self) -> Floats:
+        """Effective degrees of freedom of each loss, (layers,): samples of large loss weigh more.
+
+        (K + 2) / sum w^2 with w a sample's share of the loss and K its draws; the 2 makes up for
+        shares that are estimated from the same draws.
+        """
+        shares = self.by_sample / np.maximum(self.by_sample.sum(axis=0), _TINY)
+        worth = np.stack([sample.draws for sample in self.samples]) + 2
+        found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY)
+        return found
+
+    def of_these_images(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
+        """Ends of each loss's interval on the measured prompts and seeds."""
+        tail = (1 - confidence) / 2
+        spread = self.losses * self.degrees
+        low = spread / stats.chi2.ppf(1 - tail, self.degrees)
+        high = spread / stats.chi2.ppf(tail, self.degrees)
+        return low, high
+
+    def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
+        """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
+
+        From the spread of the logarithms over prompts; the second term of the variance is that of
+        the mean of a log-normal variate (Cox's method: Zhou and Gao 1997). No interval foresees a
+        prompt that behaves unlike all that were measured.
+        """
+        names = list(dict.fromkeys(self.prompts))
+        if len(names) < 2:
+            return None
+        of = np.array(self.prompts)
+        by_prompt = np.stack([self.by_sample[of == name].mean(axis=0) for name in names])
+        variance = np.log(np.maximum(by_prompt, _TINY)).var(axis=0, ddof=1)
+        count = len(names)
+        width = np.sqrt(variance / count + variance**2 / (2 * (count + 1)))
+        reach = np.exp(stats.t.ppf((1 + confidence) / 2, count - 1) * width)
+        return self.losses / reach, self.losses * reach
+
+    @cached_property
+    def _products(self) -> Floats:
+        weighted = [sample.weight * sample.products for sample in self.samples]
+        found: Floats = np.mean(weighted, axis=0)
+        return found
+
+    def told_apart(
+        self, one: int, others: npt.NDArray[np.int_], confidence: float = 0.95, more: float = 1.0
+    ) -> npt.NDArray[np.bool_]:
+        """Whether the draws tell one layer's loss on these images from those of others.
+
+        The test of Morgan (1939) and Pitman (1939) for two variances of paired normal variates:
+        they are equal exactly if sum and difference are uncorrelated. At 8 effective degrees of
+        freedom, losses that differ tenfold are always told apart.
+
+        Args:
+            one: A layer's index.
+            others: Other layers' indices.
+            confidence: Of each test.
+            more: Times as many degrees of freedom as there are: what more samples would tell.
+        """
+        a, b = self.losses[one], self.losses[others]
+        shared = self._products[one, others]
+        spread = np.maximum((a + b) ** 2 - 4 * shared**2, _TINY)
+        r = np.clip(np.abs(a - b) / np.sqrt(spread), 0, 1 - 1e-12)
+        free = np.maximum(more * np.minimum(self.degrees[one], self.degrees[others]) - 1, 1e-3)
+        t = r * np.sqrt(free / (1 - r**2))
+        return np.asarray(t > stats.t.ppf((1 + confidence) / 2, free))
+
+    @cached_property
+    def steps(self) -> Floats:
+        """The part of each call in a layer's effects, in squares, (layers, calls); sums to 1."""
+        weighted = [sample.weight * sample.calls for sample in self.samples]
+        mean = np.mean(weighted, axis=0)
+        found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
+        return found

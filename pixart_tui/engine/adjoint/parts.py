@@ -1,0 +1,140 @@
+"""The stock transformer's forward and the decoder's, as parts that run one after another.
+
+Each part runs the same operations as ``PixArtTransformer2DModel.forward`` and
+``AutoencoderKL.decode``, in the same order. A gradient goes back through one part at a time, so
+that only one part's graph is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+# diffusers ships no types; the names say what is meant.
+Transformer: TypeAlias = Any
+Vae: TypeAlias = Any
+
+_MASKED: Final = -10000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The arguments of one transformer call.
+
+    Attributes:
+        latents: (rows, channels, h, w), already scaled by the scheduler.
+        timesteps: (rows,).
+        embeds: Text embeddings, (rows, tokens, channels).
+        mask: 1 for a token, 0 for padding, (rows, tokens).
+        micro: Resolution and aspect ratio, each (rows, ...) or None.
+    """
+
+    latents: Tensor
+    timesteps: Tensor
+    embeds: Tensor
+    mask: Tensor
+    micro: Mapping[str, Tensor | None]
+
+    def repeated(self, times: int) -> Call:
+        """The rows several times over, one copy behind another."""
+
+        def repeat(x: Tensor) -> Tensor:
+            return x.repeat(times, *[1] * (x.dim() - 1))
+
+        micro = {name: None if x is None else repeat(x) for name, x in self.micro.items()}
+        tensors = (self.latents, self.timesteps, self.embeds, self.mask)
+        return Call(*(repeat(x) for x in tensors), micro)
+
+
+@dataclass(frozen=True, slots=True)
+class TransformerParts:
+    """Runs a ``PixArtTransformer2DModel`` part by part."""
+
+    transformer: Transformer
+
+    @property
+    def depth(self) -> int:
+        """How many blocks there are."""
+        return len(self.transformer.transformer_blocks)
+
+    def begin(self, call: Call) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Everything before the blocks.
+
+        Returns:
+            Hidden states (rows, patches, dim), the modulation of all blocks (rows, 6 dim), the
+            embedded timestep (rows, dim), and the projected text (rows, tokens, dim).
+        """
+        model, rows = self.transformer, call.latents.shape[0]
+        hidden = model.pos_embed(call.latents)
+        modulation, embedded = model.adaln_single(
+            call.timesteps, dict(call.micro), batch_size=rows, hidden_dtype=hidden.dtype
+        )
+        text = call.embeds
+        if model.caption_projection is not None:
+            text = model.caption_projection(text).view(rows, -1, hidden.shape[-1])
+        return hidden, modulation, embedded, text
+
+    def text_bias(self, call: Call) -> Tensor:
+        """What the attention to the text adds to its logits, (rows, 1, tokens)."""
+        return ((1 - call.mask.to(call.latents.dtype)) * _MASKED).unsqueeze(1)
+
+    def block(
+        self, index: int, hidden: Tensor, modulation: Tensor, text: Tensor, bias: Tensor
+    ) -> Tensor:
+        """The hidden states behind one block."""
+        block: nn.Module = self.transformer.transformer_blocks[index]
+        after: Tensor = block(
+            hidden,
+            attention_mask=None,
+            encoder_hidden_states=text,
+            encoder_attention_mask=bias,
+            timestep=modulation,
+            cross_attention_kwargs=None,
+            class_labels=None,
+        )
+        return after
+
+    def finish(self, hidden: Tensor, embedded: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Everything behind the blocks: the prediction, (rows, out channels, h, w).
+
+        Args:
+            hidden: Hidden states behind the last block.
+            embedded: The embedded timestep.
+            grid: Height and width in patches.
+        """
+        model = self.transformer
+        table = model.scale_shift_table[None] + embedded[:, None]
+        shift, scale = table.chunk(2, dim=1)
+        hidden = model.proj_out(model.norm_out(hidden) * (1 + scale) + shift).squeeze(1)
+        patch, channels, (height, width) = model.config.patch_size, model.out_channels, grid
+        hidden = hidden.reshape(-1, height, width, patch, patch, channels)
+        hidden = torch.einsum("nhwpqc->nchpwq", hidden)
+        return hidden.reshape(-1, channels, height * patch, width * patch)
+
+    def grid(self, call: Call) -> tuple[int, int]:
+        """Height and width in patches."""
+        patch = self.transformer.config.patch_size
+        return call.latents.shape[-2] // patch, call.latents.shape[-1] // patch
+
+
+def decoder_parts(vae: Vae) -> list[Callable[[Tensor], Tensor]]:
+    """From final latents (n, channels, h, w) to images (n, 3, height, width), part by part."""
+    decoder = vae.decoder
+
+    def begin(latents: Tensor) -> Tensor:
+        scaled = latents.to(vae.dtype) / vae.config.scaling_factor
+        if vae.post_quant_conv is not None:
+            scaled = vae.post_quant_conv(scaled)
+        hidden: Tensor = decoder.mid_block(decoder.conv_in(scaled), None)
+        return hidden
+
+    def finish(hidden: Tensor) -> Tensor:
+        hidden = decoder.conv_out(decoder.conv_act(decoder.conv_norm_out(hidden)))
+        return (hidden * 0.5 + 0.5).clamp(0, 1).float()
+
+    ups = [lambda hidden, up=up: up(hidden, None) for up in decoder.up_blocks]
+    return [begin, *ups, finish]

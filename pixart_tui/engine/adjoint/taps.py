@@ -1,0 +1,199 @@
+"""Taps at the linear layers: the local error of quantizing one, times the gradient there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+
+from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.engine.packed_linear import packed_product
+from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.quant.isolated import IsolatedRealLinear
+from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
+
+Product = Callable[[Tensor], Tensor]
+
+
+class LocalError:
+    """What quantizing one linear to one quant type changes in its output.
+
+    Simulated, the change Q(x) Q(W) - x W is written as (Q(x) - x) Q(W) + x (Q(W) - W): the
+    differences are formed in float32, so that nothing cancels in the products, which may then be
+    of lower precision. A real kernel's change is its output minus the layer's.
+
+    Args:
+        linear: The layer.
+        quant_type: What it is quantized to.
+        layout: How images lie in the batch, for per-tensor activation scales.
+        execution: The reference numerics or the real kernel.
+    """
+
+    def __init__(
+        self, linear: nn.Linear, quant_type: QuantType, layout: BatchLayout, execution: Execution
+    ) -> None:
+        self._real: nn.Module | None = None
+        self._linear = linear
+        if execution is Execution.REAL:
+            self._real = IsolatedRealLinear(linear, quant_type, layout)
+            return
+        self._simulated = SimulatedLinear(linear, quant_type, layout)
+        weight = self._simulated.weight.detach()
+        change = (weight.float() - linear.weight.detach().float()).to(weight.dtype)
+        self._of_weight = packed_product(change)
+        self._by_weight = None if quant_type.weight_only else packed_product(weight)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The change of the layer's output, (..., N), at its input (..., K)."""
+        if self._real is not None:
+            changed: Tensor = self._real(x).float() - self._linear(x).float()
+            return changed
+        error = self._of_weight(x)
+        if self._by_weight is not None:
+            rounding = (self._simulated.rounded(x).float() - x.float()).to(x.dtype)
+            error = error + self._by_weight(rounding)
+        return error
+
+
+@dataclass(slots=True)
+class Pass:
+    """What the taps of one backward pass share.
+
+    Attributes:
+        layout: How images lie among the rows of a copy of the batch.
+        copies: Copies of the batch that go back together, each with a draw of its own; a divisor
+            of the number of draws.
+        effects: (images, draws, layers, quant types), filled by the taps; float32.
+        first: The draw of the first copy.
+    """
+
+    layout: BatchLayout
+    copies: int
+    effects: Tensor
+    first: int = 0
+
+
+class Taps:
+    """Replaces the forward of a transformer's linears; a backward pass fills their effects.
+
+    Outside a pass the layers compute what they did. One transformer has one ``Taps``: workers in
+    parallel need transformers of their own.
+
+    Args:
+        transformer: Holds the layers.
+        quant_types: Layer to the quant types it can have, in the order of ``types``.
+        types: Every quant type.
+        execution: The reference numerics or the real kernel.
+
+    Attributes:
+        keeps_weights: Whether quantized weights are kept from call to call.
+        anchor: A leaf that every tapped layer depends on, so that a backward pass reaches those
+            whose input needs no gradient.
+    """
+
+    def __init__(
+        self,
+        transformer: nn.Module,
+        quant_types: Mapping[str, Sequence[QuantType]],
+        types: Sequence[QuantType],
+        execution: Execution,
+    ) -> None:
+        self.anchor = torch.zeros((), requires_grad=True)
+        self.keeps_weights = True
+        self.pass_: Pass | None = None
+        self.execution = execution
+        for index, (fqn, able) in enumerate(quant_types.items()):
+            linear = cast(nn.Linear, transformer.get_submodule(fqn))
+            places = [types.index(quant_type) for quant_type in able]
+            tap = Tap(self, linear, index, able, places)
+            linear.forward = tap.forward  # type: ignore[method-assign, assignment]
+
+    @contextmanager
+    def recording(self, found: Pass) -> Any:
+        """Layers record while this is open."""
+        self.pass_ = found
+        try:
+            yield
+        finally:
+            self.pass_ = None
+
+
+class Tap:
+    """One linear's tap."""
+
+    def __init__(
+        self,
+        taps: Taps,
+        linear: nn.Linear,
+        index: int,
+        quant_types: Sequence[QuantType],
+        places: Sequence[int],
+    ) -> None:
+        self.taps, self.linear, self.index = taps, linear, index
+        self.quant_types, self.places = quant_types, list(places)
+        self.product = cast(Product, linear.forward)
+        self.pull = packed_product(linear.weight.detach().T)
+        self.errors: dict[BatchLayout, list[LocalError]] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's output, recorded while a pass is under way."""
+        if self.taps.pass_ is None or not torch.is_grad_enabled():
+            return self.product(x)
+        return cast(Tensor, _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_))
+
+    def local_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
+        """The change of the output for each quant type, (types, *rows, N)."""
+        if not self.taps.keeps_weights:
+            self.errors.clear()
+            return torch.stack([self._error(kind, layout)(x) for kind in self.quant_types])
+        if layout not in self.errors:
+            self.errors[layout] = [self._error(kind, layout) for kind in self.quant_types]
+        return torch.stack([error(x) for error in self.errors[layout]])
+
+    def _error(self, quant_type: QuantType, layout: BatchLayout) -> LocalError:
+        return LocalError(self.linear, quant_type, layout, self.taps.execution)
+
+
+class _Tapped(torch.autograd.Function):
+    """A linear whose backward also multiplies the gradient with the local errors."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass
+    ) -> Tensor:
+        first = x[: x.shape[0] // found.copies]
+        ctx.tap, ctx.found = tap, found  # type: ignore[attr-defined]
+        ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
+        return tap.product(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+        tap, found = ctx.tap, ctx.found
+        draws = slice(found.first, found.first + found.copies)
+        effects = inner_products(gradient, ctx.errors, found)
+        found.effects[:, draws, tap.index, tap.places] = effects.float()
+        return tap.pull(gradient), None, None, None
+
+
+def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
+    """<g, d> of each image, copy and quant type, over both halves of the guidance.
+
+    Args:
+        gradient: (copies * rows, ..., N); rows are those of ``found.layout``.
+        errors: (types, rows, ..., N).
+        found: The pass.
+
+    Returns:
+        (images, copies, types).
+    """
+    guidance, images = found.layout.guidance, found.layout.images
+    if images == 1:
+        return (gradient.reshape(found.copies, -1) @ errors.flatten(1).T)[None]
+    g = gradient.reshape(found.copies, guidance, images, -1)
+    d = errors.reshape(len(errors), guidance, images, -1)
+    return torch.einsum("kgim,tgim->ikt", g, d)
