@@ -12,7 +12,7 @@ TEXT_WIDTH = 256
 MAX_TOKENS = 32
 BLOCKS = 8
 HEADS = 4
-HEAD_WIDTH = 64
+HEAD_DIM = 64
 TRAIN_TIMESTEPS = 1000
 BETA_START = 1e-4
 BETA_END = 0.02
@@ -56,15 +56,17 @@ def build_text_encoder(vocabulary_size: int) -> T5EncoderModel:
     return T5EncoderModel(config)
 
 
-def build_transformer(blocks: int = BLOCKS, heads: int = HEADS) -> PixArtTransformer2DModel:
+def build_transformer(
+    blocks: int = BLOCKS, heads: int = HEADS, head_dim: int = HEAD_DIM
+) -> PixArtTransformer2DModel:
     """Return a PixArt transformer; 8 blocks of 4 heads have 86 linear layers."""
     return PixArtTransformer2DModel(
         num_attention_heads=heads,
-        attention_head_dim=HEAD_WIDTH,
+        attention_head_dim=head_dim,
         num_layers=blocks,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
-        cross_attention_dim=heads * HEAD_WIDTH,
+        cross_attention_dim=heads * head_dim,
         caption_channels=TEXT_WIDTH,
         sample_size=LATENT_SIZE,
         patch_size=2,

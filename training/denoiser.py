@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -14,13 +15,13 @@ from transformers import T5EncoderModel, T5Tokenizer
 
 from training.architecture import BETA_END, BETA_START, MAX_TOKENS, TRAIN_TIMESTEPS
 from training.captions import Emoji, caption_variants
-from training.schedule import Clock, MovingAverage, constant_then_decay, set_rate
+from training.schedule import Budget, Clock, MovingAverage, constant_then_decay, set_rate
 
-RATE = 1.2e-3
-EMA = 0.9995
 TAGGED_CAPTIONS = 12
 # How often a sample is captioned with nothing, with its label, with its label and tags.
 EMPTY, LABEL, TAGGED = 0.1, 0.5, 0.4
+
+Sample: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 class Denoiser(nn.Module):
@@ -45,6 +46,26 @@ class Denoiser(nn.Module):
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How the two networks are trained.
+
+    Attributes:
+        batch: Samples of a step.
+        rate: The highest learning rate.
+        ema: Decay of the moving average of the weights.
+        budget: When to stop.
+        compile_blocks: On a GPU, compile one block of the transformer for all of them and not the
+            whole loss, which takes minutes for a deep one.
+    """
+
+    batch: int
+    rate: float
+    ema: float
+    budget: Budget
+    compile_blocks: bool = False
+
+
+@dataclass(frozen=True)
 class Examples:
     """Latents, and for each of them the tokens of several captions, the last one empty."""
 
@@ -53,7 +74,7 @@ class Examples:
     mask: Tensor
     odds: Tensor
 
-    def draw(self, batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    def draw(self, batch: int) -> Sample:
         """Return random latents with the tokens and the mask of one of their captions."""
         pick = torch.randint(len(self.latents), (batch,), device=self.latents.device)
         variant = torch.multinomial(self.odds, batch, replacement=True)
@@ -88,7 +109,7 @@ def zero_initialise(transformer: PixArtTransformer2DModel) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def denoiser_loss(model: Denoiser, alphas: Tensor, sample: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+def denoiser_loss(model: Denoiser, alphas: Tensor, sample: Sample) -> Tensor:
     """Return the mean squared error of the predicted noise at random steps."""
     latents, tokens, mask = sample
     steps = torch.randint(TRAIN_TIMESTEPS, (len(latents),), device=latents.device)
@@ -100,23 +121,33 @@ def denoiser_loss(model: Denoiser, alphas: Tensor, sample: tuple[Tensor, Tensor,
     return F.mse_loss(predicted.float(), noise)
 
 
-def train_denoiser(model: Denoiser, examples: Examples, batch: int, seconds: float) -> int:
-    """Train for so many seconds, leave the averaged weights in `model`, return the steps."""
+def compile_loss(model: Denoiser, blocks: bool) -> Callable[[Denoiser, Tensor, Sample], Tensor]:
+    """Return the loss to call, compiled as a whole or with compiled `blocks`."""
+    if not blocks:
+        return torch.compile(denoiser_loss)
+    for block in model.transformer.transformer_blocks:
+        block.compile()
+    return denoiser_loss
+
+
+def train_denoiser(model: Denoiser, examples: Examples, recipe: Recipe) -> int:
+    """Train as `recipe` says, leave the averaged weights in `model`, return the steps."""
     device = examples.latents.device
     betas = torch.linspace(BETA_START, BETA_END, TRAIN_TIMESTEPS, device=device)
     alphas = (1 - betas).cumprod(0)
     model.train()
     optimizer = torch.optim.AdamW(
-        model.parameters(), RATE, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
+        model.parameters(), recipe.rate, betas=(0.9, 0.99), weight_decay=1e-3, fused=True
     )
-    average = MovingAverage(model, EMA)
-    loss_of = torch.compile(denoiser_loss) if device.type == "cuda" else denoiser_loss
-    torch.autograd.backward(loss_of(model, alphas, examples.draw(batch)))
-    clock = Clock(seconds, device)
+    average = MovingAverage(model, recipe.ema)
+    on_gpu = device.type == "cuda"
+    loss_of = compile_loss(model, recipe.compile_blocks) if on_gpu else denoiser_loss
+    torch.autograd.backward(loss_of(model, alphas, examples.draw(recipe.batch)))
+    clock = Clock(recipe.budget, device)
     for progress in clock.steps():
-        set_rate(optimizer, RATE * constant_then_decay(progress))
+        set_rate(optimizer, recipe.rate * constant_then_decay(progress))
         optimizer.zero_grad(set_to_none=True)
-        loss = loss_of(model, alphas, examples.draw(batch))
+        loss = loss_of(model, alphas, examples.draw(recipe.batch))
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

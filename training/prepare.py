@@ -1,4 +1,7 @@
-"""Build the data set from two npm packages: `python -m training.prepare`."""
+"""Build the data set from two npm packages: `python -m training.prepare`.
+
+Archives that lie in the folder already are not fetched: copied there, they do without a network.
+"""
 
 from __future__ import annotations
 

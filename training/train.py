@@ -1,9 +1,14 @@
-r"""Train `pixart-emoji` against the clock: `python -m training.train`.
+r"""Train `pixart-emoji`: `python -m training.train`.
 
-A model of another shape, to see that a method was not made for the first one:
+Models of other shapes, to see that a method was not made for the first one: a wider one, and the
+shape of the published models.
 
     python -m training.train --vae-from pixart_tui/assets/pixart-emoji --blocks 6 --heads 6 \
         --guidance-scale 3 --output build/pixart-emoji-wide
+    python -m training.train --published-shape
+
+`--steps` trains for a number of steps and not of seconds. With one seed, two such runs on a CPU
+leave the same bytes.
 """
 
 from __future__ import annotations
@@ -11,16 +16,15 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import time
 from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKL, PixArtAlphaPipeline
-from transformers import T5Tokenizer
+from transformers import T5EncoderModel, T5Tokenizer
 
 from training.architecture import (
-    BLOCKS,
     DEFAULT_CALL,
-    HEADS,
     MAX_TOKENS,
     build_scheduler,
     build_text_encoder,
@@ -28,68 +32,59 @@ from training.architecture import (
     build_vae,
 )
 from training.captions import Emoji, caption
-from training.dataset import DEFAULT_DATA, Dataset, load
+from training.dataset import Dataset, load
 from training.denoiser import Denoiser, make_examples, train_denoiser, zero_initialise
+from training.options import parse, recipe, vae_budget
 from training.vae import encode, normalise_latents, train_vae
 from training.vocabulary import build_tokenizer
 
-DEFAULT_OUTPUT = Path("build/pixart-emoji")
 
-
-def parse() -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=DEFAULT_DATA)
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT)
-    parser.add_argument(
-        "--vae-seconds", type=float, default=190, help="0 takes the autoencoder of the last run"
-    )
-    parser.add_argument("--denoiser-seconds", type=float, default=375, help="0 trains none")
-    parser.add_argument("--vae-from", type=Path, help="take the autoencoder of this pipeline")
-    parser.add_argument("--blocks", type=int, default=BLOCKS, help="of the transformer")
-    parser.add_argument("--heads", type=int, default=HEADS, help="64 channels each")
-    parser.add_argument("--guidance-scale", type=float, default=DEFAULT_CALL["guidance_scale"])
-    parser.add_argument("--vae-batch", type=int, default=192)
-    parser.add_argument("--denoiser-batch", type=int, default=1024)
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    return parser.parse_args()
-
-
-def make_tokenizer(emoji: list[Emoji]) -> T5Tokenizer:
-    """Return a tokenizer that knows every word of the labels and tags."""
-    return build_tokenizer((caption(item.label, item.tags) for item in emoji), MAX_TOKENS)
+def obtain_text(source: Path | None, emoji: list[Emoji]) -> tuple[T5Tokenizer, T5EncoderModel]:
+    """Take the tokenizer and the text encoder of a pipeline, or make them for these words."""
+    if source is None:
+        texts = (caption(item.label, item.tags) for item in emoji)
+        tokenizer = build_tokenizer(texts, MAX_TOKENS)
+        return tokenizer, build_text_encoder(len(tokenizer))
+    known = T5Tokenizer.from_pretrained(source, subfolder="tokenizer", local_files_only=True)
+    text = T5EncoderModel.from_pretrained(source, subfolder="text_encoder", local_files_only=True)
+    return known, text.float()
 
 
 def obtain_vae(options: argparse.Namespace, images: torch.Tensor) -> AutoencoderKL:
     """Train an autoencoder, or load one: of a pipeline, or what an earlier run left."""
     if options.vae_from is not None:
-        vae = AutoencoderKL.from_pretrained(options.vae_from, subfolder="vae")
+        vae = AutoencoderKL.from_pretrained(
+            options.vae_from, subfolder="vae", local_files_only=True
+        )
         return vae.float().to(options.device).eval()
     vae = build_vae().to(options.device)
     checkpoint = options.output.with_suffix(".vae.pt")
-    if options.vae_seconds > 0:
+    if not (budget := vae_budget(options)).empty:
         vae.to(memory_format=torch.channels_last)
-        steps = train_vae(vae, images, options.vae_batch, options.vae_seconds)
+        steps = train_vae(vae, images, options.vae_batch, budget)
         vae.to(memory_format=torch.contiguous_format)
         normalise_latents(vae, encode(vae, images))
-        print(f"autoencoder: {steps} steps")
+        print(f"autoencoder: {steps} steps", flush=True)
         torch.save(vae.state_dict(), checkpoint)
     vae.load_state_dict(torch.load(checkpoint, weights_only=True))
     return vae.eval()
 
 
 def obtain_denoiser(
-    options: argparse.Namespace, dataset: Dataset, latents: torch.Tensor, tokenizer: T5Tokenizer
-) -> Denoiser:
+    options: argparse.Namespace, dataset: Dataset, latents: torch.Tensor
+) -> tuple[Denoiser, T5Tokenizer]:
     """Train the text encoder and the transformer on the latents."""
-    transformer = build_transformer(options.blocks, options.heads)
-    model = Denoiser(build_text_encoder(len(tokenizer)), transformer).to(options.device)
+    tokenizer, text = obtain_text(options.text_from, dataset.emoji)
+    transformer = build_transformer(options.blocks, options.heads, options.head_dim)
+    model = Denoiser(text, transformer).to(options.device)
     zero_initialise(model.transformer)
-    if options.denoiser_seconds > 0:
+    if not (chosen := recipe(options)).budget.empty:
         examples = make_examples(latents, dataset.emoji, tokenizer)
-        steps = train_denoiser(model, examples, options.denoiser_batch, options.denoiser_seconds)
-        print(f"text encoder and transformer: {steps} steps")
-    return model.eval()
+        started = time.monotonic()
+        steps = train_denoiser(model, examples, chosen)
+        seconds = time.monotonic() - started
+        print(f"text encoder and transformer: {steps} steps, {seconds:.0f} s", flush=True)
+    return model.eval(), tokenizer
 
 
 def save(
@@ -123,26 +118,35 @@ def declare_float32(config: Path) -> None:
     config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
 
 
-def main() -> None:
-    """Train what was asked for and save the pipeline."""
-    options = parse()
-    torch.manual_seed(0)
+def configure_torch() -> None:
+    """Prefer speed to the last bits."""
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
     torch.backends.cudnn.benchmark = True
     torch._dynamo.config.suppress_errors = True  # A part that cannot compile runs as it is.
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train what was asked for and save the pipeline."""
+    torch.manual_seed(options.seed)
     where = torch.cuda.get_device_name() if options.device == "cuda" else platform.machine()
-    print(f"training on {where}, torch {torch.__version__}")
+    print(f"training on {where}, torch {torch.__version__}", flush=True)
     dataset = load(options.data)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     images = torch.from_numpy(dataset.images).permute(0, 3, 1, 2).contiguous().to(options.device)
     vae = obtain_vae(options, images)
     latents = encode(vae, images)
-    print(f"latents: mean {latents.mean():.3f}, deviation {latents.std():.3f}")
-    tokenizer = make_tokenizer(dataset.emoji)
-    model = obtain_denoiser(options, dataset, latents, tokenizer)
+    print(f"latents: mean {latents.mean():.3f}, deviation {latents.std():.3f}", flush=True)
+    model, tokenizer = obtain_denoiser(options, dataset, latents)
     save(options.output, vae, model, tokenizer, options.guidance_scale)
-    print(f"saved {options.output}")
+    print(f"saved {options.output}", flush=True)
+
+
+def main() -> None:
+    """Read the command line and train."""
+    options = parse()
+    configure_torch()
+    run(options)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch.nn.functional as F  # noqa: N812
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from training.schedule import Clock, cosine, set_rate
+from training.schedule import Budget, Clock, cosine, set_rate
 
 RATE = 2e-3
 KL_WEIGHT = 3e-4
@@ -47,13 +47,13 @@ def vae_loss(vae: AutoencoderKL, images: Tensor) -> Tensor:
     return loss
 
 
-def train_vae(vae: AutoencoderKL, images: Tensor, batch: int, seconds: float) -> int:
-    """Train for so many seconds on bytes of shape (count, 3, height, width); return the steps."""
+def train_vae(vae: AutoencoderKL, images: Tensor, batch: int, budget: Budget) -> int:
+    """Train on bytes of shape (count, 3, height, width) within `budget`; return the steps."""
     vae.train()
     optimizer = torch.optim.AdamW(vae.parameters(), RATE, betas=(0.9, 0.99), weight_decay=1e-3)
     loss_of = torch.compile(vae_loss) if images.is_cuda else vae_loss
     torch.autograd.backward(loss_of(vae, images[:batch]))
-    clock = Clock(seconds, images.device)
+    clock = Clock(budget, images.device)
     for progress in clock.steps():
         set_rate(optimizer, RATE * cosine(progress))
         pick = torch.randint(len(images), (batch,), device=images.device)
