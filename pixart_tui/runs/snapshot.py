@@ -344,7 +344,7 @@ class RunSnapshot:
             return None
         conditions = self.planned.conditions
         samples = len(conditions.prompts) * len(conditions.seeds)
-        steps = conditions.num_inference_steps
+        steps = conditions.calls
         images = sum(len(m.measurements) for m in self.measured.values())
         one_s = self._images_s / images / self._lanes if images else None
         return Cost(
