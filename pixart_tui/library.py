@@ -106,6 +106,7 @@ def profile(
     prompts: Sequence[str] = (),
     seeds: int = 1,
     steps: int | None = None,
+    timesteps: Sequence[int] = (),
     guidance_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
@@ -122,7 +123,8 @@ def profile(
         method: ``fast`` or ``exhaustive``.
         prompts: The prompts; empty for those that ship with the package.
         seeds: Images of each prompt.
-        steps: Denoising steps; None for the model's default, as for the next three.
+        steps: Denoising steps; None for the model's default, as for guidance and size.
+        timesteps: Timesteps in place of a number of steps, descending.
         guidance_scale: Classifier-free guidance.
         height: Pixels.
         width: Pixels.
@@ -142,6 +144,7 @@ def profile(
         prompts=tuple(prompts),
         seeds=tuple(range(seeds)),
         num_inference_steps=steps,
+        timesteps=tuple(timesteps),
         guidance_scale=guidance_scale,
         height=height,
         width=width,

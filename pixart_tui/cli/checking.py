@@ -17,6 +17,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "prompts": "prompts",
     "negative_prompt": "negative_prompt",
     "steps": "num_inference_steps",
+    "timesteps": "timesteps",
     "guidance_scale": "guidance_scale",
     "height": "height",
     "width": "width",
@@ -28,6 +29,9 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "seeds": "seeds",
 }
 """The command's parameters and the fields of the conditions that stand in for them."""
+
+_STEPS: Final = frozenset(("steps", "timesteps"))
+"""Either says which steps are made, so that whoever types one settles both."""
 
 
 def fields_of_checked(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -47,11 +51,11 @@ def fields_of_checked(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     known: dict[str, Any] = {"checks": str(path.absolute())}
     if Path(onediff_file.sidecar_path(path)).is_file():
         conditions = read_profile_file(path).conditions
-        for option, field in _OPTIONS.items():
-            given = typed(option) is ParameterSource.COMMANDLINE
-            given = given or (option == "prompts" and bool(fields["prompts"]))
-            if not given:
-                known[field] = getattr(conditions, field)
+        given = {x for x in _OPTIONS if typed(x) is ParameterSource.COMMANDLINE}
+        given |= {"prompts"} if fields["prompts"] else set()
+        if given & _STEPS:
+            given |= _STEPS
+        known |= {f: getattr(conditions, f) for x, f in _OPTIONS.items() if x not in given}
     elif typed("quant_type") is not ParameterSource.COMMANDLINE:
         names = {default_profile_filename(name): name for name in QUANT_TYPE_NAMES}
         if path.name in names:

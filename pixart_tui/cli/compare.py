@@ -17,6 +17,7 @@ from pixart_tui.cli.options import (
     display_option,
     sampling_fields,
     sampling_options,
+    timesteps_option,
 )
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
@@ -41,6 +42,7 @@ Examples:
 )
 @click.argument("images", nargs=-1, type=click.Path(path_type=Path), metavar="[A B]")
 @sampling_options
+@timesteps_option
 @click.option("--quant-type", default=DEFAULT_QUANT_TYPE, show_default=True)
 @click.option(
     "--layer",

@@ -14,6 +14,7 @@ import click
 
 from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.timesteps import check_agreement, parse_timesteps
 from pixart_tui.runs.devices import count_gpus, default_device, default_threads
 
 DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
@@ -27,6 +28,12 @@ display_option: Final = click.option(
     default="auto",
     show_default=True,
     help="How to watch: the dashboard, plain progress, events as JSON lines, or not at all.",
+)
+
+timesteps_option: Final = click.option(
+    "--timesteps",
+    metavar="T,T,...",
+    help="Timesteps in place of a number of steps, descending, for distilled models: 999,749,499.",
 )
 
 _SAMPLING: Final = (
@@ -60,7 +67,7 @@ def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
     """The fields of a request that the options of :func:`sampling_options` fill.
 
     Raises:
-        RequestError: A file, a size or a device that cannot be used.
+        RequestError: A file, a size, timesteps or a device that cannot be used.
     """
     for name in ("height", "width"):
         with blaming(f"--{name}"):
@@ -71,17 +78,26 @@ def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
         prompts = _prompts(options["prompts"], options["prompts_file"])
     with blaming("--device"):
         device = resolve_device(options["device"])
+    with blaming("--timesteps"):
+        timesteps = _timesteps(options.get("timesteps"), options["steps"])
     return {
         "model": _absolute_if_local(options["model"]),
         "prompts": prompts,
         "negative_prompt": options["negative_prompt"],
         "num_inference_steps": options["steps"],
+        "timesteps": timesteps,
         "guidance_scale": options["guidance_scale"],
         "height": options["height"],
         "width": options["width"],
         "device": device,
         "threads": default_threads(),
     }
+
+
+def _timesteps(text: str | None, steps: int | None) -> tuple[int, ...]:
+    timesteps = parse_timesteps(text) if text is not None else ()
+    check_agreement(steps, timesteps)
+    return timesteps
 
 
 def resolve_device(asked: str | None) -> str:

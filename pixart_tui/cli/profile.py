@@ -15,6 +15,7 @@ from pixart_tui.cli.options import (
     display_option,
     sampling_fields,
     sampling_options,
+    timesteps_option,
 )
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.probing import Method
@@ -42,6 +43,7 @@ Examples:
   pixart-tui profile --display json | head"""
 )
 @sampling_options
+@timesteps_option
 @click.option("--quant-type", default=DEFAULT_QUANT_TYPE, show_default=True)
 @click.option(
     "--execution",

@@ -152,7 +152,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
             "what keeping steps leaves of the loss is not in a profile",
             "add --verify, or say which: --keep-last-steps N",
         )
-    kept, steps = _kept_steps(options, asked), asked.profiles[0].conditions.num_inference_steps
+    kept, steps = _kept_steps(options, asked), asked.profiles[0].conditions.calls
     menu = menu_of(asked.profiles)
     if kept:
         menu = with_steps_kept(menu, kept, steps, factor=1.0)
@@ -201,6 +201,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     request = VerifyRequest(
         model=conditions.model,
         num_inference_steps=conditions.num_inference_steps,
+        timesteps=conditions.timesteps,
         guidance_scale=conditions.guidance_scale,
         height=conditions.height,
         width=conditions.width,
@@ -231,7 +232,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
 
 def _kept_steps(options: Mapping[str, Any], asked: _Asked) -> KeptSteps:
     kept = kept_steps_fields(options)
-    kept.check_leaves_some(asked.profiles[0].conditions.num_inference_steps)
+    kept.check_leaves_some(asked.profiles[0].conditions.calls)
     return kept
 
 

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, ValidationError
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.suggestions import closest
+from pixart_tui.domain.timesteps import Timesteps
 from pixart_tui.domain.values import Value
 
 RULE: Final = "======================================="
@@ -53,7 +54,7 @@ class CallOptions(Value):
 
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
     eta: Annotated[float, Field(ge=0, le=1)] | None = None
-    timesteps: Annotated[tuple[int, ...], Field(strict=False)] = ()
+    timesteps: Annotated[Timesteps, Field(strict=False)] = ()
     sigmas: Annotated[tuple[float, ...], Field(strict=False)] = ()
     clean_caption: bool | None = None
     use_resolution_binning: bool | None = None

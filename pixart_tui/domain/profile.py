@@ -11,6 +11,7 @@ from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.timesteps import Timesteps
 from pixart_tui.domain.values import Value
 
 
@@ -35,6 +36,8 @@ class Conditions(Value):
         baseline_dtype: The dtype of the undisturbed images.
         floor_dtype: The dtype of deployment, whose own error is the deployment floor; None where
             the baseline has that dtype itself, so that there is no floor to measure.
+        timesteps: Timesteps in place of a number of steps; empty for none.
+        num_calls: Transformer calls of an image where they are not as many as its steps, else 0.
     """
 
     model: str
@@ -53,6 +56,13 @@ class Conditions(Value):
     width: int
     baseline_dtype: str
     floor_dtype: str | None
+    timesteps: Timesteps = ()
+    num_calls: int = 0
+
+    @property
+    def calls(self) -> int:
+        """Transformer calls of an image; some schedulers make more than one a step."""
+        return self.num_calls or self.num_inference_steps
 
 
 class LayerStatus(StrEnum):

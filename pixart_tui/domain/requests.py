@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.effects import Method
@@ -13,6 +13,7 @@ from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.domain.timesteps import Timesteps, check_agreement
 from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
@@ -28,6 +29,7 @@ class SamplingRequest(Value):
         prompts: The prompts; empty for the prompts that ship with the package.
         negative_prompt: What guidance steers away from.
         num_inference_steps: Denoising steps.
+        timesteps: Timesteps in place of a number of steps, descending; empty for none.
         guidance_scale: Classifier-free guidance; 1 or less switches it off.
         height: Pixels.
         width: Pixels.
@@ -39,11 +41,17 @@ class SamplingRequest(Value):
     prompts: tuple[str, ...] = ()
     negative_prompt: str = ""
     num_inference_steps: Annotated[int, Field(ge=1)] | None = None
+    timesteps: Timesteps = ()
     guidance_scale: Annotated[float, Field(ge=0)] | None = None
     height: Annotated[int, Field(ge=16)] | None = None
     width: Annotated[int, Field(ge=16)] | None = None
     device: str = "cpu"
     threads: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _one_number_of_steps(self) -> Self:
+        check_agreement(self.num_inference_steps, self.timesteps)
+        return self
 
 
 class ProfileRequest(SamplingRequest):

@@ -119,11 +119,45 @@ class Schedule:
 def call_count(pipeline: Pipeline, num_inference_steps: int, timesteps: Sequence[int] = ()) -> int:
     """How often one image calls the transformer; with Heun, for example, about twice a step.
 
+    The scheduler runs once on tiny latents, so that what cannot run is refused before any work.
+
     Raises:
-        RequestError: The scheduler cannot make these steps.
+        RequestError: The scheduler does not go with the model, or cannot make these steps.
     """
+    check_scheduler(pipeline)
+    draws_noise(pipeline, num_inference_steps, timesteps)
     scheduler = pipeline.scheduler
     return len(_timed(scheduler, num_inference_steps, timesteps, torch.device("cpu")).timesteps)
+
+
+def check_scheduler(pipeline: Pipeline) -> None:
+    """Refuses a scheduler that steps otherwise than PixArt was trained.
+
+    Raises:
+        RequestError: It matches flows, preconditions the model, or is none of a noise prediction.
+    """
+    reason = _refusal(pipeline.scheduler)
+    if reason:
+        name = type(pipeline.scheduler).__name__
+        raise RequestError(f"{name} does not go with this model", reason, _OTHER)
+
+
+def _refusal(scheduler: Scheduler) -> str:
+    """Why a scheduler does not go with a model that predicts noise; empty where it does."""
+    taken = inspect.signature(type(scheduler).__init__).parameters
+    config = {name: value for name, value in scheduler.config.items() if name in taken}
+    flows = config.get("use_flow_sigmas") or config.get("prediction_type") == "flow_prediction"
+    if flows or "FlowMatch" in type(scheduler).__name__:
+        return "it matches flows, and a PixArt model predicts noise"
+    if "sigma_data" in taken:
+        return "it preconditions the model as EDM does, and a PixArt model predicts noise"
+    missing = [x for x in ("scale_model_input", "init_noise_sigma") if not hasattr(scheduler, x)]
+    return f"it has no {missing[0]}, which the pipelines need" if missing else ""
+
+
+def takes_timesteps(scheduler: Scheduler) -> bool:
+    """Whether a scheduler can be given timesteps in place of a number of steps."""
+    return "timesteps" in inspect.signature(scheduler.set_timesteps).parameters
 
 
 def draws_noise(
@@ -188,7 +222,7 @@ def _timed(
         raise RequestError(
             f"{type(scheduler).__name__} does not take {asked}"[:200],
             brief(error),
-            "ask for others with --timesteps" if timesteps else "ask for another --steps",
+            "ask for other --timesteps" if timesteps else "ask for other --steps",
         ) from error
     if hasattr(made, "set_begin_index"):
         # Without it the first step searches the timesteps on the device, and waits for it.
@@ -201,7 +235,7 @@ def _check_timesteps(scheduler: Scheduler, timesteps: Sequence[int]) -> None:
     if not timesteps:
         return
     name = type(scheduler).__name__
-    if "timesteps" not in inspect.signature(scheduler.set_timesteps).parameters:
+    if not takes_timesteps(scheduler):
         raise RequestError(
             f"{name} takes no timesteps", "it takes a number of steps alone", "use --steps"
         )
@@ -210,7 +244,7 @@ def _check_timesteps(scheduler: Scheduler, timesteps: Sequence[int]) -> None:
         raise RequestError(
             f"there is no timestep {max(timesteps)}",
             f"{name} has the timesteps 0 to {trained - 1}",
-            f"use --timesteps with numbers up to {trained - 1}",
+            f"name timesteps up to {trained - 1}",
         )
 
 

@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.sampling import denoise, encode_prompts, initial_latents
-from pixart_tui.engine.schedule import Schedule, call_count, draws_noise
+from pixart_tui.engine.schedule import Schedule, call_count, check_scheduler, draws_noise
 
 SIDE, TOKENS = 64, 16
 CPU: Final = torch.device("cpu")
@@ -177,3 +178,101 @@ def test_the_graph_is_the_schedulers_own(name: str) -> None:
             for sign in (1, -1)
         ]
         assert float(ends[0] - ends[1]) / 0.02 == pytest.approx(along, rel=2e-2, abs=2e-2)
+
+
+def _with(kind: str, **config: Any) -> Any:
+    pipeline = _loaded("pixart-emoji", torch.float32)
+    own = diffusers.DPMSolverMultistepScheduler()
+    pipeline.scheduler = getattr(diffusers, kind).from_config(own.config, **config)
+    return pipeline
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "cause"),
+    [
+        ("FlowMatchEulerDiscreteScheduler", {}, "matches flows"),
+        ("FlowMatchHeunDiscreteScheduler", {}, "matches flows"),
+        ("DPMSolverMultistepScheduler", {"use_flow_sigmas": True}, "matches flows"),
+        ("UniPCMultistepScheduler", {"prediction_type": "flow_prediction"}, "matches flows"),
+        ("EDMEulerScheduler", {}, "EDM"),
+        ("EDMDPMSolverMultistepScheduler", {}, "EDM"),
+        ("CMStochasticIterativeScheduler", {}, "EDM"),
+        ("LTXEulerAncestralRFScheduler", {}, "no scale_model_input"),
+        ("FlowMapEulerDiscreteScheduler", {}, "no init_noise_sigma"),
+        ("KarrasVeScheduler", {}, "missing"),
+        ("RePaintScheduler", {}, "TypeError"),
+        ("DDPMScheduler", {"variance_type": "learned_range"}, "TypeError"),
+    ],
+)
+def test_what_cannot_run_is_refused(kind: str, config: dict[str, Any], cause: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        call_count(_with(kind, **config), 3)
+    assert kind in caught.value.title
+    assert cause in caught.value.cause
+    assert caught.value.next_step
+
+
+def test_an_option_that_the_scheduler_does_not_take_refuses_nothing() -> None:
+    edm = diffusers.EDMEulerScheduler()
+    pipeline = _with("DDIMScheduler", sigma_data=edm.config.sigma_data, use_flow_sigmas=True)
+    check_scheduler(pipeline)
+
+
+def test_steps_that_the_scheduler_cannot_make_are_told() -> None:
+    with pytest.raises(RequestError, match="PNDMScheduler does not take 3 steps"):
+        call_count(_with("PNDMScheduler"), 3)
+    with pytest.raises(RequestError, match=r"does not take timesteps \[999, 500\]"):
+        call_count(_with("DPMSolverMultistepScheduler", use_karras_sigmas=True), 2, (999, 500))
+
+
+class _OwnNoise(diffusers.DDIMScheduler):  # type: ignore[misc]
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        (result, *rest) = super().step(*args, **kwargs)
+        return (result + torch.randn(result.shape), *rest)
+
+
+def test_noise_that_no_seed_reaches_is_refused() -> None:
+    pipeline = _loaded("pixart-emoji", torch.float32)
+    pipeline.scheduler = _OwnNoise()
+    with pytest.raises(RequestError, match="does not follow an image's seed"):
+        call_count(pipeline, 2)
+
+
+@pytest.mark.parametrize("guidance", [0.0, 1.0, 2.0])
+@pytest.mark.parametrize(
+    ("kind", "timesteps"),
+    [
+        ("DDPMScheduler", (999, 749, 499)),
+        ("DDPMScheduler", (400,)),
+        ("LCMScheduler", (999, 499)),
+        ("DPMSolverMultistepScheduler", (900, 500, 100)),
+    ],
+)
+def test_timesteps_equal_the_stock_pipelines(
+    kind: str, timesteps: tuple[int, ...], guidance: float
+) -> None:
+    pipeline = _with(kind)
+    assert call_count(pipeline, len(timesteps), timesteps) == len(timesteps)
+    drawn = _draw(pipeline, ["a fox"], [3], len(timesteps), timesteps=timesteps, guidance=guidance)
+    stock = _stock(pipeline, "a fox", 3, guidance=guidance, timesteps=list(timesteps))
+    assert torch.equal(drawn, stock)
+
+
+def test_one_timestep_of_alpha_ends_on_the_denoised_sample() -> None:
+    pipeline = _loaded("synthetic:alpha-tiny", torch.float32)
+    pipeline.scheduler = diffusers.DDPMScheduler()
+    drawn = _draw(pipeline, ["a fox"], [3], 1, timesteps=(400,), guidance=0.0)
+    assert torch.equal(drawn, _stock(pipeline, "a fox", 3, guidance=0.0, timesteps=[400]))
+
+
+def test_timesteps_that_do_not_go_are_refused() -> None:
+    with pytest.raises(RequestError, match="EulerAncestralDiscreteScheduler takes no timesteps"):
+        call_count(_with("EulerAncestralDiscreteScheduler"), 1, (999,))
+    with pytest.raises(RequestError, match="no timestep 1000") as caught:
+        call_count(_with("DDPMScheduler"), 1, (1000,))
+    assert "0 to 999" in caught.value.cause
+
+
+def test_each_row_needs_a_seed() -> None:
+    with pytest.raises(ValueError, match="1 seeds for 2 rows"):
+        Schedule(_with("LCMScheduler"), 2, seeds=[0], shape=(2, 4, 8, 8), device=CPU)

@@ -39,6 +39,8 @@ def _profile(request: ProfileRequest) -> Iterator[str]:
     yield from ("--model", request.model)
     for prompt in request.prompts:
         yield from ("--prompt", prompt)
+    if request.timesteps:
+        yield from ("--timesteps", ",".join(map(str, request.timesteps)))
     yield from _given(request, _SAMPLING | _PROFILE)
     if len(request.seeds) > 1:
         yield from ("--seeds", str(len(request.seeds)))

@@ -115,10 +115,16 @@ def _conditions(found: Conditions) -> Iterator[tuple[str, str]]:
     images = len(found.prompts) * len(found.seeds)
     yield (
         "images",
-        f"{images} of {found.width} x {found.height}, {found.num_inference_steps} steps, "
+        f"{images} of {found.width} x {found.height}, {_steps(found)}, "
         f"guidance {found.guidance_scale:g}, seeds {', '.join(map(str, found.seeds))}",
     )
     yield "prompts", "; ".join(found.prompts)
+
+
+def _steps(found: Conditions) -> str:
+    at = f" at {', '.join(map(str, found.timesteps))}" if found.timesteps else ""
+    calls = f" in {found.calls} transformer calls" if found.num_calls else ""
+    return f"{found.num_inference_steps} steps{at}{calls}"
 
 
 def profile_notes(profile: Profile) -> Iterator[str]:

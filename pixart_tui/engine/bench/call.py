@@ -26,6 +26,7 @@ class BenchCall:
         height: Pixels.
         width: Pixels.
         max_sequence_length: Tokens that the prompt is padded to.
+        timesteps: The model's own timesteps in place of a number of steps; empty for none.
     """
 
     prompt: str
@@ -36,6 +37,7 @@ class BenchCall:
     height: int
     width: int
     max_sequence_length: int
+    timesteps: tuple[int, ...] = ()
 
     def arguments(self) -> dict[str, Any]:
         """Keyword arguments of the pipeline, with a fresh generator."""
@@ -50,6 +52,7 @@ class BenchCall:
             "generator": torch.Generator("cpu").manual_seed(self.seed),
             "clean_caption": False,
             "use_resolution_binning": False,
+            **({"timesteps": list(self.timesteps)} if self.timesteps else {}),
         }
 
     def asking(self, prompt: str) -> BenchCall:
@@ -70,7 +73,7 @@ def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
     """
     defaults = loaded.defaults
     guidance = request.guidance_scale
-    steps = request.num_inference_steps or defaults.num_inference_steps
+    steps, timesteps = defaults.steps_of(request.num_inference_steps, request.timesteps)
     if steps == 1:
         _refuse_one_step(loaded)
     return BenchCall(
@@ -82,6 +85,7 @@ def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
         height=request.height or defaults.height,
         width=request.width or defaults.width,
         max_sequence_length=defaults.max_sequence_length,
+        timesteps=timesteps,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +16,16 @@ from pixart_tui.domain.generation import PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.bench.timing import synchronize, timer_for
 from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.schedule import takes_timesteps
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any
 Images: TypeAlias = npt.NDArray[np.uint8]
 OnStep: TypeAlias = Callable[[int], None]
 """Takes how many steps of a call are done; it may raise to cancel."""
+
+_OWN_STEPS: Final = ("timesteps", "sigmas")
+"""Options that stand in place of a number of steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,8 @@ class GenerateCall:
 
     def stepping(self, steps: int) -> GenerateCall:
         """The same call with another number of steps."""
-        return replace(self, num_inference_steps=steps)
+        own = {x: value for x, value in self.options.items() if x not in _OWN_STEPS}
+        return replace(self, num_inference_steps=steps, options=own)
 
 
 def resolve_call(
@@ -100,8 +105,7 @@ def resolve_call(
         RequestError: Fewer steps than that.
     """
     defaults, given = loaded.defaults, request.call_options.arguments()
-    own_steps = len(given.get("timesteps", ()) or given.get("sigmas", ()))
-    steps = own_steps or request.num_inference_steps or defaults.num_inference_steps
+    steps, timesteps = _steps_of(request, loaded)
     if steps < first:
         raise RequestError(
             f"the stock pipeline cannot make an image in {steps} step",
@@ -121,8 +125,21 @@ def resolve_call(
             "max_sequence_length": defaults.max_sequence_length,
             "use_resolution_binning": bins,
             **given,
+            **({"timesteps": list(timesteps)} if timesteps else {}),
         },
     )
+
+
+def _steps_of(request: GenerateRequest, loaded: LoadedPipeline) -> tuple[int, tuple[int, ...]]:
+    """The number of steps, and the timesteps where these stand in place of it."""
+    given = request.call_options
+    if given.sigmas:
+        return len(given.sigmas), given.timesteps
+    steps, timesteps = loaded.defaults.steps_of(request.num_inference_steps, given.timesteps)
+    if given.timesteps or takes_timesteps(loaded.pipeline.scheduler):
+        return steps, timesteps
+    # The model's own timesteps are not for every scheduler that it may be asked to run with.
+    return steps, ()
 
 
 def make_call(

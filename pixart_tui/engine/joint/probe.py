@@ -19,6 +19,7 @@ from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import layers_quantized
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
+from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes, torch_threads
 from pixart_tui.engine.sensitivity.rendering import (
     Disturbance,
@@ -70,6 +71,7 @@ class JointProbe:
         check: Callable[[], None],
     ) -> None:
         self._settings, self._execution, self._check = settings, execution, check
+        self._calls = call_count(pipeline, settings.num_inference_steps, settings.timesteps)
         device = next(pipeline.transformer.parameters()).device
         on_cpu = device.type == "cpu"
         self._size = _CPU_PART if on_cpu else settings.batch_size(device)
@@ -140,14 +142,13 @@ class JointProbe:
     def _disturbance(
         self, renderer: Renderer, joint: Joint, quant_types: Mapping[str, QuantType]
     ) -> Disturbance:
-        steps = self._settings.num_inference_steps
         return lambda layout: jointly_quantized(
             renderer.transformer,
             quant_types,
             layout,
             execution=self._execution,
             kept_steps=joint.kept_steps,
-            steps=steps,
+            steps=self._calls,
         )
 
 
@@ -166,7 +167,10 @@ def jointly_quantized(
     kept_steps: KeptSteps,
     steps: int,
 ) -> Iterator[None]:
-    """Layers quantized at once, but for the steps that are kept; counts the steps of one batch."""
+    """Layers quantized at once, but for the steps that are kept; counts the steps of one batch.
+
+    A step is a transformer call here: with some schedulers there are more than denoising steps.
+    """
     if not kept_steps:
         with layers_quantized(transformer, quant_types, layout, execution=execution):
             yield
@@ -192,15 +196,15 @@ def jointly_quantized(
 
 
 class _StepCounter:
-    """Counts the transformer's calls: one a step.
+    """Counts the transformer's calls.
 
     Attributes:
-        step: The index of the step that runs.
+        step: The index of the call that runs.
     """
 
     def __init__(self) -> None:
         self.step = -1
 
     def __call__(self, _module: nn.Module, _inputs: object) -> None:
-        """A step begins."""
+        """A call begins."""
         self.step += 1

@@ -45,6 +45,7 @@ from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.pixels import KeepPair, keep_none
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.lanes import lane_count
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
@@ -75,7 +76,8 @@ def verify_selection(
         and ``VerifyFinished``.
 
     Raises:
-        RequestError: The model is another one, or the sets of images overlap.
+        RequestError: The model is another one, its scheduler cannot run, or the sets of images
+            overlap.
         WorkError: No selection holds the budget.
     """
     conditions = profiles[0].conditions
@@ -83,6 +85,7 @@ def verify_selection(
     dtype = getattr(torch, conditions.baseline_dtype)
     loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
     _check_same_model(loaded, conditions)
+    calls = call_count(loaded.pipeline, conditions.num_inference_steps, conditions.timesteps)
     menu = menu_of(profiles)
     plan = _plan(request, profiles)
     yield plan
@@ -99,7 +102,7 @@ def verify_selection(
         rule=request.rule,
         parameter=request.parameter,
         fused=request.fused,
-        steps=conditions.num_inference_steps,
+        steps=calls,
         step_choices=(StepChoice(kept=request.kept_steps),),
         rounds=request.rounds,
     )
@@ -249,6 +252,7 @@ def settings_of(conditions: Conditions, loaded: LoadedPipeline, *sets: ImageSet)
         samples=tuple(sample for images in sets for sample in samples_of(images)),
         negative_prompt=conditions.negative_prompt,
         num_inference_steps=conditions.num_inference_steps,
+        timesteps=conditions.timesteps,
         guidance_scale=conditions.guidance_scale,
         height=conditions.height,
         width=conditions.width,
@@ -270,7 +274,7 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
         )
         repairing, reporting = repairing or made[0], reporting or made[1]
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})
-    choices = step_choices(request, conditions.num_inference_steps)
+    choices = step_choices(request, conditions.calls)
     return VerifyPlanned(
         machine=describe_machine(torch.device(request.device)),
         versions=describe_versions(),

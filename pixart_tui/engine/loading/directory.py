@@ -73,6 +73,12 @@ def _load(
             f"{checked.path} on {device}: {brief(error)}",
             "Choose a smaller dtype or another device.",
         ) from error
+    except ImportError as error:
+        raise RequestError(
+            "the model needs a package that is not installed",
+            f"{checked.path}: {brief(error)}",
+            "Install that package, or use a model with another scheduler.",
+        ) from error
     except Exception as error:
         _LOG.debug("loading %s failed", checked.path, exc_info=True)
         raise RequestError(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.timesteps import check_timesteps
 from pixart_tui.engine.loading.config_files import read_json
 
 Family = Literal["alpha", "sigma"]
@@ -29,6 +30,7 @@ class CallDefaults:
         height: Image height in pixels.
         width: Image width in pixels.
         max_sequence_length: Tokens that every prompt is cut or padded to.
+        timesteps: Timesteps in place of a number of steps; empty for none.
     """
 
     num_inference_steps: int
@@ -36,6 +38,22 @@ class CallDefaults:
     height: int
     width: int
     max_sequence_length: int
+    timesteps: tuple[int, ...] = ()
+
+    def steps_of(
+        self, num_inference_steps: int | None, timesteps: Sequence[int]
+    ) -> tuple[int, tuple[int, ...]]:
+        """How many steps an image takes, and at which timesteps where these are named.
+
+        Args:
+            num_inference_steps: What was asked for; None for the model's own.
+            timesteps: What was asked for; empty for none.
+        """
+        if timesteps:
+            return len(timesteps), tuple(timesteps)
+        if num_inference_steps in (None, self.num_inference_steps):
+            return self.num_inference_steps, self.timesteps
+        return num_inference_steps or self.num_inference_steps, ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +88,49 @@ def read_defaults(directory: Path, stock: CallDefaults) -> CallDefaults:
     """The defaults that the model's ``pixart_tui.json`` states, over the stock ones.
 
     Raises:
-        RequestError: The file is not JSON, or a value is not a positive number.
+        RequestError: The file is not JSON, a value is not a positive number, or the timesteps do
+            not descend.
     """
     file = directory / DEFAULTS_FILE
     if not file.is_file():
         return stock
     stated = read_json(file)
     known = [field.name for field in fields(CallDefaults) if field.name in stated]
-    for key in known:
-        _check_number(file, key, stated[key])
-    return replace(stock, **{key: stated[key] for key in known})
+    numbers = {key: stated[key] for key in known if key != "timesteps"}
+    for key, value in numbers.items():
+        _check_number(file, key, value)
+    return replace(stock, **(numbers | _stated_steps(file, stated)))
+
+
+def _stated_steps(file: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The timesteps that a model states, and how many they are."""
+    given = stated.get("timesteps", [])
+    if not isinstance(given, list) or not all(type(x) is int for x in given):
+        raise _wrong_timesteps(file, f"timesteps is {given!r}", "whole numbers")
+    if not given:
+        return {}
+    try:
+        timesteps = check_timesteps(tuple(given))
+    except RequestError as error:
+        raise _wrong_timesteps(file, error.title, "whole numbers that descend") from error
+    if stated.get("num_inference_steps", len(given)) != len(given):
+        raise _wrong_timesteps(file, "there is another num_inference_steps", "as many as steps")
+    return {"timesteps": timesteps, "num_inference_steps": len(timesteps)}
+
+
+def _wrong_timesteps(file: Path, cause: str, wanted: str) -> RequestError:
+    return RequestError(
+        "the model's default timesteps cannot be used",
+        f"{file}: {cause}"[:200],
+        f"Let timesteps be {wanted}, or remove it.",
+    )
 
 
 def _check_number(file: Path, key: str, value: object) -> None:
-    allowed = (int, float) if key == "guidance_scale" else (int,)
-    if isinstance(value, allowed) and not isinstance(value, bool) and value > 0:
+    guides = key == "guidance_scale"  # 0 and 1 switch it off
+    allowed = (int, float) if guides else (int,)
+    least = 0 if guides else 1
+    if isinstance(value, allowed) and not isinstance(value, bool) and value >= least:
         return
     raise RequestError(
         "a default of the model is not a positive number",

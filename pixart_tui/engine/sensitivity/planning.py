@@ -21,6 +21,7 @@ from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import default_prompts
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.quant.isolated import kernel_refusal
+from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.lanes import lane_count
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
@@ -62,13 +63,20 @@ def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
 
 
 def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Settings:
-    """The request with the model's own defaults for what it leaves open."""
+    """The request with the model's own defaults for what it leaves open.
+
+    Raises:
+        RequestError: The model's scheduler cannot run so.
+    """
     defaults = loaded.defaults
+    steps, timesteps = defaults.steps_of(request.num_inference_steps, request.timesteps)
+    call_count(loaded.pipeline, steps, timesteps)
     prompts = request.prompts or default_prompts(request.model)
     return Settings(
         samples=tuple(Sample(prompt, seed) for seed in request.seeds for prompt in prompts),
         negative_prompt=request.negative_prompt,
-        num_inference_steps=request.num_inference_steps or defaults.num_inference_steps,
+        num_inference_steps=steps,
+        timesteps=timesteps,
         guidance_scale=_given(request.guidance_scale, defaults.guidance_scale),
         height=request.height or defaults.height,
         width=request.width or defaults.width,
@@ -130,6 +138,8 @@ def _shape(layer: Layer) -> tuple[int, int, bool, int]:
 
 
 def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Settings) -> Conditions:
+    steps = settings.num_inference_steps
+    calls = call_count(loaded.pipeline, steps, settings.timesteps)
     return Conditions(
         model=request.model,
         family=loaded.family,
@@ -140,7 +150,9 @@ def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Setti
         prompts=tuple(dict.fromkeys(sample.prompt for sample in settings.samples)),
         negative_prompt=settings.negative_prompt,
         seeds=request.seeds,
-        num_inference_steps=settings.num_inference_steps,
+        num_inference_steps=steps,
+        timesteps=settings.timesteps,
+        num_calls=0 if calls == steps else calls,
         guidance_scale=settings.guidance_scale,
         height=settings.height,
         width=settings.width,

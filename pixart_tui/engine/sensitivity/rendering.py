@@ -63,6 +63,7 @@ class Settings:
         height: Pixels.
         width: Pixels.
         max_sequence_length: Text tokens.
+        timesteps: Timesteps in place of a number of steps; empty for none.
     """
 
     samples: tuple[Sample, ...]
@@ -72,6 +73,7 @@ class Settings:
     height: int
     width: int
     max_sequence_length: int
+    timesteps: tuple[int, ...] = ()
 
     def batch_size(self, device: torch.device) -> int:
         """Images at once, before anything has run out of memory; it repeats, so results do.
@@ -224,6 +226,7 @@ class Renderer:
             batch.noise,
             seeds=[sample.seed for sample in batch.samples],
             num_inference_steps=self._settings.num_inference_steps,
+            timesteps=self._settings.timesteps,
             guidance_scale=self._settings.guidance_scale,
             height=self._settings.height,
             width=self._settings.width,
