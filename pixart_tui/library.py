@@ -22,19 +22,24 @@ import torch
 from pixart_tui.domain import mixed_file, onediff_file, sidecar
 from pixart_tui.domain.benchmark import BenchResult
 from pixart_tui.domain.deployment import Compiler
+from pixart_tui.domain.effects import Method
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import AttemptStarted, Event
-from pixart_tui.domain.probing import Method
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, BenchRequest, ProfileRequest
+from pixart_tui.domain.requests import (
+    DEFAULT_DRAWS,
+    DEFAULT_QUANT_TYPE,
+    BenchRequest,
+    ProfileRequest,
+)
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selection import Rule, Selection, choose
 from pixart_tui.domain.sidecar import ProfileSidecar
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution, plan_execution
-from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import default_device, default_threads
@@ -102,7 +107,10 @@ def profile(
     model: str = "pixart-emoji",
     *,
     quant_type: str = DEFAULT_QUANT_TYPE,
-    method: Method = "fast",
+    method: Method = "adjoint",
+    draws: int = DEFAULT_DRAWS,
+    all_samples: bool = False,
+    max_minutes: float | None = None,
     prompts: Sequence[str] = (),
     seeds: int = 1,
     steps: int | None = None,
@@ -120,7 +128,10 @@ def profile(
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
         quant_type: nexfort's name of the quant type.
-        method: ``fast`` or ``exhaustive``.
+        method: ``adjoint`` or ``exhaustive``.
+        draws: Random functionals of each image that the adjoint method carries back.
+        all_samples: Whether that method measures every sample even if the cut is settled before.
+        max_minutes: After how long it begins no further sample.
         prompts: The prompts; empty for those that ship with the package.
         seeds: Images of each prompt.
         steps: Denoising steps; None for the model's default, as for guidance and size.
@@ -141,6 +152,9 @@ def profile(
         model=model,
         quant_type=parse_quant_type(quant_type).name,
         method=method,
+        draws=draws,
+        all_samples=all_samples,
+        max_minutes=max_minutes,
         prompts=tuple(prompts),
         seeds=tuple(range(seeds)),
         num_inference_steps=steps,
@@ -163,12 +177,13 @@ def profile(
 
     take(AttemptStarted(attempt=1))
     for event in profile_model(request):
-        if not isinstance(event, BaselineImage):
+        if not isinstance(event, BaselineImage | JointImage):
             take(event)
     found = snapshot.profile
     if found is None or not any(score.ssim is not None for score in found.scores()):
         raise WorkError("no layer can be quantized", "", "read the reasons in the scores")
-    return Profiled(found, profile_sidecar(snapshot, "library", datetime.now(UTC)))
+    date = datetime.now(UTC)
+    return Profiled(found, profile_sidecar(snapshot, "library", date, request.quant_type))
 
 
 def select(

@@ -17,11 +17,11 @@ from pixart_tui.cli.options import (
     sampling_options,
     timesteps_option,
 )
+from pixart_tui.domain.effects import Method
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.probing import Method
-from pixart_tui.domain.quant_types import default_profile_filename
+from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, default_profile_filename
 from pixart_tui.domain.requests import (
-    DEFAULT_COST_SHARE,
+    DEFAULT_DRAWS,
     DEFAULT_QUANT_TYPE,
     DEFAULT_TOP_PERCENTAGE,
     ProfileRequest,
@@ -38,13 +38,21 @@ Examples:
   pixart-tui profile --prompt "red apple" --prompt "robot" --seeds 2 --output out/fp8_e4m3.json
   pixart-tui profile --model /models/PixArt-XL-2-1024-MS --device cuda --detach
   pixart-tui profile --device cuda --execution real --model synthetic:alpha
+  pixart-tui profile --quant-type fp8_e4m3_e4m3_dynamic --quant-type int8_dynamic
   pixart-tui profile --method exhaustive
   pixart-tui profile --verify theirs/fp8_e4m3.json
   pixart-tui profile --display json | head"""
 )
 @sampling_options
 @timesteps_option
-@click.option("--quant-type", default=DEFAULT_QUANT_TYPE, show_default=True)
+@click.option(
+    "--quant-type",
+    "quant_types",
+    multiple=True,
+    metavar="TYPE",
+    help=f"{DEFAULT_QUANT_TYPE} by default. May be repeated, or all: one pass measures them "
+    "together, and each gets a JSON of its own.",
+)
 @click.option(
     "--execution",
     type=click.Choice(["simulated", "real"]),
@@ -62,19 +70,19 @@ Examples:
 )
 @click.option(
     "--method",
-    type=click.Choice(["fast", "exhaustive"]),
-    default="fast",
+    type=click.Choice(["adjoint", "exhaustive"]),
+    default="adjoint",
     show_default=True,
-    help="fast: the error of single noise predictions, whole images where they decide. "
-    "exhaustive: each layer alone, whole images.",
+    help="adjoint: one backward pass through the sampler prices every layer. exhaustive: each "
+    "layer quantized alone, whole images.",
 )
 @click.option(
-    "--cost-share",
-    type=click.FloatRange(0, 1, min_open=True),
-    default=DEFAULT_COST_SHARE,
+    "--draws",
+    type=click.IntRange(1, 256),
+    default=DEFAULT_DRAWS,
     show_default=True,
-    metavar="X",
-    help="What fast may cost, as a part of exhaustive; what it cannot do without may cost more.",
+    metavar="N",
+    help="adjoint: random functionals of each image that go back; more are surer and slower.",
 )
 @click.option(
     "--cut",
@@ -82,7 +90,17 @@ Examples:
     default=DEFAULT_TOP_PERCENTAGE,
     show_default=True,
     metavar="P",
-    help="fast confirms which layers are among the best P percent.",
+    help="adjoint ends once it is settled which layers are among the best P percent.",
+)
+@click.option("--all-samples", is_flag=True, help="adjoint measures every prompt and seed anyway.")
+@click.option(
+    "--max-minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="X",
+    help="adjoint begins no further prompt after so long.",
+)
+@click.option(
+    "--low-memory", is_flag=True, help="adjoint takes as little memory as it can, and longer."
 )
 @click.option("--seeds", type=click.IntRange(1, 1000), default=1, show_default=True)
 @click.option(
@@ -120,12 +138,15 @@ def profile(detach: bool, display: str, **options: Any) -> int:
 
 
 def profile_request(
-    quant_type: str,
+    quant_types: tuple[str, ...],
     execution: Literal["simulated", "real"],
     baseline_dtype: Literal["float32", "bfloat16"],
     method: Method,
-    cost_share: float,
+    draws: int,
     cut: float,
+    all_samples: bool,
+    max_minutes: float | None,
+    low_memory: bool,
     seeds: int,
     checks: Path | None,
     output: Path | None,
@@ -137,12 +158,15 @@ def profile_request(
         RequestError: It cannot be done.
     """
     fields = sampling_fields(sampling) | {
-        "quant_type": check_quant_type(quant_type),
+        **_types_fields(quant_types, method),
         "execution": execution,
         "baseline_dtype": baseline_dtype,
         "method": method,
-        "cost_share": cost_share,
+        "draws": draws,
         "cut": cut,
+        "all_samples": all_samples,
+        "max_minutes": max_minutes,
+        "low_memory": low_memory,
         "seeds": tuple(range(seeds)),
     }
     if checks is not None:
@@ -155,19 +179,33 @@ def profile_request(
     return ProfileRequest.model_validate(fields | {"output": str(check_output(output or default))})
 
 
+def _types_fields(quant_types: tuple[str, ...], method: Method) -> dict[str, Any]:
+    """The fields that say which quant types are measured."""
+    named = QUANT_TYPE_NAMES if "all" in quant_types else quant_types or (DEFAULT_QUANT_TYPE,)
+    first, *others = dict.fromkeys(check_quant_type(name) for name in named)
+    if others and method == "exhaustive":
+        raise RequestError(
+            "the exhaustive method measures one quant type a run",
+            f"{1 + len(others)} are asked for",
+            "give one --quant-type, or use --method adjoint",
+            option="--quant-type",
+        )
+    return {"quant_type": first, "more_quant_types": tuple(others)}
+
+
 def _refuse_overwriting(checks: Path, output: Path) -> None:
     if checks.absolute() == output.absolute():
         raise RequestError(f"{output} is the file to check", "", "name another --output")
 
 
 def default_output(
-    model: str, quant_type: str, execution: str, baseline_dtype: str, method: str = "fast"
+    model: str, quant_type: str, execution: str, baseline_dtype: str, method: str = "adjoint"
 ) -> Path:
-    """``profiles/<model>/[<what differs from simulated float32, fast>/]<name>.json``.
+    """``profiles/<model>/[<what differs from simulated float32, adjoint>/]<name>.json``.
 
     Profiles that were measured in different ways must not overwrite each other.
     """
     folder = Path("profiles") / Path(model.rstrip("/")).name.replace(":", "-")
-    parts = (execution, "simulated"), (baseline_dtype, "float32"), (method, "fast")
+    parts = (execution, "simulated"), (baseline_dtype, "float32"), (method, "adjoint")
     differing = "-".join(chosen for chosen, usual in parts if chosen != usual)
     return folder / differing / default_profile_filename(quant_type)

@@ -73,10 +73,9 @@ class SampleStatistics:
     def products(self) -> Floats:
         """Estimated mean products of the totals of two layers, (layers, layers)."""
         late_of_whole = self.late[: len(self.whole)]
-        found: Floats = (
-            self.late.T @ self.late / len(self.late)
-            + (self.whole.T @ self.whole - late_of_whole.T @ late_of_whole) / len(self.whole)
-        )
+        found: Floats = self.late.T @ self.late / len(self.late) + (
+            self.whole.T @ self.whole - late_of_whole.T @ late_of_whole
+        ) / len(self.whole)
         return found
 
     @cached_property

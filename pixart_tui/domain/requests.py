@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.effects import Method
 from pixart_tui.domain.generation import CallOptions
+from pixart_tui.domain.quant_types import default_profile_filename
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule
@@ -92,6 +94,14 @@ class ProfileRequest(SamplingRequest):
     seeds: tuple[int, ...] = (0,)
     checks: str | None = None
     output: str
+
+
+def output_of(request: ProfileRequest, quant_type: str) -> Path:
+    """Where the onediffx JSON of one of a profile's quant types goes."""
+    output = Path(request.output)
+    if quant_type == request.quant_type:
+        return output
+    return output.with_name(default_profile_filename(quant_type))
 
 
 class BenchRequest(SamplingRequest):

@@ -81,7 +81,9 @@ def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
         found.losses[known],
         lambda one, other: not found.told_apart(known[one], known[[other]])[0],
     )
-    return _with_ranks(scores, {profile.layers[at].fqn: r for at, r in zip(known, ranks, strict=True)})
+    return _with_ranks(
+        scores, {profile.layers[at].fqn: r for at, r in zip(known, ranks, strict=True)}
+    )
 
 
 def _score_of_effects(

@@ -20,6 +20,7 @@ SCHEMA_VERSION = 1
 REMOVED_METHOD = "fast"
 PROFILE_AGAIN = "profile again with: pixart-tui profile"
 
+
 class SampleRecord(Value):
     """What is known of one sample of the adjoint method, beside its effects.
 

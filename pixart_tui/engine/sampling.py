@@ -16,7 +16,6 @@ from pixart_tui.engine.schedule import Schedule
 
 __all__ = [
     "Conditioning",
-    "Observer",
     "check_side",
     "decode",
     "denoise",
@@ -31,10 +30,6 @@ __all__ = [
 Pipeline: TypeAlias = Any
 Transformer: TypeAlias = Any
 Vae: TypeAlias = Any
-
-Observer: TypeAlias = Callable[[int, Tensor, Tensor, Tensor], None]
-"""Takes a call's index, its timestep, the transformer's input (n, channels, h, w) and the guided
-noise prediction (n, out channels, h, w)."""
 
 _DECODE_PIXELS_PER_CALL: Final = 1024 * 1024
 
@@ -148,8 +143,6 @@ def denoise(
     height: int,
     width: int,
     on_step: Callable[[int], None] | None = None,
-    observe: Observer | None = None,
-    known: Sequence[Tensor] = (),
 ) -> Tensor:
     """Run the stock pipeline's denoising loop on a batch, with a scheduler of its own.
 
@@ -167,9 +160,6 @@ def denoise(
         height: Image height in pixels (a micro-condition of the 1024 models of PixArt-alpha).
         width: Image width in pixels.
         on_step: Called with the call's index after each call; it may raise to cancel.
-        observe: Called with what each call gets and gives.
-        known: The guided noise predictions of the first calls, as ``observe`` got them; the
-            transformer runs for the calls after them.
 
     Returns:
         The final latents, shaped like ``latents``, in the embeddings' dtype.
@@ -188,20 +178,15 @@ def denoise(
     samples: Tensor = latents.to(embeds.device, embeds.dtype) * schedule.init_noise_sigma
     for index, timestep in enumerate(schedule.timesteps):
         inputs = schedule.inputs(samples, index)
-        if index < len(known):
-            noise = known[index]
-        else:
-            prediction = pipeline.transformer(
-                torch.cat([inputs] * 2) if guided else inputs,
-                encoder_hidden_states=embeds,
-                encoder_attention_mask=mask,
-                timestep=timestep[None].expand(embeds.shape[0]),
-                added_cond_kwargs=micro,
-                return_dict=False,
-            )[0]
-            noise = guide(prediction, guidance_scale) if guided else prediction
-        if observe is not None:
-            observe(index, timestep, inputs, noise)
+        prediction = pipeline.transformer(
+            torch.cat([inputs] * 2) if guided else inputs,
+            encoder_hidden_states=embeds,
+            encoder_attention_mask=mask,
+            timestep=timestep[None].expand(embeds.shape[0]),
+            added_cond_kwargs=micro,
+            return_dict=False,
+        )[0]
+        noise = guide(prediction, guidance_scale) if guided else prediction
         samples = schedule.step(noise, index, samples)
         if on_step is not None:
             on_step(index)

@@ -10,7 +10,7 @@ from pixart_tui.domain.events import ArtifactWritten
 from pixart_tui.domain.score_text import figures_text
 from pixart_tui.runs.snapshot import RunSnapshot
 
-_IMAGES: Final = ("layer_image", "bench_image", "selection_image", "quantized_image")
+_IMAGES: Final = ("layer_image", "bench_image", "selection_image", "quantized_image", "joint_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,5 +98,10 @@ def _figures(
         for found in measured.measurements if measured else ():
             if (found.prompt, found.seed) == sample:
                 return (found.ssim, found.psnr_db, None)
+    if artifact.role == "joint_image":
+        effects = snapshot.samples.get(sample)
+        joint = effects.types.get(artifact.label or "") if effects else None
+        loss = joint.joint_loss if joint else None
+        return (None if loss is None else 1 - loss, None, None)
     beside = artifact.comparison
     return (beside.ssim, beside.psnr_db, None) if beside else (None, None, None)

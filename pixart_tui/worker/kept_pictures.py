@@ -11,6 +11,7 @@ from PIL import Image
 from pixart_tui.domain.events import ArtifactWritten
 from pixart_tui.domain.image_metrics import Pixels
 from pixart_tui.engine.pixels import ImagePair, LayerImage
+from pixart_tui.engine.sensitivity.rendering import Sample
 from pixart_tui.runs.pictures import LAYER_SIDE, PICTURE_SIDE, keep_picture
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Emit
@@ -48,6 +49,18 @@ class ProfilePictures:
             label=made.layer,
         )
         keep(self._run, self._emit, artifact, made.image, LAYER_SIDE)
+
+    def keep_joint(self, sample: Sample, quant_type: str, pixels: Pixels) -> None:
+        """Keeps an image with every layer quantized."""
+        number = self._number(sample.prompt, sample.seed)
+        artifact = ArtifactWritten(
+            role="joint_image",
+            path=f"artifacts/joint-{quant_type}-{number}.webp",
+            prompt=sample.prompt,
+            seed=sample.seed,
+            label=quant_type,
+        )
+        keep(self._run, self._emit, artifact, pixels, LAYER_SIDE)
 
     def _number(self, prompt: str, seed: int) -> str:
         """The same for each attempt."""

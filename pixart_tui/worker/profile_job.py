@@ -18,10 +18,11 @@ from pixart_tui.domain.events import (
 )
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.profile_check import check_names, check_profile, gpu_of
-from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.domain.requests import ProfileRequest, output_of
 from pixart_tui.engine.pixels import LayerImage, to_pixels
-from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
+from pixart_tui.runs import effects_file
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import profile_sidecar, read_claims
 from pixart_tui.runs.run import Run
@@ -44,27 +45,34 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
     events = profile_model(
         request,
         measured=frozenset(run.snapshot.measured),
+        samples=run.snapshot.samples_in_order,
         floor_known=run.snapshot.floor is not None,
         batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
-        progress=run.snapshot.fast.copy(),
         check=check,
         keep=lambda image: made.update({image.layer: image}),
     )
-    for event in events:
+    ended = run.snapshot.look is not None and run.snapshot.look.outcome
+    for event in events if not ended else ():
         check()
         if isinstance(event, BaselineImage):
             if event.sample.seed == request.seeds[0]:
                 sample = event.sample
                 pictures.keep_baseline(sample.prompt, sample.seed, to_pixels(event.image))
             continue
+        if isinstance(event, JointImage):
+            if event.sample.seed == request.seeds[0] and event.image.isfinite().all():
+                pictures.keep_joint(event.sample, event.quant_type, to_pixels(event.image))
+            continue
         if isinstance(event, LayerMeasured) and event.layer in made:
             pictures.keep_layer(made.pop(event.layer))
         if isinstance(event, ProfilePlanned):
             _check_plan(request, before, event)
         emit(event)
-        if isinstance(event, ProfilePlanned) and run.snapshot.latency is None:
-            _time_layers(request, event, emit, check)
-    _write_profile(run, request, emit)
+        if isinstance(event, ProfilePlanned):
+            for quant_type in run.snapshot.quant_types:
+                if quant_type not in run.snapshot.latencies:
+                    _time_layers(request, quant_type, event, emit, check)
+    _write_profiles(run, request, emit)
     if request.checks is not None:
         _check(run, request.checks, emit)
 
@@ -86,8 +94,10 @@ def _check(run: Run, path: str, emit: Emit) -> None:
     emit(ProfileChecked(source=path, found=found))
 
 
-def _time_layers(request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check) -> None:
-    quant_type, threads = request.quant_type, request.threads
+def _time_layers(
+    request: ProfileRequest, quant_type: str, plan: ProfilePlanned, emit: Emit, check: Check
+) -> None:
+    threads = request.threads
     key = latency_key(plan.machine, plan.versions, quant_type, threads)
     with torch_threads(threads):
         emit(time_layers(plan.layers, torch.device(request.device), key, emit, check))
@@ -99,7 +109,8 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
         name
         for name, old, new in (
             ("model or settings", before.conditions, now.conditions),
-            ("layers", (before.layers, before.excluded), (now.layers, now.excluded)),
+            ("layers", before.layers, now.layers),
+            ("quant types", before.excluded_by_type, now.excluded_by_type),
             ("device", before.machine.device_name, now.machine.device_name),
             ("versions", before.versions, now.versions),
         )
@@ -113,26 +124,34 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
         )
 
 
-def _write_profile(run: Run, request: ProfileRequest, emit: Emit) -> None:
-    output = Path(request.output)
+def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
+    """The JSON and the sidecar of each quant type, and one file with all effects."""
+    snapshot, output = run.snapshot, Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
-    profile = run.snapshot.profile
-    assert profile is not None
-    scores = profile.scores()
-    beside = Path(onediff_file.sidecar_path(output))
-    record = profile_sidecar(run.snapshot, run.id, datetime.now(UTC))
-    write_atomically(beside, sidecar.render(record))
-    write_atomically(output, onediff_file.render(_ssim_by_fqn(scores)))
-    emit(ArtifactWritten(role="sidecar", path=str(beside)))
-    emit(ArtifactWritten(role="profile", path=str(output)))
-
-
-def _ssim_by_fqn(scores: tuple[LayerScore, ...]) -> dict[str, float]:
-    found = {s.layer.fqn: s.ssim for s in scores if s.ssim is not None}
-    if not found:
+    effects = None
+    if snapshot.samples:
+        path = output.with_name(output.name.removesuffix(".json") + effects_file.ENDING)
+        effects = effects_file.write_effects(path, snapshot.samples_in_order)
+        emit(ArtifactWritten(role="effects", path=str(path)))
+    date = datetime.now(UTC)
+    written = 0
+    for quant_type in snapshot.quant_types:
+        path = output_of(request, quant_type)
+        record = profile_sidecar(snapshot, run.id, date, quant_type, effects)
+        beside = Path(onediff_file.sidecar_path(path))
+        write_atomically(beside, sidecar.render(record))
+        emit(ArtifactWritten(role="sidecar", path=str(beside), label=quant_type))
+        if found := _ssim_by_fqn(record.layers):
+            write_atomically(path, onediff_file.render(found))
+            emit(ArtifactWritten(role="profile", path=str(path), label=quant_type))
+            written += 1
+    if not written:
         raise WorkError(
             "no layer can be quantized",
             "every layer is excluded by the kernels' rules or gave an image with NaN",
             "read the reasons in the .meta.json, then try another --quant-type",
         )
-    return found
+
+
+def _ssim_by_fqn(scores: tuple[LayerScore, ...]) -> dict[str, float]:
+    return {s.layer.fqn: s.ssim for s in scores if s.ssim is not None}

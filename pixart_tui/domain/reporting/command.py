@@ -5,7 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
-from pixart_tui.domain.requests import AnyRequest, BenchRequest, ProfileRequest, VerifyRequest
+from pixart_tui.domain.requests import (
+    DEFAULT_QUANT_TYPE,
+    AnyRequest,
+    BenchRequest,
+    ProfileRequest,
+    VerifyRequest,
+)
 
 _SAMPLING = {
     "negative_prompt": "--negative-prompt",
@@ -19,8 +25,9 @@ _PROFILE = {
     "execution": "--execution",
     "baseline_dtype": "--baseline-dtype",
     "method": "--method",
-    "cost_share": "--cost-share",
+    "draws": "--draws",
     "cut": "--cut",
+    "max_minutes": "--max-minutes",
 }
 
 
@@ -42,6 +49,14 @@ def _profile(request: ProfileRequest) -> Iterator[str]:
     if request.timesteps:
         yield from ("--timesteps", ",".join(map(str, request.timesteps)))
     yield from _given(request, _SAMPLING | _PROFILE)
+    if request.more_quant_types and request.quant_type == DEFAULT_QUANT_TYPE:
+        yield from ("--quant-type", request.quant_type)
+    for quant_type in request.more_quant_types:
+        yield from ("--quant-type", quant_type)
+    if request.all_samples:
+        yield "--all-samples"
+    if request.low_memory:
+        yield "--low-memory"
     if len(request.seeds) > 1:
         yield from ("--seeds", str(len(request.seeds)))
     yield from ("--device", request.device)

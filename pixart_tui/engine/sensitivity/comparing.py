@@ -20,7 +20,6 @@ from pixart_tui.engine.sensitivity.rendering import (
     compare,
     undisturbed,
 )
-from pixart_tui.engine.sensitivity.trajectories import Trajectories
 
 _Result = TypeVar("_Result")
 See = Callable[[Rendered, Rendered], None]
@@ -43,20 +42,18 @@ class Comparer:
     Attributes:
         reference: Makes the undisturbed images.
         batch_size: Images at once, by now.
-        trajectories: What each step of the undisturbed images got and gave.
     """
 
     def __init__(self, reference: Renderer, batch_size: int) -> None:
         self.reference = reference
         self.batch_size = batch_size
-        self.trajectories = Trajectories()
         self._baseline: tuple[Rendered, ...] = ()
         self._changes: list[BatchChosen] = []
 
     def twin(self) -> Comparer:
         """Another one that starts from the same undisturbed images, with its own transformer."""
         twin = Comparer(self.reference.twin(), self.batch_size)
-        twin._baseline, twin.trajectories = self._baseline, self.trajectories
+        twin._baseline = self._baseline
         return twin
 
     def baseline(self) -> tuple[Rendered, ...]:
@@ -117,8 +114,7 @@ class Comparer:
     def _known_baseline(self) -> tuple[Rendered, ...]:
         if not self._baseline:
             cpu = torch.device("cpu")
-            self.trajectories = Trajectories()
-            images = self.reference.render(self.batch_size, observe=self.trajectories.of)
+            images = self.reference.render(self.batch_size)
             self._baseline = tuple(x.to(cpu) for x in images)
         return self._baseline
 

@@ -43,22 +43,39 @@ def has_floor(request: ProfileRequest) -> bool:
     return baseline_dtype(request) is not FLOOR_DTYPE
 
 
-def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
-    """How the disturbed layer is computed, exactly as it was asked for.
+def quant_types_of(request: ProfileRequest) -> tuple[QuantType, ...]:
+    """Every quant type that is measured.
 
     Raises:
-        RequestError: The device does not run the quant type for real.
+        RequestError: There is no such quant type, or the method measures one at a time.
+    """
+    if request.more_quant_types and request.method == "exhaustive":
+        raise RequestError(
+            "the exhaustive method measures one quant type a run",
+            f"{1 + len(request.more_quant_types)} are asked for",
+            "give one --quant-type, or use --method adjoint",
+        )
+    names = dict.fromkeys((request.quant_type, *request.more_quant_types))
+    return tuple(parse_quant_type(name) for name in names)
+
+
+def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
+    """How the quantized layer is computed, exactly as it was asked for.
+
+    Raises:
+        RequestError: The device does not run a quant type for real.
     """
     asked = Execution(request.execution)
     if asked is Execution.SIMULATED:
         return asked
-    plan = plan_execution(parse_quant_type(request.quant_type), device)
-    if plan.execution is not Execution.REAL:
-        raise RequestError(
-            f"{request.quant_type} does not run with its real kernel on {request.device}",
-            plan.reason,
-            "measure it with --execution simulated, or choose another --quant-type or --device",
-        )
+    for quant_type in quant_types_of(request):
+        plan = plan_execution(quant_type, device)
+        if plan.execution is not Execution.REAL:
+            raise RequestError(
+                f"{quant_type.name} does not run with its real kernel on {request.device}",
+                plan.reason,
+                "measure it with --execution simulated, or choose another --quant-type or --device",
+            )
     return asked
 
 
@@ -99,30 +116,38 @@ def plan_profile(
         text_tokens=settings.max_sequence_length,
         guidance=settings.guidance_scale > 1,
     )
-    excluded = _excluded(layers, parse_quant_type(request.quant_type))
-    if request.execution == "real":
-        able = [layer for layer in layers if layer.fqn not in excluded]
-        excluded |= _refused(able, loaded.pipeline.transformer, request)
+    by_type = {
+        quant_type.name: _excluded(layers, quant_type, loaded.pipeline.transformer, request)
+        for quant_type in quant_types_of(request)
+    }
+    excluded = by_type.pop(request.quant_type)
     return ProfilePlanned(
         machine=describe_machine(device),
         versions=describe_versions(),
         conditions=_conditions(request, loaded, settings),
         layers=layers,
         excluded=excluded,
+        more_types=by_type,
         lanes=lane_count(device, request.threads),
     )
 
 
-def _excluded(layers: tuple[Layer, ...], quant_type: QuantType) -> dict[str, str]:
-    reasons = {layer.fqn: exclusion_reason(layer, quant_type) for layer in layers}
-    return {fqn: reason for fqn, reason in reasons.items() if reason is not None}
-
-
-def _refused(
-    layers: list[Layer], transformer: nn.Module, request: ProfileRequest
+def _excluded(
+    layers: tuple[Layer, ...],
+    quant_type: QuantType,
+    transformer: nn.Module,
+    request: ProfileRequest,
 ) -> dict[str, str]:
+    reasons = {layer.fqn: exclusion_reason(layer, quant_type) for layer in layers}
+    excluded = {fqn: reason for fqn, reason in reasons.items() if reason is not None}
+    if request.execution == "real":
+        able = [layer for layer in layers if layer.fqn not in excluded]
+        excluded |= _refused(able, transformer, quant_type)
+    return excluded
+
+
+def _refused(layers: list[Layer], transformer: nn.Module, quant_type: QuantType) -> dict[str, str]:
     """The layers that no rule excludes and whose kernel does not run; each shape is tried once."""
-    quant_type = parse_quant_type(request.quant_type)
     tried: dict[tuple[int, int, bool, int], str | None] = {}
     for layer in layers:
         shape = _shape(layer)
@@ -147,6 +172,7 @@ def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Setti
         quant_type=request.quant_type,
         execution=request.execution,
         method=request.method,
+        draws=request.draws if request.method == "adjoint" else 0,
         prompts=tuple(dict.fromkeys(sample.prompt for sample in settings.samples)),
         negative_prompt=settings.negative_prompt,
         seeds=request.seeds,

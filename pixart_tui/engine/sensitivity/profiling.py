@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     BatchChosen,
@@ -17,21 +18,20 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
-from pixart_tui.domain.fast_progress import FastProgress
-from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.pixels import KeepLayer, keep_none
 from pixart_tui.engine.precision import exact_float32
+from pixart_tui.engine.sensitivity.adjoint.backward import SampleResult
+from pixart_tui.engine.sensitivity.adjoint.measuring import AdjointMethod
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.exhaustive import (
     LayerImager,
     describe_prompts,
     measure_layers,
 )
-from pixart_tui.engine.sensitivity.fast import Fast, fast_budget
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, torch_threads
 from pixart_tui.engine.sensitivity.memory import free_unused
 from pixart_tui.engine.sensitivity.planning import (
@@ -41,9 +41,10 @@ from pixart_tui.engine.sensitivity.planning import (
     dtype_name,
     has_floor,
     plan_profile,
+    quant_types_of,
     resolve_settings,
 )
-from pixart_tui.engine.sensitivity.rendering import Rendered, Renderer, Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
 
 _FLOOR_SAMPLES: Final = 4
 
@@ -61,45 +62,59 @@ class BaselineImage:
     image: Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class JointImage:
+    """An image with every layer quantized.
+
+    Attributes:
+        sample: Its prompt and seed.
+        quant_type: What the layers were quantized to.
+        image: (3, height, width), float32 in [0, 1]; may hold NaN.
+    """
+
+    sample: Sample
+    quant_type: str
+    image: Tensor
+
+
 def profile_model(
     request: ProfileRequest,
     *,
     measured: Collection[str] = (),
+    samples: Sequence[SampleEffects] = (),
     floor_known: bool = False,
     batch_size: int | None = None,
-    progress: FastProgress | None = None,
     check: Callable[[], None] = lambda: None,
     keep: KeepLayer = keep_none,
-) -> Iterator[Event | BaselineImage]:
+) -> Iterator[Event | BaselineImage | JointImage]:
     """Measures every layer that is not measured yet, and yields what becomes known.
 
-    Each layer is quantized alone, with the reference numerics of the quant type or with its real
-    kernel, in a float32 or bfloat16 model, and its images are compared with the undisturbed ones
-    of the same prompts and seeds; with the fast method most layers by their teacher-forced errors
-    alone. In a float32 model the deployment dtype with nothing quantized is compared the same way:
-    the deployment floor.
+    With the adjoint method each sample's backward pass gives the effects of every layer, under
+    every quant type. With the exhaustive one each layer is quantized alone, with the reference
+    numerics of the quant type or with its real kernel, and its images are compared with the
+    undisturbed ones of the same prompts and seeds. In a float32 model the deployment dtype with
+    nothing quantized is compared the same way: the deployment floor.
 
     Args:
         request: What to measure.
         measured: With the exhaustive method, layers that need no measuring any more.
+        samples: With the adjoint method, what is measured already.
         floor_known: Whether the deployment floor needs no measuring any more.
         batch_size: Images at once, where the memory was too small for more before.
-        progress: With the fast method, what is known already.
         check: Called after each denoising step; may raise to give up.
-        keep: Takes the image of the first prompt and seed of each layer whose images are made,
-            before the layer's event and in the thread that made it.
+        keep: With the exhaustive method, takes the image of the first prompt and seed of each
+            layer, before the layer's event and in the thread that made it.
 
     Yields:
-        Stages, one ``ProfilePlanned``, the baseline images, ``FloorMeasured``, one
-        ``LayerMeasured`` a layer, and a ``BatchChosen`` whenever the batch size is another; with
-        the fast method also what it prepares, plans and probes.
+        Stages, one ``ProfilePlanned``, the baseline images, ``FloorMeasured``, a ``BatchChosen``
+        or ``PassPlanned`` whenever the memory is used in another way, and one ``LayerMeasured`` a
+        layer, or the joint images and one ``SampleMeasured`` a sample and a ``LookTaken`` a round.
 
     Raises:
-        RequestError: The model, the quant type or the size cannot be used, or the device does not
+        RequestError: The model, a quant type or the size cannot be used, or the device does not
             run the real kernel that was asked for.
         WorkError: Not even one image fits into the memory, or the baseline is not finite.
     """
-    quant_type = parse_quant_type(request.quant_type)
     device = torch.device(request.device)
     execution = check_execution(request, device)
     stop = StopSwitch(check)
@@ -108,73 +123,83 @@ def profile_model(
     settings = resolve_settings(request, loaded)
     plan = plan_profile(request, loaded, settings, device)
     yield plan
-    images = _batch_size(request, settings, plan, device, batch_size)
-    yield BatchChosen(images=images)
-    yield StageChanged(stage="baseline", detail=describe_prompts(settings))
     # The baseline runs as the lanes do, so that only the quantized layer differs.
     with exact_float32(), torch_threads(1):
         pack_linears(loaded.pipeline.transformer)
-        comparer = Comparer(Renderer(loaded.pipeline, settings, stop), images)
+        renderer = Renderer(loaded.pipeline, settings, stop)
+    if request.method == "adjoint":
+        yield from _adjoint(request, plan, renderer, samples, floor_known, stop)
+        return
+    images = min(batch_size or len(settings.samples), settings.batch_size(device))
+    yield BatchChosen(images=images)
+    yield StageChanged(stage="baseline", detail=describe_prompts(settings))
+    with exact_float32(), torch_threads(1):
+        comparer = Comparer(renderer, images)
         baseline = comparer.baseline()
-    yield from _baseline_images(baseline, request.baseline_dtype)
+    for batch in baseline:
+        for sample, latents, image in zip(batch.samples, batch.latents, batch.images, strict=True):
+            yield _baseline_image(sample, latents, image, request)
     yield from comparer.take_changes()
     if has_floor(request) and not floor_known:
-        yield StageChanged(stage="floor", detail=dtype_name(FLOOR_DTYPE))
-        with exact_float32(), torch_threads(request.threads):
-            floor = _measure_floor(request, settings, comparer, device, stop)
-        free_unused()
-        yield from comparer.take_changes()
-        yield floor
+        yield from _floor(request, settings, comparer, stop)
+    (quant_type,) = quant_types_of(request)
     imager = LayerImager(comparer, quant_type, execution, keep)
     with exact_float32():
-        if request.method == "fast":
-            work = Fast(request, plan, imager, progress or FastProgress(), stop)
-            yield from work.events()
-        else:
-            yield from measure_layers(imager, plan, settings, measured, stop)
+        yield from measure_layers(imager, plan, settings, measured, stop)
 
 
-def _batch_size(
+def _adjoint(
     request: ProfileRequest,
-    settings: Settings,
     plan: ProfilePlanned,
-    device: torch.device,
-    fitting: int | None,
-) -> int:
-    """Images at once; the fast method makes no more at once than it wants of a layer."""
-    wanted = len(settings.samples)
-    if request.method == "fast":
-        wanted = fast_budget(request, plan).images_per_layer
-    return min(fitting or wanted, wanted, settings.batch_size(device))
+    renderer: Renderer,
+    samples: Sequence[SampleEffects],
+    floor_known: bool,
+    stop: StopSwitch,
+) -> Iterator[Event | BaselineImage | JointImage]:
+    if has_floor(request) and not floor_known:
+        # A reference line: a few images draw it.
+        few = renderer.of(renderer.settings.samples[:_FLOOR_SAMPLES])
+        size = few.settings.batch_size(torch.device(request.device))
+        yield from _floor(request, few.settings, Comparer(few, size), stop)
+    with exact_float32():
+        for event in AdjointMethod(request, plan, renderer, samples, stop).events():
+            if not isinstance(event, SampleResult):
+                yield event
+                continue
+            sample = Sample(event.effects.prompt, event.effects.seed)
+            yield _baseline_image(sample, event.image, event.image, request)
+            for quant_type, image in event.joint.items():
+                yield JointImage(sample, quant_type, image)
 
 
-def _baseline_images(baseline: Sequence[Rendered], dtype: str) -> Iterator[BaselineImage]:
-    if not all(flag for x in baseline for flag in finite_per_sample(x.latents, x.images)):
+def _baseline_image(
+    sample: Sample, latents: Tensor, image: Tensor, request: ProfileRequest
+) -> BaselineImage:
+    if not finite_per_sample(latents[None], image[None])[0]:
         raise WorkError(
             "the undisturbed images hold NaN or infinity",
-            f"in {dtype}, with nothing quantized",
+            f"in {request.baseline_dtype}, with nothing quantized",
             "check the model's weights; nothing can be compared with such an image",
         )
-    for batch in baseline:
-        for sample, image in zip(batch.samples, batch.images, strict=True):
-            yield BaselineImage(sample, image)
+    return BaselineImage(sample, image)
 
 
-def _measure_floor(
+def _floor(
     request: ProfileRequest,
     settings: Settings,
     comparer: Comparer,
-    device: torch.device,
     check: Callable[[], None],
-) -> FloorMeasured:
-    deployed = load_pipeline(request.model, dtype=FLOOR_DTYPE, device=device)
-    # A reference line: the fast method draws it with a few images.
-    wanted = settings.samples[:_FLOOR_SAMPLES] if request.method == "fast" else None
-    comparisons = comparer.compare(
-        Renderer(deployed.pipeline, settings, check),
-        wanted=wanted,
-        batches_at_once=max(
-            min(settings.batch_size(device), _FLOOR_SAMPLES) // comparer.batch_size, 1
-        ),
-    )
-    return FloorMeasured(dtype=dtype_name(FLOOR_DTYPE), comparisons=comparisons)
+) -> Iterator[Event]:
+    device = torch.device(request.device)
+    yield StageChanged(stage="floor", detail=dtype_name(FLOOR_DTYPE))
+    with exact_float32(), torch_threads(request.threads):
+        deployed = load_pipeline(request.model, dtype=FLOOR_DTYPE, device=device)
+        comparisons = comparer.compare(
+            Renderer(deployed.pipeline, settings, check),
+            batches_at_once=max(
+                min(settings.batch_size(device), _FLOOR_SAMPLES) // comparer.batch_size, 1
+            ),
+        )
+    free_unused()
+    yield from comparer.take_changes()
+    yield FloorMeasured(dtype=dtype_name(FLOOR_DTYPE), comparisons=comparisons)

@@ -21,7 +21,6 @@ from pixart_tui.engine.image_metrics import (
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import (
     Conditioning,
-    Observer,
     decode,
     denoise,
     encode_prompts,
@@ -139,6 +138,11 @@ class Renderer:
         release_text_encoder(pipeline)
 
     @property
+    def pipeline(self) -> Any:
+        """The pipeline, without its text encoder."""
+        return self._pipeline
+
+    @property
     def transformer(self) -> nn.Module:
         """The module whose layers can be swapped."""
         transformer: nn.Module = self._pipeline.transformer
@@ -170,7 +174,6 @@ class Renderer:
         batch_size: int,
         disturb: Disturbance = undisturbed,
         wanted: Collection[Sample] | None = None,
-        observe: Callable[[tuple[Sample, ...]], Observer] | None = None,
     ) -> Iterator[Rendered]:
         """The images, batch by batch, on the pipeline's device.
 
@@ -178,19 +181,10 @@ class Renderer:
             batch_size: Images at once.
             disturb: Opened around each batch: what is changed in the model meanwhile.
             wanted: Only the batches that hold one of these are made; None for all.
-            observe: Gives what observes a batch's steps.
         """
         for samples in self._settings.batches(batch_size):
             if wanted is None or not set(samples).isdisjoint(wanted):
-                observer = observe(samples) if observe is not None else None
-                yield self._render_batch(self.prepare(samples), disturb, observer)
-
-    def trajectory(
-        self, batch: Batch, observe: Observer | None = None, known: Sequence[Tensor] = ()
-    ) -> Tensor:
-        """The final latents of one batch, undisturbed, in float32; see ``denoise``."""
-        with memoized_conditioning(self._pipeline.transformer):
-            return self._denoise(batch, observe, known).float()
+                yield self._render_batch(self.prepare(samples), disturb)
 
     def prepare(self, samples: tuple[Sample, ...]) -> Batch:
         """The inputs of one batch."""
@@ -207,18 +201,14 @@ class Renderer:
         """The encoded prompts of some samples."""
         return _rows_of(self._encoded, [self._prompts.index(x.prompt) for x in samples])
 
-    def _render_batch(
-        self, batch: Batch, disturb: Disturbance, observe: Observer | None
-    ) -> Rendered:
+    def _render_batch(self, batch: Batch, disturb: Disturbance) -> Rendered:
         guidance = 2 if self._settings.guidance_scale > 1 else 1
         layout = BatchLayout(guidance, len(batch.samples))
         with disturb(layout), memoized_conditioning(self._pipeline.transformer):
-            latents = self._denoise(batch, observe)
+            latents = self._denoise(batch)
         return Rendered(batch.samples, latents.float(), decode(self._pipeline, latents).float())
 
-    def _denoise(
-        self, batch: Batch, observe: Observer | None, known: Sequence[Tensor] = ()
-    ) -> Tensor:
+    def _denoise(self, batch: Batch) -> Tensor:
         """The only place where a profile runs the whole transformer."""
         return denoise(
             self._pipeline,
@@ -231,8 +221,6 @@ class Renderer:
             height=self._settings.height,
             width=self._settings.width,
             on_step=lambda _step: self._check(),
-            observe=observe,
-            known=known,
         )
 
 

@@ -40,9 +40,7 @@ def functional_gradients(image: Tensor, draws: Sequence[torch.Generator]) -> Ten
     return torch.stack([_gradient(luminance, contrast, draw) for draw in draws])
 
 
-def draw_generator(
-    prompt: str, seed: int, draw: int, device: torch.device
-) -> torch.Generator:
+def draw_generator(prompt: str, seed: int, draw: int, device: torch.device) -> torch.Generator:
     """The random numbers of one sample's draw, the same whatever else is measured."""
     digest = hashlib.sha256(f"{seed}\0{draw}\0{prompt}".encode()).digest()
     generator = torch.Generator(device)
@@ -82,7 +80,8 @@ def _signs(like: Tensor, draw: torch.Generator) -> Tensor:
 @lru_cache(maxsize=8)
 def _axis(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     """Along one axis: the windowed mean (size, size); square roots of the window over the padded
-    axis (size, padded); and the padding, whose border is reflected, (padded, size)."""
+    axis (size, padded); and the padding, whose border is reflected, (padded, size).
+    """
     padded = size + 2 * _REACH
     places = (torch.arange(padded) - _REACH).abs()
     places = torch.where(places < size, places, 2 * (size - 1) - places)

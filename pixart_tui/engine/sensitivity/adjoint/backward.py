@@ -14,11 +14,6 @@ from torch import Tensor
 from pixart_tui.domain.effects import PackedArray, SampleEffects, TypeEffects
 from pixart_tui.domain.events import PassPlanned
 from pixart_tui.domain.quant_types import QuantType
-from pixart_tui.engine.adjoint.functional import draw_generator, functional_gradients
-from pixart_tui.engine.adjoint.parts import Call, TransformerParts, decoder_parts
-from pixart_tui.engine.adjoint.pulling import TransformerAdjoint, chained, pull_through
-from pixart_tui.engine.adjoint.sampler import SamplerGraph
-from pixart_tui.engine.adjoint.taps import Pass, Taps
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
 from pixart_tui.engine.precision import tensor_float32
 from pixart_tui.engine.quant.apply import layers_quantized
@@ -26,6 +21,11 @@ from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import guide, micro_conditions
 from pixart_tui.engine.schedule import Schedule
+from pixart_tui.engine.sensitivity.adjoint.functional import draw_generator, functional_gradients
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts, decoder_parts
+from pixart_tui.engine.sensitivity.adjoint.pulling import TransformerAdjoint, chained, pull_through
+from pixart_tui.engine.sensitivity.adjoint.sampler import SamplerGraph
+from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 
 _WHOLE_DRAWS: Final = 2
@@ -120,7 +120,7 @@ class Backward:
             starts = [late_start(found[:, i]) for i in range(len(samples))]
             counts = [2 * self._draws if start else self._draws for start in starts]
             rest = range(whole, max(counts))
-            if len(rest):
+            if rest:
                 more, more_gradients = self._carry(forward, rest, min(starts), plan)
                 found = torch.cat([found, more], 2)
                 gradients = torch.cat([gradients, more_gradients], 1)
@@ -221,9 +221,7 @@ class Backward:
         graph.pull(cotangent, pull_call, first_call)
         return effects, gradients
 
-    def _through_decoder(
-        self, forward: _Forward, gradients: Tensor, plan: PassPlanned
-    ) -> Tensor:
+    def _through_decoder(self, forward: _Forward, gradients: Tensor, plan: PassPlanned) -> Tensor:
         """Cotangents of the final latents, (draws * n, channels, h, w), from those of images."""
         parts = chained(self._decoder) if plan.decoder_at_once else self._decoder
         pulled = [
@@ -292,9 +290,7 @@ def _divisor(count: int, limit: int) -> int:
     return next(x for x in range(min(count, limit), 0, -1) if count % x == 0)
 
 
-def _type_effects(
-    effects: Tensor, image: Tensor, joint: Tensor, gradients: Tensor
-) -> TypeEffects:
+def _type_effects(effects: Tensor, image: Tensor, joint: Tensor, gradients: Tensor) -> TypeEffects:
     """What is kept of one quant type.
 
     Args:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from pixart_tui.engine.adjoint.parts import Call, TransformerParts
-from pixart_tui.engine.adjoint.taps import Pass, Taps
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts
+from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 
 Part: TypeAlias = Callable[..., Tensor | tuple[Tensor, ...]]
 

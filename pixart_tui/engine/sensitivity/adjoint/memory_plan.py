@@ -1,0 +1,87 @@
+"""How a pass uses the memory: the fastest way that fits, and smaller ones behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, TypeAlias
+
+import torch
+
+from pixart_tui.domain.events import PassPlanned
+from pixart_tui.engine.sensitivity.rendering import Renderer
+
+# diffusers ships no types; the name says what is meant.
+Transformer: TypeAlias = Any
+
+_GPU_TOKENS: Final = 8192
+"""Tokens of a batch from which on a GPU's kernels are long beside their launches: one guided image
+of 1024 x 1024."""
+_CPU_BYTES: Final = 4 * 2**30
+"""What the states and weights that are kept may take on a CPU, each."""
+_GPU_PART: Final = 0.25
+"""The part of a GPU's free memory that each may take."""
+_DECODER_BYTES_PER_PIXEL: Final = 5000
+"""Of the decoder's graph, for each byte of a number: about 10 GiB at 1024 x 1024 in bfloat16."""
+
+
+def pass_plans(
+    renderer: Renderer, quant_types: int, draws: int, *, lanes: int, low_memory: bool
+) -> list[PassPlanned]:
+    """Ways to use the memory, the fastest that should fit first, the smallest last.
+
+    Args:
+        renderer: Whose transformer goes back.
+        quant_types: How many are measured.
+        draws: Functionals of a sample.
+        lanes: Passes side by side.
+        low_memory: Whether only the smallest will do.
+    """
+    smallest = PassPlanned(
+        samples=1,
+        copies=1,
+        keeps_hidden_states=False,
+        keeps_weights=False,
+        decoder_at_once=False,
+    )
+    return [smallest] if low_memory else [*_faster(renderer, quant_types, draws, lanes), smallest]
+
+
+def _faster(renderer: Renderer, quant_types: int, draws: int, lanes: int) -> Iterator[PassPlanned]:
+    transformer: Transformer = renderer.transformer
+    weight = next(transformer.parameters())
+    settings, config = renderer.settings, transformer.config
+    patch = renderer.pipeline.vae_scale_factor * config.patch_size
+    tokens = (settings.height // patch) * (settings.width // patch)
+    tokens *= 2 if settings.guidance_scale > 1 else 1
+    on_gpu = weight.device.type == "cuda"
+    samples = max(1, min(len(settings.samples), _GPU_TOKENS // tokens)) if on_gpu else 1
+    copies = max(1, min(draws, 2 * _GPU_TOKENS // (samples * tokens))) if on_gpu else 1
+    allowed = _allowed_bytes(weight.device) / lanes
+    width = config.num_attention_heads * config.attention_head_dim
+    calls = max(settings.num_inference_steps, len(settings.timesteps))
+    states = calls * (config.num_layers + 1) * tokens * width * weight.element_size()
+    weights = sum(x.numel() * x.element_size() for x in transformer.parameters())
+    decoder = settings.height * settings.width * _DECODER_BYTES_PER_PIXEL * weight.element_size()
+    while True:
+        yield PassPlanned(
+            samples=samples,
+            copies=copies,
+            keeps_hidden_states=samples * states <= allowed,
+            keeps_weights=2 * quant_types * weights <= allowed,
+            decoder_at_once=decoder <= allowed,
+        )
+        if copies > 1:
+            copies //= 2
+        elif samples > 1:
+            samples //= 2
+        elif allowed:
+            allowed = 0
+        else:
+            return
+
+
+def _allowed_bytes(device: torch.device) -> float:
+    if device.type != "cuda":
+        return _CPU_BYTES
+    free, _total = torch.cuda.mem_get_info(device)
+    return _GPU_PART * free
