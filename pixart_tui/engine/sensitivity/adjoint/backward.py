@@ -176,7 +176,7 @@ class Backward:
             latents = schedule.step(prediction, at, latents)
             self._check()
         images = torch.cat([self._decode(x[None]) for x in latents])
-        joint = images[count:].unflatten(0, (variants - 1, count))
+        joint = images[count:].reshape(variants - 1, count, *images.shape[1:])
         return _Forward(
             batch, layout, predictions, hidden_states, latents[:count], images[:count], joint
         )
@@ -235,11 +235,13 @@ class Backward:
             call = self._call(forward.batch, schedule.timesteps[at], inputs, 1)
             kept = forward.hidden_states
             hidden = kept[at] if kept else self._adjoint.forward(call)[1]
-            cotangents = self._of_halves(of_prediction.unflatten(0, (count, len(samples))))
+            by_draw = of_prediction.reshape(count, len(samples), *of_prediction.shape[1:])
             found = Pass(layout, copies, effects[at])
-            pulled = self._adjoint.pull(call, hidden, cotangents, found)
+            pulled = self._adjoint.pull(call, hidden, self._of_halves(by_draw), found)
             self._check()
-            return pulled.unflatten(1, (layout.guidance, len(samples))).sum(1).flatten(0, 1)
+            latents = pulled.shape[2:]
+            halves = pulled.reshape(count, layout.guidance, len(samples), *latents)
+            return halves.sum(1).reshape(-1, *latents)
 
         graph.pull(cotangent, pull_call, first_call)
         return effects, gradients

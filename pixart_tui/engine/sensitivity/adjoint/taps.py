@@ -165,11 +165,13 @@ class Tap:
             return self._with_errors(x, self.taps.adding)
         if self.taps.pass_ is None or not torch.is_grad_enabled():
             return self.product(x)
-        return cast(Tensor, _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_))
+        tapped: Tensor = _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_)  # type: ignore[no-untyped-call]
+        return tapped
 
     def _with_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
         first = x[: len(x) // (1 + self.taps.types)]
-        y = self.product(x).unflatten(0, (1 + self.taps.types, -1))
+        y = self.product(x)
+        y = y.reshape(1 + self.taps.types, -1, *y.shape[1:])
         for place, error in zip(self.places, self.local_errors(first, layout), strict=True):
             y[1 + place] += error
         return y.flatten(0, 1)
@@ -191,16 +193,14 @@ class _Tapped(torch.autograd.Function):
     """A linear whose backward also multiplies the gradient with the local errors."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass
-    ) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass) -> Tensor:
         first = x[: x.shape[0] // found.copies]
         ctx.tap, ctx.found = tap, found  # type: ignore[attr-defined]
         ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
         return tap.product(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         tap, found = ctx.tap, ctx.found
         draws = slice(found.first, found.first + found.copies)
         effects = inner_products(gradient, ctx.errors, found)
@@ -221,7 +221,8 @@ def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
     """
     guidance, images = found.layout.guidance, found.layout.images
     if images == 1:
-        return (gradient.reshape(found.copies, -1) @ errors.flatten(1).T)[None]
+        product: Tensor = gradient.reshape(found.copies, -1) @ errors.flatten(1).T
+        return product[None]
     g = gradient.reshape(found.copies, guidance, images, -1)
     d = errors.reshape(len(errors), guidance, images, -1)
     return torch.einsum("kgim,tgim->ikt", g, d)
