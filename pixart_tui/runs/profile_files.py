@@ -74,7 +74,6 @@ def _sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
         whole_draws=sample.first_calls.count(0),
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
-        joint_loss=sample.types[quant_type].joint_loss,
         nonlinear=found.nonlinear,
         weight=found.weight,
         elapsed_s=sample.elapsed_s,
