@@ -168,29 +168,6 @@ def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None
     assert [a.role for a in run.snapshot.artifacts] == ["sidecar", "profile"]
 
 
-def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    calm = _new(tmp_path / "a" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
-    _work(calm)
-    assert calm.state() is RunState.DONE
-    run = _start(tmp_path / "b" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
-    wait(run, _half)
-    _kill(run)
-    wait(run, _ended)
-    assert run.state() is RunState.STALE
-    _work(run)
-    assert run.state() is RunState.DONE, run.log_tail()
-    files = [tmp_path / folder / "fp8_e4m3.json" for folder in "ab"]
-    assert files[0].read_bytes() == files[1].read_bytes()
-    known = [
-        sidecar.parse(Path(onediff_file.sidecar_path(f)).read_text(), "f", sidecar.ProfileSidecar)
-        for f in files
-    ]
-    assert known[0].layers == known[1].layers
-    assert any(score.estimated for score in known[0].layers)
-    assert known[0].cost is not None
-    assert known[0].cost.forwards == known[1].cost.forwards  # type: ignore[union-attr]
-
-
 def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
     wait(run, lambda r: r.snapshot.done >= 3)
