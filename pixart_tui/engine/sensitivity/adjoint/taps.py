@@ -55,8 +55,7 @@ class LocalError:
             return changed
         error = self._of_weight(x)
         if self._by_weight is not None:
-            rounding = (self._simulated.rounded(x).float() - x.float()).to(x.dtype)
-            error = error + self._by_weight(rounding)
+            error = error + self._by_weight(self._simulated.rounding_error(x))
         return error
 
 
