@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -26,7 +26,7 @@ from pixart_tui.domain.effects import Method
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import AttemptStarted, Event
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.quant_types import default_profile_filename, parse_quant_type
 from pixart_tui.domain.requests import (
     DEFAULT_DRAWS,
     DEFAULT_QUANT_TYPE,
@@ -35,7 +35,7 @@ from pixart_tui.domain.requests import (
 )
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selection import Rule, Selection, choose
-from pixart_tui.domain.sidecar import ProfileSidecar
+from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution, plan_execution
@@ -43,6 +43,7 @@ from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_mod
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import default_device, default_threads
+from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.profile_files import profile_sidecar, read_profile_file
@@ -63,22 +64,36 @@ class Profiled:
     Attributes:
         profile: The measurements; ``profile.scores()`` gives each layer's figures.
         record: Everything that is known of it, as its sidecar keeps it.
+        more: The same of further quant types that were measured in the same pass.
     """
 
     profile: Profile
     record: ProfileSidecar
+    more: tuple[Profiled, ...] = ()
 
     def save(self, path: str | Path) -> Path:
-        """Writes the JSON that OneDiff reads, and the sidecar beside it.
+        """Writes the JSON that OneDiff reads, the sidecar and the file of effects beside it.
+
+        Further quant types get files of their own names in the same directory.
 
         Raises:
             WorkError: A file cannot be written.
         """
         target = Path(path)
-        found = {s.layer.fqn: s.ssim for s in self.profile.scores() if s.ssim is not None}
-        write_atomically(Path(onediff_file.sidecar_path(target)), sidecar.render(self.record))
-        write_atomically(target, onediff_file.render(found))
+        effects = None
+        if self.profile.effects:
+            effects = write_effects(effects_path(target), self.profile.effects)
+        self._write(target, effects)
+        for other in self.more:
+            name = default_profile_filename(other.profile.conditions.quant_type)
+            other._write(target.with_name(name), effects)
         return target
+
+    def _write(self, target: Path, effects: EffectsFile | None) -> None:
+        record = self.record.model_copy(update={"effects": effects})
+        found = {s.layer.fqn: s.ssim for s in record.layers if s.ssim is not None}
+        write_atomically(Path(onediff_file.sidecar_path(target)), sidecar.render(record))
+        write_atomically(target, onediff_file.render(found))
 
 
 Source: TypeAlias = Profiled | Profile | str | Path
@@ -107,6 +122,7 @@ def profile(
     model: str = "pixart-emoji",
     *,
     quant_type: str = DEFAULT_QUANT_TYPE,
+    more_quant_types: Sequence[str] = (),
     method: Method = "adjoint",
     draws: int = DEFAULT_DRAWS,
     all_samples: bool = False,
@@ -120,6 +136,7 @@ def profile(
     width: int | None = None,
     execution: Literal["simulated", "real"] = "simulated",
     baseline_dtype: Literal["float32", "bfloat16"] = "float32",
+    low_memory: bool = False,
     device: str | None = None,
     on_event: OnEvent | None = None,
 ) -> Profiled:
@@ -128,6 +145,7 @@ def profile(
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
         quant_type: nexfort's name of the quant type.
+        more_quant_types: Further ones, which the adjoint method measures in the same pass.
         method: ``adjoint`` or ``exhaustive``.
         draws: Random functionals of each image that the adjoint method carries back.
         all_samples: Whether that method measures every sample even if the cut is settled before.
@@ -141,6 +159,7 @@ def profile(
         width: Pixels.
         execution: The reference numerics, or the kernel that the device runs.
         baseline_dtype: Of everything around the disturbed layer.
+        low_memory: Whether the adjoint method takes as little memory as it can, and longer.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
         on_event: Told of everything that becomes known; it may raise to give up.
 
@@ -151,6 +170,7 @@ def profile(
     request = ProfileRequest(
         model=model,
         quant_type=parse_quant_type(quant_type).name,
+        more_quant_types=tuple(parse_quant_type(name).name for name in more_quant_types),
         method=method,
         draws=draws,
         all_samples=all_samples,
@@ -164,6 +184,7 @@ def profile(
         width=width,
         execution=execution,
         baseline_dtype=baseline_dtype,
+        low_memory=low_memory,
         device=device or default_device(),
         threads=default_threads(),
         output="",
@@ -179,11 +200,14 @@ def profile(
     for event in profile_model(request):
         if not isinstance(event, BaselineImage | JointImage):
             take(event)
-    found = snapshot.profile
-    if found is None or not any(score.ssim is not None for score in found.scores()):
-        raise WorkError("no layer can be quantized", "", "read the reasons in the scores")
     date = datetime.now(UTC)
-    return Profiled(found, profile_sidecar(snapshot, "library", date, request.quant_type))
+    first, *others = (
+        Profiled(x, profile_sidecar(snapshot, "library", date, x.conditions.quant_type))
+        for x in snapshot.profiles
+    )
+    if not any(s.ssim is not None for x in (first, *others) for s in x.record.layers):
+        raise WorkError("no layer can be quantized", "", "read the reasons in the scores")
+    return replace(first, more=tuple(others))
 
 
 def select(

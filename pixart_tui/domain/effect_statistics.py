@@ -42,8 +42,8 @@ class SampleStatistics:
         whole: v, (whole draws, layers).
         calls: Mean square of the effects at each call, (layers, calls).
         predicted: Of each draw, the sum of every layer's effects.
-        measured: Of each draw, the functional of the image with every layer quantized; empty
-            where that image is not finite.
+        measured: Of each draw, the functional of the image with every layer's local error added;
+            empty where that image is not finite.
     """
 
     late: Floats

@@ -56,7 +56,8 @@ class TypeEffects(Value):
     Attributes:
         effects: (draws, layers, calls), in the order of the plan's layers; NaN for a layer that is
             excluded or whose local error is not finite, 0 at calls that a draw did not reach.
-        joint_loss: 1 - SSIM of the image with every layer quantized; None where it is not finite.
+        joint_loss: 1 - SSIM of the image with every layer's local error added at once, the same
+            errors that the effects are of; None where it is not finite.
         joint_functionals: The draws' functionals of that image's measured change; empty where it
             is not finite.
     """

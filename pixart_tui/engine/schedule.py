@@ -183,7 +183,7 @@ def _dry_run(kind: Any, config: str, num_inference_steps: int, timesteps: tuple[
         rows = _run_tiny(scheduler, _step_options(scheduler, generators))
     except Exception as error:
         raise RequestError(
-            f"{kind.__name__} does not step as the pipelines call it", brief(error), _OTHER
+            f"{kind.__name__} does not step as the pipelines call it", _brief(error), _OTHER
         ) from error
     if not torch.allclose(rows[0], rows[1], rtol=0, atol=0, equal_nan=True):
         raise RequestError(
@@ -221,7 +221,7 @@ def _timed(
         asked = f"timesteps {list(timesteps)}" if timesteps else f"{num_inference_steps} steps"
         raise RequestError(
             f"{type(scheduler).__name__} does not take {asked}"[:200],
-            brief(error),
+            _brief(error),
             "ask for other --timesteps" if timesteps else "ask for other --steps",
         ) from error
     if hasattr(made, "set_begin_index"):
@@ -268,7 +268,7 @@ def _after_initial_noise(seed: int, shape: Sequence[int]) -> torch.Generator:
     return generator
 
 
-def brief(error: BaseException) -> str:
+def _brief(error: BaseException) -> str:
     """The first line of what an exception says."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0]}"[:200]

@@ -23,6 +23,11 @@ ENDING: Final = ".effects.safetensors"
 FIRST_CALLS: Final = "first_calls"
 
 
+def effects_path(profile: Path) -> Path:
+    """Where the effects of a profile's JSON go."""
+    return profile.with_name(profile.name.removesuffix(".json") + ENDING)
+
+
 def write_effects(path: Path, samples: Sequence[SampleEffects]) -> EffectsFile:
     """Writes the effects of a run.
 

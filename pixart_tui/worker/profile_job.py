@@ -22,7 +22,7 @@ from pixart_tui.domain.requests import ProfileRequest, output_of
 from pixart_tui.engine.pixels import LayerImage, to_pixels
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
-from pixart_tui.runs import effects_file
+from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import profile_sidecar, read_claims
 from pixart_tui.runs.run import Run
@@ -130,8 +130,8 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     emit(StageChanged(stage="writing", detail=str(output)))
     effects = None
     if snapshot.samples:
-        path = output.with_name(output.name.removesuffix(".json") + effects_file.ENDING)
-        effects = effects_file.write_effects(path, snapshot.samples_in_order)
+        path = effects_path(output)
+        effects = write_effects(path, snapshot.samples_in_order)
         emit(ArtifactWritten(role="effects", path=str(path)))
     date = datetime.now(UTC)
     written = 0

@@ -17,6 +17,12 @@ _BAD: dict[str, tuple[list[str], str]] = {
     "unknown quant type": (["profile", "--quant-type", "fp8_e4m4_dynamic"], "fp8_e4m4_dynamic"),
     "steps that are no number": (["profile", "--steps", "many"], "many"),
     "no steps": (["profile", "--steps", "0"], "0"),
+    "timesteps that are no numbers": (["profile", "--timesteps", "999,many"], "no timesteps"),
+    "timesteps that ascend": (["compare", "--timesteps", "1,2"], "do not descend"),
+    "steps and timesteps that disagree": (
+        ["profile", "--steps", "3", "--timesteps", "999,499"],
+        "3 steps and 2 timesteps disagree",
+    ),
     "size that the model cannot have": (["profile", "--height", "100"], "multiple of 16"),
     "device that is not there": (["profile", "--device", "cuda:7"], "cuda:7"),
     "model directory that is not there": (["profile", "--model", "./nowhere"], "nowhere"),

@@ -64,11 +64,11 @@ class BaselineImage:
 
 @dataclass(frozen=True, slots=True)
 class JointImage:
-    """An image with every layer quantized.
+    """An image with every layer's local error added.
 
     Attributes:
         sample: Its prompt and seed.
-        quant_type: What the layers were quantized to.
+        quant_type: Whose errors.
         image: (3, height, width), float32 in [0, 1]; may hold NaN.
     """
 

@@ -22,3 +22,8 @@ def test_a_profile_can_be_asked_for_again() -> None:
     assert asked["prompts"] == request.prompts
     assert (asked["steps"], asked["cost_share"], asked["seeds"]) == (4, 0.5, 2)
     assert "--method" not in command
+
+
+def test_timesteps_are_asked_for_again() -> None:
+    request = ProfileRequest(timesteps=(999, 499), output="/x/fp8_e4m3.json")
+    assert "--timesteps 999,499" in command_of(request)

@@ -72,6 +72,17 @@ def test_the_model_states_its_own_defaults(model_directory: Path) -> None:
     assert load(model_directory).defaults == CallDefaults(8, 2, 1024, 1024, 32)
 
 
+def test_a_model_may_state_timesteps_and_no_guidance(model_directory: Path) -> None:
+    stated = {"timesteps": [400], "guidance_scale": 0}
+    (model_directory / "pixart_tui.json").write_text(json.dumps(stated))
+    defaults = load(model_directory).defaults
+    assert (defaults.num_inference_steps, defaults.timesteps) == (1, (400,))
+    assert defaults.guidance_scale == 0
+    assert defaults.steps_of(None, ()) == (1, (400,))
+    assert defaults.steps_of(4, ()) == (4, ())
+    assert defaults.steps_of(None, (999, 499)) == (2, (999, 499))
+
+
 @pytest.mark.parametrize(
     ("sample_size", "additional"), [(32, False), (64, False), (128, True)], ids=str
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -16,7 +16,6 @@ from pixart_tui.domain.events import PassPlanned
 from pixart_tui.domain.quant_types import QuantType
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
 from pixart_tui.engine.precision import tensor_float32
-from pixart_tui.engine.quant.apply import layers_quantized
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import guide, micro_conditions
@@ -43,7 +42,7 @@ class SampleResult:
     Attributes:
         effects: Its effects.
         image: The undisturbed image, (3, height, width), on the CPU.
-        joint: Quant type to the image with every layer quantized.
+        joint: Quant type to the image with every layer's local error added.
     """
 
     effects: SampleEffects
@@ -62,6 +61,7 @@ class _Forward:
         hidden_states: Of each call, what the blocks got and the last gave; empty if not kept.
         latents: The final ones.
         images: (n, 3, height, width).
+        joint: With every layer's local error added, (types, n, 3, height, width).
     """
 
     batch: Batch
@@ -70,6 +70,7 @@ class _Forward:
     hidden_states: list[list[Tensor]]
     latents: Tensor
     images: Tensor
+    joint: Tensor
 
 
 class Backward:
@@ -124,7 +125,6 @@ class Backward:
                 more, more_gradients = self._carry(forward, rest, min(starts), plan)
                 found = torch.cat([found, more], 2)
                 gradients = torch.cat([gradients, more_gradients], 1)
-        joint = {kind: self._joint_images(samples, kind) for kind in self._able}
         elapsed_s = (time.perf_counter() - start_s) / len(samples)
         results = []
         for i, sample in enumerate(samples):
@@ -133,7 +133,10 @@ class Backward:
             effects[: starts[i], whole:] = 0
             types = {
                 kind.name: _type_effects(
-                    effects[..., at], forward.images[i], joint[kind][i], gradients[i, : counts[i]]
+                    effects[..., at],
+                    forward.images[i],
+                    forward.joint[at, i],
+                    gradients[i, : counts[i]],
                 )
                 for at, kind in enumerate(self._able)
             }
@@ -144,30 +147,50 @@ class Backward:
                 types=types,
                 elapsed_s=elapsed_s,
             )
-            images = {kind.name: x[i].cpu() for kind, x in joint.items()}
+            images = {
+                kind.name: image.cpu()
+                for kind, image in zip(self._able, forward.joint[:, i], strict=True)
+            }
             results.append(SampleResult(measured, forward.images[i].cpu(), images))
         return results
 
     @torch.no_grad()
     def _forward(self, samples: tuple[Sample, ...], plan: PassPlanned) -> _Forward:
-        batch, settings = self._renderer.prepare(samples), self._renderer.settings
-        guided = settings.guidance_scale > 1
-        layout = BatchLayout(2 if guided else 1, len(samples))
-        schedule = self._schedule(batch, 1)
+        """The undisturbed trajectories, and beside them those with every local error added."""
+        batch = self._renderer.prepare(samples)
+        count, variants = len(samples), 1 + len(self._able)
+        layout = BatchLayout(2 if self._guided else 1, count)
+        schedule = self._schedule(batch, variants)
         dtype = batch.conditioning.prompt_embeds.dtype
-        latents = batch.noise.to(dtype) * schedule.init_noise_sigma
+        latents = batch.noise.to(dtype).repeat(variants, 1, 1, 1) * schedule.init_noise_sigma
         predictions, hidden_states = [], []
         for at in range(len(schedule)):
-            call = self._call(batch, schedule.timesteps[at], schedule.inputs(latents, at))
-            prediction, hidden = self._adjoint.forward(call)
-            if guided:
-                prediction = guide(prediction, settings.guidance_scale)
-            predictions.append(prediction)
-            hidden_states += [hidden] if plan.keeps_hidden_states else []
+            inputs = schedule.inputs(latents, at)
+            call = self._call(batch, schedule.timesteps[at], inputs, variants)
+            with self._taps.errors_added(layout):
+                prediction, hidden = self._adjoint.forward(call)
+            prediction = self._guide(prediction, variants)
+            predictions.append(prediction[:count])
+            if plan.keeps_hidden_states:
+                hidden_states.append([x[: len(x) // variants].clone() for x in hidden])
             latents = schedule.step(prediction, at, latents)
             self._check()
-        images = [self._decode(latents[i : i + 1]) for i in range(len(samples))]
-        return _Forward(batch, layout, predictions, hidden_states, latents, torch.cat(images))
+        images = torch.cat([self._decode(x[None]) for x in latents])
+        joint = images[count:].reshape(variants - 1, count, *images.shape[1:])
+        return _Forward(
+            batch, layout, predictions, hidden_states, latents[:count], images[:count], joint
+        )
+
+    @property
+    def _guided(self) -> bool:
+        return self._renderer.settings.guidance_scale > 1
+
+    def _guide(self, prediction: Tensor, variants: int) -> Tensor:
+        """The guided predictions of rows that hold several variants of a batch."""
+        if not self._guided:
+            return prediction
+        scale = self._renderer.settings.guidance_scale
+        return torch.cat([guide(part, scale) for part in prediction.chunk(variants)])
 
     def _decode(self, latents: Tensor) -> Tensor:
         for part in self._decoder:
@@ -209,14 +232,16 @@ class Backward:
 
         def pull_call(at: int, of_prediction: Tensor) -> Tensor:
             inputs = graph.inputs(at)[: len(samples)]
-            call = self._call(forward.batch, schedule.timesteps[at], inputs)
+            call = self._call(forward.batch, schedule.timesteps[at], inputs, 1)
             kept = forward.hidden_states
             hidden = kept[at] if kept else self._adjoint.forward(call)[1]
-            cotangents = self._of_halves(of_prediction.unflatten(0, (count, len(samples))))
+            by_draw = of_prediction.reshape(count, len(samples), *of_prediction.shape[1:])
             found = Pass(layout, copies, effects[at])
-            pulled = self._adjoint.pull(call, hidden, cotangents, found)
+            pulled = self._adjoint.pull(call, hidden, self._of_halves(by_draw), found)
             self._check()
-            return pulled.unflatten(1, (layout.guidance, len(samples))).sum(1).flatten(0, 1)
+            latents = pulled.shape[2:]
+            halves = pulled.reshape(count, layout.guidance, len(samples), *latents)
+            return halves.sum(1).reshape(-1, *latents)
 
         graph.pull(cotangent, pull_call, first_call)
         return effects, gradients
@@ -233,7 +258,7 @@ class Backward:
     def _of_halves(self, of_guided: Tensor) -> Tensor:
         """Cotangents of the transformer's prediction from those of the guided one."""
         scale = self._renderer.settings.guidance_scale
-        if scale <= 1:
+        if not self._guided:
             return of_guided
         return torch.cat([(1 - scale) * of_guided, scale * of_guided], 1)
 
@@ -248,27 +273,19 @@ class Backward:
             device=batch.noise.device,
         )
 
-    def _call(self, batch: Batch, timestep: Tensor, inputs: Tensor) -> Call:
+    def _call(self, batch: Batch, timestep: Tensor, inputs: Tensor, variants: int) -> Call:
+        """The arguments of a call for several variants of a batch, one behind another."""
         settings = self._renderer.settings
-        guided = settings.guidance_scale > 1
-        embeds, mask = batch.conditioning.batch(guided)
-        rows = torch.cat([inputs] * 2) if guided else inputs
+        embeds, mask = batch.conditioning.batch(self._guided)
         micro = micro_conditions(
             self._renderer.transformer, embeds, settings.height, settings.width
         )
-        return Call(rows, timestep[None].expand(len(rows)), embeds, mask, micro)
-
-    def _joint_images(self, samples: tuple[Sample, ...], quant_type: QuantType) -> Tensor:
-        """The images with every layer quantized, (n, 3, height, width)."""
-        renderer = self._renderer.of(samples)
-        every = dict.fromkeys(self._able[quant_type], quant_type)
-        (rendered,) = renderer.render(
-            len(samples),
-            lambda layout: layers_quantized(
-                renderer.transformer, every, layout, execution=self._execution
-            ),
-        )
-        return rendered.images
+        one = Call(inputs, timestep[None].expand(len(embeds)), embeds, mask, micro)
+        if variants > 1:
+            one = one.repeated(variants)
+        halves = 2 if self._guided else 1
+        rows = torch.cat([x.repeat(halves, 1, 1, 1) for x in inputs.chunk(variants)])
+        return replace(one, latents=rows)
 
 
 def late_start(effects: Tensor) -> int:
@@ -296,7 +313,7 @@ def _type_effects(effects: Tensor, image: Tensor, joint: Tensor, gradients: Tens
     Args:
         effects: (calls, draws, layers).
         image: The undisturbed image.
-        joint: The image with every layer quantized.
+        joint: The image with every layer's local error added.
         gradients: Of the draws' functionals, (draws, 3, height, width).
     """
     packed = PackedArray.of(effects.permute(1, 2, 0).float().cpu().numpy().astype(np.float32))

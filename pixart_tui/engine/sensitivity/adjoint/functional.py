@@ -61,15 +61,16 @@ def _root_weights(image: Tensor) -> tuple[Tensor, Tensor]:
 
 def _gradient(luminance: Tensor, contrast: Tensor, draw: torch.Generator) -> Tensor:
     channels, height, width = luminance.shape
-    like = {"dtype": luminance.dtype, "device": luminance.device}
     padded = (channels, height + 2 * _REACH, width + 2 * _REACH)
-    z = torch.randn(padded, generator=draw, **like)
+    device, dtype = luminance.device, luminance.dtype
+    z = torch.randn(padded, generator=draw, dtype=dtype, device=device)
     alpha, beta = luminance * _signs(luminance, draw), contrast * _signs(luminance, draw)
-    mean_r, root_r, fold_r = _axis(height, luminance.device, luminance.dtype)
-    mean_c, root_c, fold_c = _axis(width, luminance.device, luminance.dtype)
+    mean_r, root_r, fold_r = _axis(height, device, dtype)
+    mean_c, root_c, fold_c = _axis(width, device, dtype)
     at_pixels = z * (root_r.T @ beta @ root_c)
     of_means = alpha - beta * (root_r @ z @ root_c.T)
-    return fold_r.T @ at_pixels @ fold_c + mean_r.T @ of_means @ mean_c
+    gradient: Tensor = fold_r.T @ at_pixels @ fold_c + mean_r.T @ of_means @ mean_c
+    return gradient
 
 
 def _signs(like: Tensor, draw: torch.Generator) -> Tensor:
@@ -79,8 +80,11 @@ def _signs(like: Tensor, draw: torch.Generator) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _axis(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """Along one axis: the windowed mean (size, size); square roots of the window over the padded
-    axis (size, padded); and the padding, whose border is reflected, (padded, size).
+    """What is done along one axis of an image.
+
+    Returns:
+        The windowed mean, (size, size); square roots of the window over the padded axis, (size,
+        padded); and the padding, whose border is reflected, (padded, size).
     """
     padded = size + 2 * _REACH
     places = (torch.arange(padded) - _REACH).abs()
@@ -91,4 +95,4 @@ def _axis(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, 
     for window in range(size):
         root[window, window : window + len(WINDOW)] = roots
     mean = gaussian_window(size, torch.device("cpu"))
-    return tuple(x.to(device, dtype) for x in (mean, root, fold))  # type: ignore[return-value]
+    return mean.to(device, dtype), root.to(device, dtype), fold.to(device, dtype)

@@ -46,8 +46,13 @@ class Call:
             return x.repeat(times, *[1] * (x.dim() - 1))
 
         micro = {name: None if x is None else repeat(x) for name, x in self.micro.items()}
-        tensors = (self.latents, self.timesteps, self.embeds, self.mask)
-        return Call(*(repeat(x) for x in tensors), micro)
+        return Call(
+            latents=repeat(self.latents),
+            timesteps=repeat(self.timesteps),
+            embeds=repeat(self.embeds),
+            mask=repeat(self.mask),
+            micro=micro,
+        )
 
 
 @dataclass(frozen=True, slots=True)

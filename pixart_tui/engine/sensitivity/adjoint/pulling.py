@@ -66,7 +66,9 @@ class TransformerAdjoint:
             return parts.finish(hidden, embedded, grid)
 
         of_hidden, of_embedded = self._back(finish, (hiddens[-1], embedded), (cotangents,), found)
-        of_modulation = of_text = None
+        draws = len(cotangents)
+        of_modulation = modulation.new_zeros(draws, *modulation.shape)
+        of_text = text.new_zeros(draws, *text.shape)
         for index in reversed(range(parts.depth)):
 
             def block(hidden: Tensor, modulation: Tensor, text: Tensor, at: int = index) -> Tensor:
@@ -74,8 +76,8 @@ class TransformerAdjoint:
 
             inputs = (hiddens[index], modulation, text)
             of_hidden, more_modulation, more_text = self._back(block, inputs, (of_hidden,), found)
-            of_modulation = _added(of_modulation, more_modulation)
-            of_text = _added(of_text, more_text)
+            of_modulation += more_modulation
+            of_text += more_text
         outputs = (of_hidden, of_modulation, of_embedded, of_text)
 
         def begin(latents: Tensor) -> tuple[Tensor, ...]:
@@ -109,12 +111,8 @@ class TransformerAdjoint:
                 allow_unused=True,
             )
             for whole, gradient in zip(pulled, gradients, strict=False):
-                whole[span] = gradient.unflatten(0, (copies, -1))
+                whole[span] = gradient.reshape(copies, -1, *gradient.shape[1:])
         return tuple(pulled)
-
-
-def _added(known: Tensor | None, more: Tensor) -> Tensor:
-    return more if known is None else known.add_(more)
 
 
 def pull_through(

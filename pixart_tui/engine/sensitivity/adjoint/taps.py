@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
@@ -103,9 +103,11 @@ class Taps:
         types: Sequence[QuantType],
         execution: Execution,
     ) -> None:
+        self.types = len(types)
         self.anchor = torch.zeros((), requires_grad=True)
         self.keeps_weights = True
         self.pass_: Pass | None = None
+        self.adding: BatchLayout | None = None
         self.execution = execution
         for index, (fqn, able) in enumerate(quant_types.items()):
             linear = cast(nn.Linear, transformer.get_submodule(fqn))
@@ -114,13 +116,30 @@ class Taps:
             linear.forward = tap.forward  # type: ignore[method-assign, assignment]
 
     @contextmanager
-    def recording(self, found: Pass) -> Any:
+    def recording(self, found: Pass) -> Iterator[None]:
         """Layers record while this is open."""
         self.pass_ = found
         try:
             yield
         finally:
             self.pass_ = None
+
+    @contextmanager
+    def errors_added(self, layout: BatchLayout) -> Iterator[None]:
+        """Every layer adds its local errors, so that they act together.
+
+        A batch then holds the undisturbed rows, and behind them as many for each quant type, whose
+        layers add the local errors of the undisturbed rows: the same errors that the effects are
+        worked out from, where really quantized inputs would round anew.
+
+        Args:
+            layout: How images lie among the undisturbed rows.
+        """
+        self.adding = layout
+        try:
+            yield
+        finally:
+            self.adding = None
 
 
 class Tap:
@@ -142,9 +161,20 @@ class Tap:
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, recorded while a pass is under way."""
+        if self.taps.adding is not None:
+            return self._with_errors(x, self.taps.adding)
         if self.taps.pass_ is None or not torch.is_grad_enabled():
             return self.product(x)
-        return cast(Tensor, _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_))
+        tapped: Tensor = _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_)  # type: ignore[no-untyped-call]
+        return tapped
+
+    def _with_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
+        first = x[: len(x) // (1 + self.taps.types)]
+        y = self.product(x)
+        y = y.reshape(1 + self.taps.types, -1, *y.shape[1:])
+        for place, error in zip(self.places, self.local_errors(first, layout), strict=True):
+            y[1 + place] += error
+        return y.flatten(0, 1)
 
     def local_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
         """The change of the output for each quant type, (types, *rows, N)."""
@@ -163,16 +193,14 @@ class _Tapped(torch.autograd.Function):
     """A linear whose backward also multiplies the gradient with the local errors."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass
-    ) -> Tensor:
+    def forward(ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass) -> Tensor:
         first = x[: x.shape[0] // found.copies]
         ctx.tap, ctx.found = tap, found  # type: ignore[attr-defined]
         ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
         return tap.product(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         tap, found = ctx.tap, ctx.found
         draws = slice(found.first, found.first + found.copies)
         effects = inner_products(gradient, ctx.errors, found)
@@ -193,7 +221,8 @@ def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
     """
     guidance, images = found.layout.guidance, found.layout.images
     if images == 1:
-        return (gradient.reshape(found.copies, -1) @ errors.flatten(1).T)[None]
+        product: Tensor = gradient.reshape(found.copies, -1) @ errors.flatten(1).T
+        return product[None]
     g = gradient.reshape(found.copies, guidance, images, -1)
     d = errors.reshape(len(errors), guidance, images, -1)
     return torch.einsum("kgim,tgim->ikt", g, d)
