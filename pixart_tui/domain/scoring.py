@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.effect_statistics import EffectStatistics, Floats
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
 from pixart_tui.domain.ranking import Rank, paired_bootstrap, rank_layers, same_over_draws
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics
 
 _BOOTSTRAP_SAMPLES: Final = 1000
 _TAIL: Final = 2.5
@@ -70,6 +72,9 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
 
 def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
     """Scores of the adjoint method: all layers from the same backward passes."""
+    # Only now: scipy takes a viewer of whole images longer to load than the scoring.
+    from pixart_tui.domain.effect_statistics import EffectStatistics
+
     found = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
     these = found.of_these_images()
     intervals = np.stack([*these, *(found.of_other_prompts() or these)])
@@ -88,7 +93,11 @@ def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
 
 
 def _score_of_effects(
-    layer: Layer, exclusion: str | None, found: EffectStatistics, at: int, intervals: Floats
+    layer: Layer,
+    exclusion: str | None,
+    found: EffectStatistics,
+    at: int,
+    intervals: npt.NDArray[np.float64],
 ) -> LayerScore:
     """One layer's score: the ends of its loss for these images, then for other prompts."""
     samples = len(found.samples)
