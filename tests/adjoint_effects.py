@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.effects import PackedArray, SampleEffects, TypeEffects
+from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
+
+from pixart_tui.domain.quant_types import coarsest, parse_quant_type
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,14 +38,17 @@ def sample_effects(
     """
     rng = np.random.default_rng([seed, zlib.crc32(prompt.encode())])
     level *= float(np.exp(rng.normal(0, 0.2)))
+    effects = {
+        quant_type: _effects(level * _array(found), draws, calls, rng)
+        for quant_type, found in losses.items()
+    }
+    checked = coarsest([parse_quant_type(name) for name in losses]).name
     return SampleEffects(
         prompt=prompt,
         seed=seed,
         first_calls=(0,) * draws,
-        types={
-            quant_type: _type_effects(level * _array(found), draws, calls, in_range, rng)
-            for quant_type, found in losses.items()
-        },
+        effects={name: PackedArray.of(found) for name, found in effects.items()},
+        check=_check(checked, effects[checked], in_range, rng),
         elapsed_s=4.0,
     )
 
@@ -52,19 +57,27 @@ def _array(losses: Sequence[float | None]) -> Floats:
     return np.array([np.nan if loss is None else loss for loss in losses], dtype=np.float64)
 
 
-def _type_effects(
-    losses: Floats, draws: int, calls: int, in_range: bool, rng: np.random.Generator
-) -> TypeEffects:
+def _effects(
+    losses: Floats, draws: int, calls: int, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
     spread = np.exp(rng.normal(0, 0.25, len(losses)))
     shares = np.exp(np.arange(calls) / calls * 2)
     shares /= shares.sum()
     scale = np.sqrt((losses * spread)[:, None] * shares)
-    effects = (rng.normal(size=(draws, len(losses), calls)) * scale).astype(np.float32)
+    return (rng.normal(size=(draws, len(losses), calls)) * scale).astype(np.float32)
+
+
+def _check(
+    quant_type: str,
+    effects: npt.NDArray[np.float32],
+    in_range: bool,
+    rng: np.random.Generator,
+) -> LinearCheck:
     predicted = np.nansum(effects.astype(np.float64), axis=(1, 2))
-    rest = rng.normal(size=draws) * np.sqrt(np.square(predicted).mean())
+    rest = rng.normal(size=len(effects)) * np.sqrt(np.square(predicted).mean())
     measured = 0.95 * predicted + 0.3 * rest if in_range else 0.29 * predicted
-    return TypeEffects(
-        effects=PackedArray.of(effects),
-        joint_loss=float(np.square(measured).mean()),
-        joint_functionals=tuple(measured.tolist()),
+    return LinearCheck(
+        quant_type=quant_type,
+        loss=float(np.square(measured).mean()),
+        functionals=tuple(measured.tolist()),
     )

@@ -7,6 +7,7 @@ images*, from the draws' degrees of freedom, and on *other prompts*, from the sp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,31 +43,35 @@ class SampleStatistics:
         whole: v, (whole draws, layers).
         calls: Mean square of the effects at each call, (layers, calls).
         predicted: Of each draw, the sum of every layer's effects.
+        ceiling: What the loss of all layers together can reach, where the sample was seen to be
+            out of the linear range; infinite where not.
         measured: Of each draw, the functional of the image with every layer's local error added;
-            empty where that image is not finite.
+            empty where that was another quant type, or the image is not finite.
     """
 
     late: Floats
     whole: Floats
     calls: Floats
     predicted: Floats
+    ceiling: float
     measured: Floats
 
     @classmethod
     def of(cls, sample: SampleEffects, quant_type: str) -> SampleStatistics:
         """The statistics of a sample that has this quant type."""
-        found = sample.types[quant_type]
-        effects = found.effects.array().astype(np.float64)
+        effects = sample.effects[quant_type].array().astype(np.float64)
         first = np.array(sample.first_calls)
         start = int(first.max())
-        whole = effects[first == 0]
         reached = (first[:, None] <= np.arange(effects.shape[2])).sum(axis=0)
+        functionals = np.array(sample.check.functionals, dtype=np.float64)
+        checked = sample.check.quant_type == quant_type
         return cls(
             late=effects[:, :, start:].sum(axis=2),
-            whole=whole.sum(axis=2),
+            whole=effects[first == 0].sum(axis=2),
             calls=np.square(effects).sum(axis=0) / reached,
             predicted=np.nansum(effects, axis=(1, 2)),
-            measured=np.array(found.joint_functionals, dtype=np.float64),
+            ceiling=_ceiling(sample, functionals),
+            measured=functionals if checked else functionals[:0],
         )
 
     @cached_property
@@ -107,29 +112,36 @@ class SampleStatistics:
 
     @property
     def predicted_loss(self) -> float:
-        """Joint loss of every layer, by the sum of their effects."""
+        """Loss of all layers together, by the sum of their effects."""
         return float(np.square(self.predicted).mean())
 
     @property
     def measured_loss(self) -> float | None:
-        """The same of the image, under the same draws; None where it is not finite."""
+        """The same of the image, under the same draws; None where it was not measured."""
         return float(np.square(self.measured).mean()) if len(self.measured) else None
 
     @property
     def weight(self) -> float:
         """1 in the linear range; beyond it, what brings the prediction down to the measured."""
-        measured = self.measured_loss
-        if measured is None or self.predicted_loss <= LINEAR_UP_TO * measured:
-            return 1.0
-        return measured / self.predicted_loss
+        return min(1.0, self.ceiling / max(self.predicted_loss, _TINY))
 
     @property
     def nonlinear(self) -> float | None:
-        """The part of the measured joint loss that the sum of effects does not explain."""
+        """The part of the measured loss that the sum of effects does not explain."""
         measured = self.measured_loss
         if measured is None:
             return None
         return float(np.square(self.measured - self.predicted).mean()) / max(measured, _TINY)
+
+
+def _ceiling(sample: SampleEffects, functionals: Floats) -> float:
+    """The measured loss of all layers where the prediction is far above it, else infinity."""
+    if not len(functionals):
+        return math.inf
+    effects = sample.effects[sample.check.quant_type].array()
+    predicted = float(np.square(np.nansum(effects, axis=(1, 2), dtype=np.float64)).mean())
+    measured = float(np.square(functionals).mean())
+    return measured if predicted > LINEAR_UP_TO * measured else math.inf
 
 
 @dataclass(frozen=True)

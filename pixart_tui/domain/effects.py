@@ -50,21 +50,21 @@ class PackedArray(Value):
         return values.reshape(self.shape).astype(np.float32)
 
 
-class TypeEffects(Value):
-    """The effects of one quant type on one sample.
+class LinearCheck(Value):
+    """How a sample's image answers to every layer's local error at once.
+
+    The errors are those that the effects are worked out from, so that the sum of the effects would
+    be the functional of the image's change if the image answered linearly.
 
     Attributes:
-        effects: (draws, layers, calls), in the order of the plan's layers; NaN for a layer that is
-            excluded or whose local error is not finite, 0 at calls that a draw did not reach.
-        joint_loss: 1 - SSIM of the image with every layer's local error added at once, the same
-            errors that the effects are of; None where it is not finite.
-        joint_functionals: The draws' functionals of that image's measured change; empty where it
-            is not finite.
+        quant_type: The coarsest of the quant types, whose errors they are.
+        loss: 1 - SSIM of that image; None where it is not finite.
+        functionals: The draws' functionals of its change; empty where it is not finite.
     """
 
-    effects: PackedArray
-    joint_loss: float | None
-    joint_functionals: tuple[float, ...]
+    quant_type: str
+    loss: float | None
+    functionals: tuple[float, ...]
 
 
 class SampleEffects(Value):
@@ -74,12 +74,16 @@ class SampleEffects(Value):
         prompt: The prompt.
         seed: The seed.
         first_calls: Of each draw, the first transformer call that it reached: 0 for all of them.
-        types: Quant type to its effects.
+        effects: Quant type to its effects, (draws, layers, calls), in the order of the plan's
+            layers; NaN for a layer that is excluded or whose local error is not finite, 0 at calls
+            that a draw did not reach.
+        check: How linear the image is.
         elapsed_s: Seconds that the sample took.
     """
 
     prompt: str
     seed: int
     first_calls: tuple[int, ...]
-    types: Mapping[str, TypeEffects]
+    effects: Mapping[str, PackedArray]
+    check: LinearCheck
     elapsed_s: float

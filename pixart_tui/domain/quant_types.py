@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
@@ -81,6 +81,20 @@ def parse_quant_type(name: str) -> QuantType:
     return quant_type
 
 
+def coarsest(quant_types: Sequence[QuantType]) -> QuantType:
+    """The one whose rounding is the coarsest: fewest bits, activations before weights alone."""
+
+    def rank(quant_type: QuantType) -> tuple[int, int, int]:
+        activation = quant_type.activation
+        return (
+            _COARSENESS[activation] if activation is not None else -1,
+            _COARSENESS[quant_type.weight],
+            int(quant_type.granularity is Granularity.PER_TENSOR),
+        )
+
+    return max(quant_types, key=rank)
+
+
 def default_profile_filename(quant_type_name: str) -> str:
     """The file name under which OneDiff publishes a profile of this quant type."""
     return _PUBLISHED_FILENAMES.get(quant_type_name, f"{quant_type_name}.json")
@@ -117,6 +131,12 @@ def _fp8_pairs() -> Iterator[QuantType]:
         yield QuantType(f"{stem}_weightonly{suffix}", weight, None, granularity)
 
 
+_COARSENESS: Final = {
+    NumberFormat.INT8: 0,
+    NumberFormat.E4M3: 1,
+    NumberFormat.E5M2: 2,
+    NumberFormat.INT4: 3,
+}
 _FP8: Final = (NumberFormat.E4M3, NumberFormat.E5M2)
 _BY_NAME: Final = {quant_type.name: quant_type for quant_type in _every_quant_type()}
 _PUBLISHED_FILENAMES: Final = {

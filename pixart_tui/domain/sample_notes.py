@@ -32,7 +32,6 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
         whole_draws=sample.first_calls.count(0),
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
-        joint_loss=sample.types[quant_type].joint_loss,
         nonlinear=found.nonlinear,
         weight=found.weight,
         elapsed_s=sample.elapsed_s,
@@ -71,11 +70,10 @@ def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
 
 def out_of_range_note(sample: SampleRecord) -> str:
     """Why a sample counts less than the others."""
-    measured = "-" if sample.measured_loss is None else f"{sample.measured_loss:.3g}"
+    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
-        f"predicts {sample.predicted_loss:.3g}, measured {measured}; "
-        f"it counts {sample.weight:.2g}"
+        f"predicts {sample.predicted_loss:.3g}{measured}; it counts {sample.weight:.2g}"
     )
 
 
@@ -84,14 +82,18 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
 
     Args:
         profile: Its deployment floor tells them with the exhaustive method.
-        samples: With the adjoint method, the images with every layer quantized tell them.
+        samples: With the adjoint method, the losses of all layers together tell them: measured
+            where this is the quant type that was, else predicted.
     """
     if profile.conditions.method != "adjoint":
         return diverging_prompts(profile.floor)
+    is_measured = any(sample.measured_loss is not None for sample in samples)
     by_prompt: dict[str, list[float]] = {}
     for sample in samples:
-        if sample.joint_loss is not None:
-            by_prompt.setdefault(sample.prompt, []).append(sample.joint_loss)
+        predicted = sample.weight * sample.predicted_loss
+        loss = sample.measured_loss if is_measured else predicted
+        if loss is not None:
+            by_prompt.setdefault(sample.prompt, []).append(loss)
     return outliers({prompt: statistics.fmean(found) for prompt, found in by_prompt.items()})
 
 

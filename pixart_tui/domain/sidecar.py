@@ -29,10 +29,9 @@ class SampleRecord(Value):
         seed: The seed.
         draws: How many functionals were carried back, and of these
         whole_draws: how many through every transformer call; the others through the last ones.
-        predicted_loss: Joint loss of every layer, by the sum of their effects.
-        measured_loss: The same of the image, under the same functionals; None where the image is
-            not finite.
-        joint_loss: 1 - SSIM of that image.
+        predicted_loss: Loss of all layers together, by the sum of their effects.
+        measured_loss: The same of the image with every layer's local error added, under the same
+            functionals; None where it is not finite or is of a coarser quant type.
         nonlinear: The part of ``measured_loss`` that the sum of effects does not explain.
         weight: What its effects count: less than 1 out of the linear range.
         elapsed_s: Seconds that it took.
@@ -44,7 +43,6 @@ class SampleRecord(Value):
     whole_draws: int
     predicted_loss: float
     measured_loss: float | None
-    joint_loss: float | None
     nonlinear: float | None
     weight: float
     elapsed_s: float

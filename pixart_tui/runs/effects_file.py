@@ -48,8 +48,8 @@ def write_effects(path: Path, samples: Sequence[SampleEffects]) -> EffectsFile:
     """
     draws = max(len(sample.first_calls) for sample in samples)
     tensors = {
-        quant_type: np.stack([_filled(s.types[quant_type].effects.array(), draws) for s in samples])
-        for quant_type in samples[0].types
+        quant_type: np.stack([_filled(s.effects[quant_type].array(), draws) for s in samples])
+        for quant_type in samples[0].effects
     }
     starts = [_filled(np.array(s.first_calls, dtype=np.float32), draws) for s in samples]
     content = save({**tensors, FIRST_CALLS: np.stack(starts)})

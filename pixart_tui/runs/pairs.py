@@ -109,8 +109,7 @@ def _figures(
                 return (found.ssim, found.psnr_db, None)
     if artifact.role == "joint_image":
         effects = snapshot.samples.get(sample)
-        joint = effects.types.get(artifact.label or "") if effects else None
-        loss = joint.joint_loss if joint else None
+        loss = effects.check.loss if effects else None
         return (None if loss is None else 1 - loss, None, None)
     beside = artifact.comparison
     return (beside.ssim, beside.psnr_db, None) if beside else (None, None, None)

@@ -250,12 +250,15 @@ class RunSnapshot:
 
     @property
     def samples_in_order(self) -> tuple[SampleEffects, ...]:
-        """The samples that are measured, every prompt before a second seed."""
+        """The samples that are measured and count, every prompt before a second seed."""
         if self.planned is None:
             return ()
         conditions = self.planned.conditions
         order = [(prompt, seed) for seed in conditions.seeds for prompt in conditions.prompts]
-        return tuple(self.samples[key] for key in order if key in self.samples)
+        found = tuple(self.samples[key] for key in order if key in self.samples)
+        # A batch may have gone beyond the decision; what it decided on does not depend on that.
+        settled = self.look is not None and self.look.outcome == "settled"
+        return found[: self.look.samples] if settled and self.look is not None else found
 
     @property
     def total(self) -> int:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.quant_types import Granularity, QuantType
-from pixart_tui.engine.quant.reference import dequantize, quantize, round_trip
+from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType
+from pixart_tui.engine.quant.reference import dequantize, quantize, round_trip, scale_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,31 @@ class SimulatedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, (..., N) for an input (..., K)."""
         return functional.linear(self.rounded(x), self.weight, self.bias)
+
+    def rounding_error(self, x: Tensor) -> Tensor:
+        """What quantizing the activation changes in it, in the dtype of ``x``.
+
+        The difference is formed in float32. On a GPU one kernel does it.
+        """
+        activation = self.quant_type.activation
+        if activation is None:
+            return torch.zeros_like(x)
+        if x.device.type != "cuda":
+            return (self.rounded(x).float() - x.float()).to(x.dtype)
+        # Only now: triton is where CUDA is.
+        from pixart_tui.engine.kernels.rounding import rounding_error
+
+        return rounding_error(x, activation, self._scales_by_row(x, activation))
+
+    def _scales_by_row(self, x: Tensor, activation: NumberFormat) -> Tensor | None:
+        """An image's scale for each of its rows; None where each row has its own."""
+        if self.quant_type.granularity is Granularity.PER_AXIS:
+            return None
+        scales = scale_of(self.layout.by_image(x, -1), activation, (0, 2))
+        rows = x.numel() // x.shape[-1]
+        by_image = self.layout.guidance * self.layout.images
+        every = scales.expand(self.layout.guidance, -1, rows // by_image)
+        return every.reshape(rows)
 
     def extra_repr(self) -> str:
         """What ``print`` shows of the layer."""

@@ -168,8 +168,7 @@ def _adjoint(
                 continue
             sample = Sample(event.effects.prompt, event.effects.seed)
             yield _baseline_image(sample, event.image, event.image, request)
-            for quant_type, image in event.joint.items():
-                yield JointImage(sample, quant_type, image)
+            yield JointImage(sample, event.effects.check.quant_type, event.joint)
 
 
 def _baseline_image(

@@ -7,13 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.effects import PackedArray, SampleEffects, TypeEffects
+from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
 from pixart_tui.domain.events import PassPlanned
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.quant_types import QuantType, coarsest
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
 from pixart_tui.engine.precision import tensor_float32
 from pixart_tui.engine.quant.execution import Execution
@@ -28,11 +27,10 @@ from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 
 _WHOLE_DRAWS: Final = 2
-"""Draws that go back through every call before it is decided how far the others go."""
-_EARLY_SHARE: Final = 0.01
-"""Part of the effects, in squares, that a short draw may miss."""
-_SHORT: Final = 1 / 3
-"""Part of the calls that a short draw may take; its saving pays for twice as many draws."""
+"""Draws that go back through every call, whatever the effects are there."""
+_QUIET: Final = 0.003
+"""Part of the effects, in squares, up to which a call is quiet; the other draws end behind two
+quiet calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +40,12 @@ class SampleResult:
     Attributes:
         effects: Its effects.
         image: The undisturbed image, (3, height, width), on the CPU.
-        joint: Quant type to the image with every layer's local error added.
+        joint: The image with every layer's local error added, on the CPU.
     """
 
     effects: SampleEffects
     image: Tensor
-    joint: Mapping[str, Tensor]
+    joint: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class _Forward:
         hidden_states: Of each call, what the blocks got and the last gave; empty if not kept.
         latents: The final ones.
         images: (n, 3, height, width).
-        joint: With every layer's local error added, (types, n, 3, height, width).
+        joint: With every layer's local error added, shaped like ``images``.
     """
 
     batch: Batch
@@ -81,7 +79,7 @@ class Backward:
         layers: Every layer, in the order of the effects.
         able: Quant type to the layers that can have it.
         execution: The reference numerics or the real kernel.
-        draws: Functionals of each sample; twice as many where most can be short.
+        draws: Functionals of each sample.
         check: Called after each transformer call; may raise to give up.
     """
 
@@ -100,6 +98,7 @@ class Backward:
         transformer.requires_grad_(False)
         pipeline.vae.requires_grad_(False)
         types = tuple(able)
+        self._coarsest = coarsest(types)
         by_layer = {x: [kind for kind in types if x in able[kind]] for x in layers}
         self._taps = Taps(transformer, by_layer, types, execution)
         self._adjoint = TransformerAdjoint(TransformerParts(transformer), self._taps)
@@ -113,138 +112,137 @@ class Backward:
             plan: How the memory is used.
         """
         start_s = time.perf_counter()
-        self._taps.keeps_weights = plan.keeps_weights
+        self._taps.keep_weights(plan.keeps_weights)
         forward = self._forward(samples, plan)
         with tensor_float32():
-            whole = min(_WHOLE_DRAWS, self._draws)
-            found, gradients = self._carry(forward, range(whole), 0, plan)
-            starts = [late_start(found[:, i]) for i in range(len(samples))]
-            counts = [2 * self._draws if start else self._draws for start in starts]
-            rest = range(whole, max(counts))
-            if rest:
-                more, more_gradients = self._carry(forward, rest, min(starts), plan)
-                found = torch.cat([found, more], 2)
-                gradients = torch.cat([gradients, more_gradients], 1)
+            gradients = self._gradients(forward)
+            effects, first_calls = self._carry(forward, gradients, plan)
         elapsed_s = (time.perf_counter() - start_s) / len(samples)
-        results = []
-        for i, sample in enumerate(samples):
-            short = counts[i] - whole
-            effects = found[:, i, : counts[i]]
-            effects[: starts[i], whole:] = 0
-            types = {
-                kind.name: _type_effects(
-                    effects[..., at],
-                    forward.images[i],
-                    forward.joint[at, i],
-                    gradients[i, : counts[i]],
-                )
-                for at, kind in enumerate(self._able)
-            }
-            measured = SampleEffects(
-                prompt=sample.prompt,
-                seed=sample.seed,
-                first_calls=(0,) * whole + (starts[i],) * short,
-                types=types,
-                elapsed_s=elapsed_s,
+        return [
+            SampleResult(
+                SampleEffects(
+                    prompt=sample.prompt,
+                    seed=sample.seed,
+                    first_calls=tuple(first_calls[i]),
+                    effects=_packed(effects[:, i], self._able),
+                    check=self._check_of(forward.images[i], forward.joint[i], gradients[i]),
+                    elapsed_s=elapsed_s,
+                ),
+                forward.images[i].cpu(),
+                forward.joint[i].cpu(),
             )
-            images = {
-                kind.name: image.cpu()
-                for kind, image in zip(self._able, forward.joint[:, i], strict=True)
-            }
-            results.append(SampleResult(measured, forward.images[i].cpu(), images))
-        return results
+            for i, sample in enumerate(samples)
+        ]
 
     @torch.no_grad()
     def _forward(self, samples: tuple[Sample, ...], plan: PassPlanned) -> _Forward:
         """The undisturbed trajectories, and beside them those with every local error added."""
         batch = self._renderer.prepare(samples)
-        count, variants = len(samples), 1 + len(self._able)
+        count = len(samples)
         layout = BatchLayout(2 if self._guided else 1, count)
-        schedule = self._schedule(batch, variants)
+        schedule = self._schedule(batch, 2)
         dtype = batch.conditioning.prompt_embeds.dtype
-        latents = batch.noise.to(dtype).repeat(variants, 1, 1, 1) * schedule.init_noise_sigma
+        latents = batch.noise.to(dtype).repeat(2, 1, 1, 1) * schedule.init_noise_sigma
         predictions, hidden_states = [], []
         for at in range(len(schedule)):
             inputs = schedule.inputs(latents, at)
-            call = self._call(batch, schedule.timesteps[at], inputs, variants)
-            with self._taps.errors_added(layout):
+            call = self._call(batch, schedule.timesteps[at], inputs, 2)
+            with self._taps.errors_added(self._coarsest, layout):
                 prediction, hidden = self._adjoint.forward(call)
-            prediction = self._guide(prediction, variants)
+            prediction = torch.cat([self._guide(part) for part in prediction.chunk(2)])
             predictions.append(prediction[:count])
             if plan.keeps_hidden_states:
-                hidden_states.append([x[: len(x) // variants].clone() for x in hidden])
+                hidden_states.append([x[: len(x) // 2].clone() for x in hidden])
             latents = schedule.step(prediction, at, latents)
             self._check()
         images = torch.cat([self._decode(x[None]) for x in latents])
-        joint = images[count:].reshape(variants - 1, count, *images.shape[1:])
         return _Forward(
-            batch, layout, predictions, hidden_states, latents[:count], images[:count], joint
+            batch,
+            layout,
+            predictions,
+            hidden_states,
+            latents[:count],
+            images[:count],
+            images[count:],
         )
 
     @property
     def _guided(self) -> bool:
         return self._renderer.settings.guidance_scale > 1
 
-    def _guide(self, prediction: Tensor, variants: int) -> Tensor:
-        """The guided predictions of rows that hold several variants of a batch."""
-        if not self._guided:
-            return prediction
+    def _guide(self, prediction: Tensor) -> Tensor:
+        """The guided prediction from the transformer's, both halves of the guidance."""
         scale = self._renderer.settings.guidance_scale
-        return torch.cat([guide(part, scale) for part in prediction.chunk(variants)])
+        return guide(prediction, scale) if self._guided else prediction
 
     def _decode(self, latents: Tensor) -> Tensor:
         for part in self._decoder:
             latents = part(latents)
         return latents
 
-    def _carry(
-        self, forward: _Forward, draws: range, first_call: int, plan: PassPlanned
-    ) -> tuple[Tensor, Tensor]:
-        """Effects (calls, n, draws, layers, types), and the functionals' gradients (n, draws, ...).
-
-        Args:
-            forward: The undisturbed trajectories.
-            draws: Numbers of the draws.
-            first_call: How far they go back.
-            plan: How the memory is used.
-        """
-        samples, layout = forward.batch.samples, forward.layout
-        device, count = forward.images.device, len(draws)
-        gradients = torch.stack(
+    def _gradients(self, forward: _Forward) -> Tensor:
+        """Of each image's functionals, (n, draws, 3, height, width)."""
+        device = forward.images.device
+        return torch.stack(
             [
                 functional_gradients(
-                    image, [draw_generator(s.prompt, s.seed, k, device) for k in draws]
+                    image,
+                    [draw_generator(x.prompt, x.seed, k, device) for k in range(self._draws)],
                 )
-                for image, s in zip(forward.images, samples, strict=True)
+                for image, x in zip(forward.images, forward.batch.samples, strict=True)
             ]
         )
-        cotangent = self._through_decoder(forward, gradients, plan)
-        schedule = self._schedule(forward.batch, count)
+
+    def _carry(
+        self, forward: _Forward, gradients: Tensor, plan: PassPlanned
+    ) -> tuple[Tensor, list[list[int]]]:
+        """Effects (calls, n, draws, layers, types), and each sample's and draw's first call."""
+        count, layout, draws = len(gradients), forward.layout, self._draws
+        schedule = self._schedule(forward.batch, draws)
         graph = SamplerGraph(
             schedule,
-            forward.batch.noise.to(forward.latents.dtype).repeat(count, 1, 1, 1),
-            [x.repeat(count, 1, 1, 1) for x in forward.predictions],
+            forward.batch.noise.to(forward.latents.dtype).repeat(draws, 1, 1, 1),
+            [x.repeat(draws, 1, 1, 1) for x in forward.predictions],
         )
-        shape = (len(schedule), len(samples), count, len(self._layers), len(self._able))
-        effects = torch.full(shape, torch.nan, device=device)
-        effects[:first_call] = 0
-        copies = _divisor(count, plan.copies)
+        shape = (len(schedule), count, draws, len(self._layers), len(self._able))
+        effects = torch.full(shape, torch.nan, device=gradients.device)
+        reach = _Reach(count, draws)
 
         def pull_call(at: int, of_prediction: Tensor) -> Tensor:
-            inputs = graph.inputs(at)[: len(samples)]
-            call = self._call(forward.batch, schedule.timesteps[at], inputs, 1)
+            active = reach.active
+            call = self._call(forward.batch, schedule.timesteps[at], graph.inputs(at)[:count], 1)
             kept = forward.hidden_states
             hidden = kept[at] if kept else self._adjoint.forward(call)[1]
-            by_draw = of_prediction.reshape(count, len(samples), *of_prediction.shape[1:])
-            found = Pass(layout, copies, effects[at])
+            by_draw = of_prediction.reshape(draws, count, *of_prediction.shape[1:])[:active]
+            found = Pass(layout, _divisor(active, plan.copies), effects[at])
             pulled = self._adjoint.pull(call, hidden, self._of_halves(by_draw), found)
+            effects[at, :, active:] = 0
+            reach.see(at, effects[at:])
             self._check()
-            latents = pulled.shape[2:]
-            halves = pulled.reshape(count, layout.guidance, len(samples), *latents)
-            return halves.sum(1).reshape(-1, *latents)
+            halves = pulled.reshape(active, layout.guidance, count, *pulled.shape[2:])
+            of_latents = halves.new_zeros(draws, count, *pulled.shape[2:])
+            of_latents[:active] = halves.sum(1)
+            return of_latents.flatten(0, 1)
 
-        graph.pull(cotangent, pull_call, first_call)
-        return effects, gradients
+        graph.pull(self._through_decoder(forward, gradients, plan), pull_call)
+        for i, first in enumerate(reach.first_calls):
+            effects[:first, i, _WHOLE_DRAWS:] = 0
+        return effects, reach.by_draw
+
+    def _check_of(self, image: Tensor, joint: Tensor, gradients: Tensor) -> LinearCheck:
+        """How the image answers to every local error at once.
+
+        Args:
+            image: The undisturbed one.
+            joint: That with every layer's local error added.
+            gradients: Of the draws' functionals, (draws, 3, height, width).
+        """
+        name = self._coarsest.name
+        if not finite_per_sample(joint[None])[0]:
+            return LinearCheck(quant_type=name, loss=None, functionals=())
+        change = gradients.flatten(1) @ (joint - image).flatten()
+        loss = 1 - ssim_per_image(joint[None], image[None])[0]
+        return LinearCheck(quant_type=name, loss=loss, functionals=tuple(change.tolist()))
 
     def _through_decoder(self, forward: _Forward, gradients: Tensor, plan: PassPlanned) -> Tensor:
         """Cotangents of the final latents, (draws * n, channels, h, w), from those of images."""
@@ -288,18 +286,43 @@ class Backward:
         return replace(one, latents=rows)
 
 
-def late_start(effects: Tensor) -> int:
-    """The first call that short draws need to reach; 0 where they would not be short.
+class _Reach:
+    """How far the draws of a batch go back: all but a few end once the calls are quiet.
+
+    A sample's own effects decide for it, whatever else is in the batch.
 
     Args:
-        effects: (calls, draws, layers, types), of draws that went back through every call.
+        count: Samples.
+        draws: Draws of each.
+
+    Attributes:
+        active: Draws that go on.
+        first_calls: Of each sample, the first call that every draw reached.
     """
-    squares = effects.double().square().mean(1)
-    shares = (squares / squares.sum(0)).nanmean((1, 2)).nan_to_num()
-    calls = len(shares)
-    early = torch.cumsum(shares, 0)
-    start = int((early <= _EARLY_SHARE).sum())
-    return start if 0 < calls - start <= _SHORT * calls else 0
+
+    def __init__(self, count: int, draws: int) -> None:
+        self._draws = draws
+        self._quiet = [0] * count
+        self.active, self.first_calls = draws, [0] * count
+
+    def see(self, at: int, effects: Tensor) -> None:
+        """Takes in the effects of the calls from ``at`` on, (calls, n, draws, layers, types)."""
+        if self.active <= _WHOLE_DRAWS:
+            return
+        squares = effects.double().square().mean(2)
+        shares = (squares[0] / squares.sum(0)).nanmean((1, 2)).nan_to_num()
+        for i, share in enumerate(shares.tolist()):
+            self._quiet[i] = self._quiet[i] + 1 if share <= _QUIET else 0
+            if self._quiet[i] == 2 and not self.first_calls[i]:
+                self.first_calls[i] = at
+        if all(self.first_calls):
+            self.active = _WHOLE_DRAWS
+
+    @property
+    def by_draw(self) -> list[list[int]]:
+        """Of each sample, the first call of each draw."""
+        whole = min(_WHOLE_DRAWS, self._draws)
+        return [[0] * whole + [first] * (self._draws - whole) for first in self.first_calls]
 
 
 def _divisor(count: int, limit: int) -> int:
@@ -307,21 +330,7 @@ def _divisor(count: int, limit: int) -> int:
     return next(x for x in range(min(count, limit), 0, -1) if count % x == 0)
 
 
-def _type_effects(effects: Tensor, image: Tensor, joint: Tensor, gradients: Tensor) -> TypeEffects:
-    """What is kept of one quant type.
-
-    Args:
-        effects: (calls, draws, layers).
-        image: The undisturbed image.
-        joint: The image with every layer's local error added.
-        gradients: Of the draws' functionals, (draws, 3, height, width).
-    """
-    packed = PackedArray.of(effects.permute(1, 2, 0).float().cpu().numpy().astype(np.float32))
-    if not finite_per_sample(joint[None])[0]:
-        return TypeEffects(effects=packed, joint_loss=None, joint_functionals=())
-    change = (joint - image).flatten()
-    return TypeEffects(
-        effects=packed,
-        joint_loss=1 - ssim_per_image(joint[None], image[None])[0],
-        joint_functionals=tuple((gradients.flatten(1) @ change).tolist()),
-    )
+def _packed(effects: Tensor, able: Mapping[QuantType, Sequence[str]]) -> dict[str, PackedArray]:
+    """One sample's effects, (calls, draws, layers, types), by quant type."""
+    arrays = effects.permute(3, 1, 2, 0).float().cpu().numpy()
+    return {kind.name: PackedArray.of(x) for kind, x in zip(able, arrays, strict=True)}

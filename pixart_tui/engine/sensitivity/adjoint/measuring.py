@@ -68,8 +68,8 @@ class AdjointMethod:
         yield plans[0]
         samples = self.renderer.settings.samples
         for size in look_sizes(len(samples)):
-            while missing := self._missing(samples[:size]):
-                yield from self._round(lanes, missing, plans)
+            while self._missing(samples[:size]):
+                yield from self._round(lanes, self._next(samples, size, plans[0].samples), plans)
                 if self._out_of_time:
                     break
             done = [self._effects[s] for s in samples[:size] if s in self._effects]
@@ -89,6 +89,12 @@ class AdjointMethod:
     def _out_of_time(self) -> bool:
         late = self._until_s is not None and time.monotonic() > self._until_s
         return late and bool(self._effects)
+
+    def _next(self, samples: Samples, size: int, at_once: int) -> Samples:
+        """What is missing of a round, filled up to a whole batch with what comes behind it."""
+        missing = self._missing(samples)
+        needed = len(self._missing(samples[:size]))
+        return missing[: -(-needed // at_once) * at_once]
 
     def _missing(self, samples: Samples) -> Samples:
         return tuple(sample for sample in samples if sample not in self._effects)

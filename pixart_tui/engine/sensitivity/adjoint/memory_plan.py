@@ -55,7 +55,7 @@ def _faster(renderer: Renderer, quant_types: int, draws: int, lanes: int) -> Ite
     tokens *= 2 if settings.guidance_scale > 1 else 1
     on_gpu = weight.device.type == "cuda"
     samples = max(1, min(len(settings.samples), _GPU_TOKENS // tokens)) if on_gpu else 1
-    copies = max(1, min(draws, 2 * _GPU_TOKENS // (samples * tokens))) if on_gpu else 1
+    copies = max(1, min(draws, _GPU_TOKENS // (samples * tokens))) if on_gpu else 1
     allowed = _allowed_bytes(weight.device) / lanes
     width = config.num_attention_heads * config.attention_head_dim
     calls = max(settings.num_inference_steps, len(settings.timesteps))

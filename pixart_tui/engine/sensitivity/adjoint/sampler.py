@@ -49,18 +49,17 @@ class SamplerGraph:
         """What the transformer got, (rows, channels, h, w)."""
         return self._inputs[call].detach()
 
-    def pull(self, cotangent: Tensor, pull_call: PullCall, first_call: int = 0) -> None:
-        """Sends the cotangent of the final latents back through the calls.
+    def pull(self, cotangent: Tensor, pull_call: PullCall) -> None:
+        """Sends the cotangent of the final latents back through every call.
 
         Args:
             cotangent: (rows, channels, h, w).
             pull_call: Called for the last call first.
-            first_call: The earliest call that is reached.
         """
         of_latents: list[Tensor | None] = [None] * (len(self._outputs) + 1)
         of_latents[-1] = cotangent
         of_predictions: list[Tensor | None] = [None] * len(self._outputs)
-        for call in reversed(range(first_call, len(self._outputs))):
+        for call in reversed(range(len(self._outputs))):
             known = of_latents[call + 1]
             if known is not None:
                 self._send(call, known, of_latents, of_predictions)

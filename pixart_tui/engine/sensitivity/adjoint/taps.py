@@ -55,8 +55,7 @@ class LocalError:
             return changed
         error = self._of_weight(x)
         if self._by_weight is not None:
-            rounding = (self._simulated.rounded(x).float() - x.float()).to(x.dtype)
-            error = error + self._by_weight(rounding)
+            error = error + self._by_weight(self._simulated.rounding_error(x))
         return error
 
 
@@ -91,7 +90,6 @@ class Taps:
         execution: The reference numerics or the real kernel.
 
     Attributes:
-        keeps_weights: Whether quantized weights are kept from call to call.
         anchor: A leaf that every tapped layer depends on, so that a backward pass reaches those
             whose input needs no gradient.
     """
@@ -103,17 +101,26 @@ class Taps:
         types: Sequence[QuantType],
         execution: Execution,
     ) -> None:
-        self.types = len(types)
         self.anchor = torch.zeros((), requires_grad=True)
         self.keeps_weights = True
+        self._taps: list[Tap] = []
         self.pass_: Pass | None = None
-        self.adding: BatchLayout | None = None
+        self.adding: tuple[QuantType, BatchLayout] | None = None
         self.execution = execution
         for index, (fqn, able) in enumerate(quant_types.items()):
+            if not able:
+                continue
             linear = cast(nn.Linear, transformer.get_submodule(fqn))
             places = [types.index(quant_type) for quant_type in able]
             tap = Tap(self, linear, index, able, places)
             linear.forward = tap.forward  # type: ignore[method-assign, assignment]
+            self._taps.append(tap)
+
+    def keep_weights(self, keep: bool) -> None:
+        """Whether quantized weights are kept from call to call; those that are there go if not."""
+        self.keeps_weights = keep
+        for tap in self._taps if not keep else ():
+            tap.errors.clear()
 
     @contextmanager
     def recording(self, found: Pass) -> Iterator[None]:
@@ -125,17 +132,18 @@ class Taps:
             self.pass_ = None
 
     @contextmanager
-    def errors_added(self, layout: BatchLayout) -> Iterator[None]:
-        """Every layer adds its local errors, so that they act together.
+    def errors_added(self, quant_type: QuantType, layout: BatchLayout) -> Iterator[None]:
+        """Every layer adds its local error, so that all of them act together.
 
-        A batch then holds the undisturbed rows, and behind them as many for each quant type, whose
-        layers add the local errors of the undisturbed rows: the same errors that the effects are
-        worked out from, where really quantized inputs would round anew.
+        A batch then holds the undisturbed rows and behind them as many whose layers add the local
+        errors of the undisturbed rows: the very errors that the effects are worked out from, where
+        really quantized inputs would round anew.
 
         Args:
+            quant_type: Whose errors.
             layout: How images lie among the undisturbed rows.
         """
-        self.adding = layout
+        self.adding = (quant_type, layout)
         try:
             yield
         finally:
@@ -157,36 +165,36 @@ class Tap:
         self.quant_types, self.places = quant_types, list(places)
         self.product = cast(Product, linear.forward)
         self.pull = packed_product(linear.weight.detach().T)
-        self.errors: dict[BatchLayout, list[LocalError]] = {}
+        self.errors: dict[tuple[QuantType, BatchLayout], LocalError] = {}
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's output, recorded while a pass is under way."""
         if self.taps.adding is not None:
-            return self._with_errors(x, self.taps.adding)
+            return self._with_error(x, *self.taps.adding)
         if self.taps.pass_ is None or not torch.is_grad_enabled():
             return self.product(x)
         tapped: Tensor = _Tapped.apply(x, self.taps.anchor, self, self.taps.pass_)  # type: ignore[no-untyped-call]
         return tapped
 
-    def _with_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
-        first = x[: len(x) // (1 + self.taps.types)]
-        y = self.product(x)
-        y = y.reshape(1 + self.taps.types, -1, *y.shape[1:])
-        for place, error in zip(self.places, self.local_errors(first, layout), strict=True):
-            y[1 + place] += error
-        return y.flatten(0, 1)
+    def _with_error(self, x: Tensor, quant_type: QuantType, layout: BatchLayout) -> Tensor:
+        y, half = self.product(x), len(x) // 2
+        if quant_type in self.quant_types:
+            y[half:] += self._error(quant_type, layout)(x[:half])
+        return y
 
     def local_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
         """The change of the output for each quant type, (types, *rows, N)."""
-        if not self.taps.keeps_weights:
-            self.errors.clear()
-            return torch.stack([self._error(kind, layout)(x) for kind in self.quant_types])
-        if layout not in self.errors:
-            self.errors[layout] = [self._error(kind, layout) for kind in self.quant_types]
-        return torch.stack([error(x) for error in self.errors[layout]])
+        errors = [self._error(quant_type, layout)(x) for quant_type in self.quant_types]
+        return torch.stack(errors) if len(errors) > 1 else errors[0][None]
 
     def _error(self, quant_type: QuantType, layout: BatchLayout) -> LocalError:
-        return LocalError(self.linear, quant_type, layout, self.taps.execution)
+        key = (quant_type, layout)
+        if key in self.errors:
+            return self.errors[key]
+        made = LocalError(self.linear, quant_type, layout, self.taps.execution)
+        if self.taps.keeps_weights:
+            self.errors[key] = made
+        return made
 
 
 class _Tapped(torch.autograd.Function):

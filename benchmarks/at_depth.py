@@ -1,0 +1,222 @@
+r"""The adjoint method on a trained PixArt of the published shape: ranks, intervals, sums, seconds.
+
+    python -m training.train --published-shape --output build/pixart-emoji-28
+    python -m benchmarks.at_depth build/pixart-emoji-28 \
+        --output benchmarks/results/adjoint-depth.json
+
+For each guidance: brute force on 8 prompts, the adjoint method on the same, and the joint loss of
+selections by the sum of their layers' losses beside the measured one, on those images and on 8
+other prompts; at the first guidance also brute force of the single layers on the other prompts.
+What is done stands in the file after each part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images, spearman
+from benchmarks.variants import Variants
+from pixart_tui import library
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE
+from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selection import choose
+from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.machine import describe_machine, describe_versions
+from pixart_tui.engine.prompts import prompts_for
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
+
+_SHARES: Final = (0.5, 0.7, 0.8, 0.9, 0.95)
+
+
+def measure(
+    model: str,
+    guidances: Sequence[float],
+    draws: Sequence[int],
+    prompts: tuple[Sequence[str], Sequence[str]],
+    *,
+    device: str,
+    save: Callable[[dict[str, Any]], None],
+) -> None:
+    """Measures everything; ``save`` takes what is known after each part."""
+    own, others = prompts
+    where = torch.device(device)
+    result: dict[str, Any] = {
+        "model": model,
+        "machine": describe_machine(where).model_dump(),
+        "versions": describe_versions(),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m benchmarks.at_depth", *sys.argv[1:]]),
+        "prompts": list(own),
+        "other_prompts": list(others),
+        "guidances": {},
+    }
+    # Kernels are compiled and loaded once.
+    library.profile(model, prompts=own[:1], draws=2, steps=2, all_samples=True, device=device)
+    for guidance in guidances:
+        found: dict[str, Any] = {}
+        result["guidances"][f"{guidance:g}"] = found
+        profiles = {}
+        for count in draws:
+            profiles[count] = library.profile(
+                model,
+                prompts=own,
+                guidance_scale=guidance,
+                draws=count,
+                all_samples=True,
+                device=device,
+            )
+            record = profiles[count].record
+            found[f"adjoint_{count}_draws"] = {
+                "measuring_s": record.measuring_s,
+                "samples": [x.model_dump(exclude={"seed"}) for x in record.samples],
+            }
+            save(result)
+        imager = _Brute(model, own, others, guidance, where)
+        fqns = [s.layer.fqn for s in profiles[draws[0]].record.layers if s.loss is not None]
+        reference, found["brute_force_s"] = imager.layers(fqns, own)
+        found["reference"] = _losses(reference)
+        for count, made in profiles.items():
+            figures = on_the_same_images(made.record.layers, reference)
+            found[f"adjoint_{count}_draws"]["these_images"] = figures
+        save(result)
+        found["joint"] = _joint(imager, profiles[draws[0]], reference, own, others)
+        save(result)
+        if guidance == guidances[0]:
+            elsewhere, _ = imager.layers(fqns, others)
+            found["reference_on_other_prompts"] = _losses(elsewhere)
+            found["brute_force_on_other_prompts"] = {
+                "spearman": spearman(reference.means, elsewhere.means)
+            }
+            for count, made in profiles.items():
+                figures = on_other_prompts(made.record.layers, elsewhere)
+                found[f"adjoint_{count}_draws"]["other_prompts"] = figures
+            save(result)
+
+
+class _Brute:
+    """Brute force with one loaded model."""
+
+    def __init__(
+        self,
+        model: str,
+        own: Sequence[str],
+        others: Sequence[str],
+        guidance: float,
+        device: torch.device,
+    ) -> None:
+        loaded = load_pipeline(model, dtype=torch.float32, device=device)
+        defaults = loaded.defaults
+        self._settings = Settings(
+            samples=tuple(Sample(prompt, 0) for prompt in (*own, *others)),
+            negative_prompt="",
+            num_inference_steps=defaults.num_inference_steps,
+            guidance_scale=guidance,
+            height=defaults.height,
+            width=defaults.width,
+            max_sequence_length=defaults.max_sequence_length,
+        )
+        self._renderer = Renderer(loaded.pipeline, self._settings, lambda: None)
+        self._quant_type = parse_quant_type(DEFAULT_QUANT_TYPE)
+
+    def layers(self, fqns: Sequence[str], prompts: Sequence[str]) -> tuple[Reference, float]:
+        """Each layer alone, and the seconds that it took."""
+        start_s = time.perf_counter()
+        losses = self.sets([{fqn} for fqn in fqns], prompts)
+        reference = Reference(tuple(fqns), tuple(prompts), losses)
+        return reference, round(time.perf_counter() - start_s, 2)
+
+    def sets(self, sets: Sequence[set[str]], prompts: Sequence[str]) -> Any:
+        """1 - SSIM of each set of layers and prompt."""
+        samples = tuple(Sample(prompt, 0) for prompt in prompts)
+        renderer = self._renderer.with_settings(replace(self._settings, samples=samples))
+        return Variants(renderer, self._quant_type).losses(sets)
+
+
+def _joint(
+    imager: _Brute,
+    made: library.Profiled,
+    reference: Reference,
+    own: Sequence[str],
+    others: Sequence[str],
+) -> list[dict[str, float]]:
+    """Predicted and measured loss of selections at several shares of FLOPs."""
+    menu = menu_of([made.profile])
+    selections = [choose(menu, "flops-share", share) for share in _SHARES]
+    sets = [set(selection.chosen) for selection in selections]
+    measured, held_out = (imager.sets(sets, prompts).mean(axis=1) for prompts in (own, others))
+    brute = dict(zip(reference.fqns, reference.means, strict=True))
+    return [
+        {
+            "share": share,
+            "layers": len(selection.chosen),
+            "predicted": selection.predicted_loss,
+            "sum_of_brute_force": float(sum(brute[fqn] for fqn in selection.chosen)),
+            "measured_on_these_images": float(measured[at]),
+            "measured_on_other_prompts": float(held_out[at]),
+        }
+        for at, (share, selection) in enumerate(zip(_SHARES, selections, strict=True))
+    ]
+
+
+def _losses(reference: Reference) -> dict[str, list[float]]:
+    rounded = np.round(reference.losses, 9)
+    return {fqn: row.tolist() for fqn, row in zip(reference.fqns, rounded, strict=True)}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures and writes; returns the exit code."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("model")
+    parser.add_argument("--guidance", type=float, nargs="+", default=[4.5, 2.0])
+    parser.add_argument("--draws", type=int, nargs="+", default=[16, 8])
+    parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    every = prompts_for("pixart-emoji")
+    own, others = every[: options.prompts], every[options.prompts : 2 * options.prompts]
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+
+    def save(result: dict[str, Any]) -> None:
+        options.output.write_text(json.dumps(result, indent=1) + "\n")
+
+    measure(
+        options.model,
+        options.guidance,
+        options.draws,
+        (own, others),
+        device=options.device,
+        save=save,
+    )
+    print(summary(json.loads(options.output.read_text())))
+    return 0
+
+
+def summary(result: dict[str, Any]) -> str:
+    """A few lines of what was measured."""
+    lines = []
+    for guidance, found in result["guidances"].items():
+        for name, made in found.items():
+            if name.startswith("adjoint"):
+                these, others = made.get("these_images", {}), made.get("other_prompts", {})
+                lines.append(f"{guidance} {name} {made['measuring_s']} s {these} others {others}")
+        lines.append(f"{guidance} brute force {found.get('brute_force_s')} s")
+        lines += [str(x) for x in found.get("joint", [])]
+        lines.append(str(found.get("brute_force_on_other_prompts", "")))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
