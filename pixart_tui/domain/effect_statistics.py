@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from pixart_tui.domain.effects import SampleEffects
 
@@ -189,8 +189,8 @@ class EffectStatistics:
         """Ends of each loss's interval on the measured prompts and seeds."""
         tail = (1 - confidence) / 2
         spread = self.losses * self.degrees
-        low = spread / stats.chi2.ppf(1 - tail, self.degrees)
-        high = spread / stats.chi2.ppf(tail, self.degrees)
+        low = spread / _chi_square(1 - tail, self.degrees)
+        high = spread / _chi_square(tail, self.degrees)
         return low, high
 
     def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
@@ -208,7 +208,7 @@ class EffectStatistics:
         variance = np.log(np.maximum(by_prompt, _TINY)).var(axis=0, ddof=1)
         count = len(names)
         width = np.sqrt(variance / count + variance**2 / (2 * (count + 1)))
-        reach = np.exp(stats.t.ppf((1 + confidence) / 2, count - 1) * width)
+        reach = np.exp(special.stdtrit(count - 1, (1 + confidence) / 2) * width)
         return self.losses / reach, self.losses * reach
 
     @cached_property
@@ -238,7 +238,7 @@ class EffectStatistics:
         r = np.clip(np.abs(a - b) / np.sqrt(spread), 0, 1 - 1e-12)
         free = np.maximum(more * np.minimum(self.degrees[one], self.degrees[others]) - 1, 1e-3)
         t = r * np.sqrt(free / (1 - r**2))
-        return np.asarray(t > stats.t.ppf((1 + confidence) / 2, free))
+        return np.asarray(t > special.stdtrit(free, (1 + confidence) / 2))
 
     @cached_property
     def steps(self) -> Floats:
@@ -247,3 +247,8 @@ class EffectStatistics:
         mean = np.mean(weighted, axis=0)
         found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
         return found
+
+
+def _chi_square(probability: float, degrees: Floats) -> Floats:
+    """Quantiles of chi-square; scipy.stats has them too and takes a viewer a second to load."""
+    return np.asarray(2 * special.gammaincinv(degrees / 2, probability), dtype=np.float64)

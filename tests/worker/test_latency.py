@@ -119,8 +119,8 @@ def test_a_run_times_its_layers_once_before_anything_else_and_resuming_reuses_th
     start_worker(run)
     wait(run, lambda r: bool(r.snapshot.latencies) or r.state().is_finished)
     cancel(run)
-    before = run.snapshot.latencies.get("int8_dynamic")
-    assert before is not None, run.log_tail()
+    assert run.snapshot.latencies, run.log_tail()
+    before = run.snapshot.latencies["int8_dynamic"]
     start_worker(run)
     wait(run, lambda r: r.state().is_finished)
     assert run.state() is RunState.DONE, run.log_tail()
