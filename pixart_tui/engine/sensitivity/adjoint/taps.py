@@ -228,10 +228,12 @@ def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
     Returns:
         (images, copies, types).
     """
-    guidance, images = found.layout.guidance, found.layout.images
-    if images == 1:
-        product: Tensor = gradient.reshape(found.copies, -1) @ errors.flatten(1).T
+    guidance, images, copies = found.layout.guidance, found.layout.images, found.copies
+    if images == 1 and gradient.device.type == "cpu":
+        product: Tensor = gradient.reshape(copies, -1) @ errors.flatten(1).T
         return product[None]
-    g = gradient.reshape(found.copies, guidance, images, -1)
-    d = errors.reshape(len(errors), guidance, images, -1)
-    return torch.einsum("kgim,tgim->ikt", g, d)
+    # Row by row: a GPU has no fast kernel for a product of few very long vectors.
+    g = gradient.reshape(copies, -1, gradient.shape[-1]).transpose(0, 1)
+    d = errors.reshape(len(errors), -1, errors.shape[-1]).permute(1, 2, 0)
+    by_row = torch.bmm(g, d).reshape(guidance, images, -1, copies, len(errors))
+    return by_row.sum((0, 2), dtype=torch.float32)
