@@ -182,11 +182,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--guidance", type=float, nargs="+", default=[4.5, 2.0])
     parser.add_argument("--draws", type=int, nargs="+", default=[16, 8])
     parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--other-prompts", type=int, default=8)
     parser.add_argument("--device", default="cuda:0")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     every = prompts_for("pixart-emoji")
-    own, others = every[: options.prompts], every[options.prompts : 2 * options.prompts]
+    own = every[: options.prompts]
+    others = every[options.prompts :][: options.other_prompts]
     options.output.parent.mkdir(parents=True, exist_ok=True)
 
     def save(result: dict[str, Any]) -> None:
