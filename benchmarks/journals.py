@@ -16,8 +16,9 @@ from pixart_tui.runs.run import Run
 from pixart_tui.worker.live import live_report
 
 LONG_EVENTS: Final = 100_000
-_REPLAYED_FROM: Final = ("layer_probed", "layer_measured", "call", "warmup")
+_REPLAYED_FROM: Final = ("sample_measured", "layer_measured", "call", "warmup")
 """Where the watching begins: loading and baselines tell little."""
+_MEASURED: Final = ("sample_measured", "layer_measured")
 
 
 @contextmanager
@@ -54,16 +55,16 @@ def replayed(run: Run, name: str) -> Iterator[Run]:
 
 
 def described(run: Run) -> dict[str, object]:
-    """What is replayed: of how many layers, and how fast they came."""
+    """What is replayed: of how many layers or samples, and how fast they came."""
     run.poll()
     entries = read_journal(run.paths.events)
-    known = [entry.t for entry in entries if entry.event.type in ("layer_probed", "layer_measured")]
+    known = [entry.t for entry in entries if entry.event.type in _MEASURED]
     conditions = run.snapshot.planned.conditions if run.snapshot.planned else None
     return {
         "model": conditions.model if conditions else None,
         "method": conditions.method if conditions else None,
-        "layers": run.snapshot.total,
-        "layer_events": len(known),
+        "total": run.snapshot.total,
+        "measured_events": len(known),
         "seconds": round(known[-1] - known[0], 1),
     }
 

@@ -7,14 +7,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.paths import RunPaths
 from pixart_tui.runs.snapshot import RunSnapshot
 from pixart_tui.tui.watch import stage_detail
-
-_NOUNS: Final = {"profile": "layers", "bench": "cases"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Arrivals:
     def __init__(self, directory: Path, kind: str) -> None:
         self._reader = JournalReader(RunPaths(directory).events)
         self._snapshot = RunSnapshot()
-        self._noun = _NOUNS[kind]
+        self._kind = kind
         self._awaited: dict[str, list[_Awaited]] = {"progress": [], "stage": []}
         self._last = {"progress": "", "stage": ""}
         self._delays_s: list[float] = []
@@ -77,7 +74,13 @@ class Arrivals:
 
     @property
     def _progress(self) -> str:
-        return f"{self._snapshot.done} of {self._snapshot.total} {self._noun}"
+        return f"{self._snapshot.done} of {self._snapshot.total} {self._unit}"
+
+    @property
+    def _unit(self) -> str:
+        plan = self._snapshot.planned
+        adjoint = plan is not None and plan.conditions.method == "adjoint"
+        return "cases" if self._kind == "bench" else "samples" if adjoint else "layers"
 
     @property
     def _stage(self) -> str:

@@ -3,9 +3,9 @@
 python -m benchmarks.wire [--screen NAME=KIND[:KEYS]]... [--seconds N] [--output FILE]
 
 A screen is what the dashboard shows of a run of that kind after those keys were pressed. A bench
-runs for real meanwhile. A profile is made for real first, by the fast method, and its journal is
-then replayed for each size in its own time, from its first layer on, so that every size sees the
-same. Both take the embedded model, on the CPU. Runs lie in a directory of their own.
+runs for real meanwhile. A profile is made for real first, by the adjoint method, and its
+journal is then replayed for each size in its own time, from its first sample on, so that every
+size sees the same. Both take the embedded model, on the CPU. Runs lie in a directory of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
 from benchmarks.sampling_cost import sampling_cost
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
-from pixart_tui.domain.sidecar import ProfileSidecar, parse
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.machine_kind import machine_kind
@@ -55,7 +54,6 @@ _POLL_S: Final = 0.5
 _PAGES: Final = 20
 _START_SIZE: Final = (120, 36)
 _SCORINGS: Final = 10
-_FULL_SIZE: Final = ROOT / "benchmarks/results/h100-fast-profile-alpha.meta.json"
 _PAGE_DOWN: Final = "\x1b[6~"
 _PAINTED: Final = "1 Runs"
 
@@ -159,20 +157,18 @@ def reading(run: Run) -> dict[str, float]:
 
 
 def scoring(run: Run) -> list[dict[str, float]]:
-    """Milliseconds of processor time to score all layers: of this profile, of a full-size one."""
-    sidecar = parse(_FULL_SIZE.read_text(), _FULL_SIZE.name, ProfileSidecar)
+    """Milliseconds of processor time to score all layers of each quant type."""
     run.poll()
-    assert run.snapshot.profile is not None
     found = []
-    for profile in (run.snapshot.profile, sidecar.profile):
+    for profile in run.snapshot.profiles:
         profile.scores()
         started_s = time.thread_time()
         for _ in range(_SCORINGS):
             profile.scores()
         spent_ms = 1000 * (time.thread_time() - started_s) / _SCORINGS
-        samples = len(profile.probing.samples) if profile.probing else 0
+        samples = len(profile.effects)
         found.append(
-            {"layers": len(profile.layers), "images": samples, "cpu_ms": round(spent_ms, 1)}
+            {"layers": len(profile.layers), "samples": samples, "cpu_ms": round(spent_ms, 1)}
         )
     return found
 

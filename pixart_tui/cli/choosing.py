@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
+from pixart_tui.cli.options import check_quant_type
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest
+from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, output_of
 from pixart_tui.domain.selection import Rule
 from pixart_tui.runs.catalogue import find_run
 from pixart_tui.runs.profile_files import read_profile_file
@@ -60,6 +61,15 @@ _OPTIONS: Final = (
 )
 
 
+quant_types_option: Final = click.option(
+    "--quant-type",
+    "quant_types",
+    multiple=True,
+    metavar="TYPE",
+    help="Of a run with several: the one to choose from. May be repeated; all by default.",
+)
+
+
 def rule_options(command: _Command) -> _Command:
     """Adds the options that say which layers are chosen."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
@@ -79,23 +89,47 @@ def rule_of(options: Mapping[str, Any]) -> tuple[Rule, float]:
     return given[0] if given else ("top-percentage", DEFAULT_TOP_PERCENTAGE)
 
 
-def read_profile(reference: str) -> tuple[Profile, Path]:
-    """The profile in a file or of a run, and the file's path.
+def read_profiles(
+    references: Sequence[str], quant_types: Collection[str] = ()
+) -> list[tuple[Profile, Path]]:
+    """The profiles in files or of runs, and the files' paths; a run has one for each quant type.
+
+    Args:
+        references: Files and runs.
+        quant_types: Those that are wanted; empty for all.
 
     Raises:
-        RequestError: There is none, or it cannot be read.
+        RequestError: There is none, one cannot be read, or none is of a wanted quant type.
     """
+    wanted = {check_quant_type(name) for name in quant_types}
+    found = [known for reference in references for known in _read_all(reference)]
+    there = [profile.conditions.quant_type for profile, _ in found]
+    if missing := sorted(wanted - set(there)):
+        raise RequestError(
+            f"no profile is of {', '.join(missing)}",
+            f"there is {', '.join(there)}",
+            "name one of these, or profile that one",
+            option="--quant-type",
+        )
+    return [known for known in found if not wanted or known[0].conditions.quant_type in wanted]
+
+
+def _read_all(reference: str) -> list[tuple[Profile, Path]]:
     path = Path(reference)
     if path.suffix == ".json" or path.is_file():
-        return read_profile_file(path), path
+        return [(read_profile_file(path), path)]
     run = find_run(reference, kinds=("profile",))
+    run.refuse_removed()
     request = run.record.request if run.record else None
     if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
         raise RequestError(f"run {run.id} holds no profile", "", "see: pixart-tui runs")
     if run.state() is not RunState.DONE:
         raise RequestError(
             f"run {run.id} is {run.state()}",
-            f"{run.snapshot.done} of {run.snapshot.total} layers are measured",
+            f"{run.snapshot.done} of {run.snapshot.total} {request.unit} are measured",
             f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
         )
-    return run.snapshot.profile, Path(request.output)
+    # A quant type that no layer can be quantized to has no file.
+    known = [x for x in run.snapshot.profiles if any(s.ssim is not None for s in x.scores())]
+    profiles = known or [run.snapshot.profile]
+    return [(found, output_of(request, found.conditions.quant_type)) for found in profiles]

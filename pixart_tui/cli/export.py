@@ -10,7 +10,13 @@ from typing import Any
 import click
 
 import pixart_tui
-from pixart_tui.cli.choosing import RULE_OPTIONS, read_profile, rule_of, rule_options
+from pixart_tui.cli.choosing import (
+    RULE_OPTIONS,
+    quant_types_option,
+    read_profiles,
+    rule_of,
+    rule_options,
+)
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.options import (
@@ -58,6 +64,7 @@ Examples:
 )
 @click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
 @click.option("--format", "export_format", type=click.Choice(EXPORT_FORMATS))
+@quant_types_option
 @rule_options
 @click.option(
     "--exact-at",
@@ -135,16 +142,17 @@ def _selection(
     """What is exported, and the file that it comes from."""
     saved = _saved(references[0]) if len(references) == 1 else None
     if saved is not None:
-        given = [name for name in (*RULE_OPTIONS, "fused") if options[name]]
+        named = {"quant_types": "quant-type"}
+        given = [x for x in (*RULE_OPTIONS, "fused", "quant_types") if options[x]]
         if given:
             raise RequestError(
-                f"--{given[0].replace('_', '-')} changes nothing here",
+                f"--{named.get(given[0], given[0]).replace('_', '-')} changes nothing here",
                 f"{saved[1]} is a selection already",
                 "leave it out, or name the profile",
             )
         return saved
     rule, parameter = rule_of(options)
-    found = [read_profile(reference) for reference in references]
+    found = read_profiles(references, options["quant_types"])
     known = [profile for profile, _ in found]
     selection = choose(menu_of(known), rule, parameter, fused=options["fused"])
     names = [path.name for _, path in found]

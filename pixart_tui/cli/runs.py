@@ -43,7 +43,9 @@ def runs(as_json: bool) -> None:
 @display_option
 def attach(run: str, display: str) -> int:
     """Watch RUN (an id, a unique prefix of one, or last) until it ends."""
-    return follow(locate_run(run), display)
+    found = locate_run(run)
+    found.refuse_removed()
+    return follow(found, display)
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui resume last")
@@ -52,6 +54,7 @@ def attach(run: str, display: str) -> int:
 def resume(run: str, display: str) -> int:
     """Go on with RUN where it stopped; what was measured is kept."""
     found = find_run(run)
+    found.refuse_removed()
     if found.record is None:
         raise RequestError(f"run {found.id} cannot be read", found.problem, "start a new run")
     if found.state() is RunState.DONE:

@@ -10,7 +10,13 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from pixart_tui.cli.choosing import RULE_OPTIONS, read_profile, rule_of, rule_options
+from pixart_tui.cli.choosing import (
+    RULE_OPTIONS,
+    quant_types_option,
+    read_profiles,
+    rule_of,
+    rule_options,
+)
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.selections import print_pareto, print_selection
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
@@ -53,10 +59,12 @@ Examples:
   pixart-tui select last --time-share 0.7
   pixart-tui select fp8_e4m3.json --max-loss 0.001 --output fp8_e4m3.selected.json
   pixart-tui select fp8_e4m3.json int8_dynamic.json --max-loss 0.001 --fused
+  pixart-tui select last --quant-type int8_dynamic
   pixart-tui select last --max-loss 0.001 --verify
   pixart-tui select last --pareto"""
 )
 @click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
+@quant_types_option
 @rule_options
 @click.option(
     "--format",
@@ -88,8 +96,9 @@ Examples:
 def select(profiles: tuple[str, ...], **options: Any) -> int:
     """Choose the layers to quantize, and to what, from each PROFILE (a JSON, or a run).
 
-    Several profiles, each of another quant type, let every layer have its own. Writes a JSON of
-    the chosen layers alone: for one quant type, OneDiff's, for top_percentage 100.
+    Several profiles, each of another quant type, let every layer have its own; so does a run that
+    measured several. Writes a JSON of the chosen layers alone: for one quant type, OneDiff's, for
+    top_percentage 100.
     """
     _refuse_unused(options)
     asked = _Asked.of(profiles, options)
@@ -138,7 +147,7 @@ class _Asked:
     @classmethod
     def of(cls, references: Sequence[str], options: Mapping[str, Any]) -> _Asked:
         rule, parameter = rule_of(options)
-        found = [read_profile(reference) for reference in references]
+        found = read_profiles(references, options["quant_types"])
         paths = tuple(path for _, path in found)
         output = options["output"] or _default_output(paths)
         known = tuple(profile for profile, _ in found)
@@ -191,7 +200,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         raise RequestError(
             "OneDiff's JSON holds layers of one quant type",
             "repairing may take any of those of the profiles",
-            "give one PROFILE, or leave --format out to write pixart-tui's own JSON",
+            "give one quant type, or leave --format out to write pixart-tui's own JSON",
         )
     # Before a worker starts: what can be refused at once is.
     choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
@@ -238,7 +247,9 @@ def _kept_steps(options: Mapping[str, Any], asked: _Asked) -> KeptSteps:
 
 def _refuse_another(profile: Profile, path: Path) -> None:
     """The worker reads the file, which a later run may have replaced since."""
-    if read_profile_file(path) != profile:
+    there = read_profile_file(path)
+    # Not the profiles as a whole: a file's scores stand in for the effects that a run holds.
+    if (there.conditions, there.scores()) != (profile.conditions, profile.scores()):
         raise RequestError(
             f"{path} holds another profile by now",
             "another run has written it since",

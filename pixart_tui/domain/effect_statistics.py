@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from pixart_tui.domain.effects import SampleEffects
 
@@ -26,7 +26,7 @@ LINEAR_UP_TO: Final = 2.0
 sample is out of the linear range."""
 
 _LEAST_SHARE: Final = 0.25
-"""Part of the plain mean that the estimate of two depths must reach; else the plain mean holds."""
+"""Part of the late calls' loss that the estimate of two depths does not fall below."""
 _TINY: Final = 1e-30
 
 
@@ -86,10 +86,9 @@ class SampleStatistics:
     @cached_property
     def losses(self) -> Floats:
         """The loss of each layer alone, (layers,), before any weight."""
-        plain = np.square(self.whole).mean(axis=0)
         # Noise of the early calls may push the unbiased estimate below 0.
-        found = self.products.diagonal()
-        losses: Floats = np.where(found >= _LEAST_SHARE * plain, found, plain)
+        least = _LEAST_SHARE * np.square(self.late).mean(axis=0)
+        losses: Floats = np.maximum(self.products.diagonal(), least)
         return losses
 
     @cached_property
@@ -98,14 +97,15 @@ class SampleStatistics:
         count, whole = len(self.late), len(self.whole)
         if count == whole:
             return np.full(self.late.shape[1], float(count))
-        late_of_whole = self.late[:whole]
+        late = self.late[:whole]
+        early = self.whole - late
         a = np.square(self.late).mean(axis=0)
-        b = np.square(self.whole).mean(axis=0)
-        c = (late_of_whole * self.whole).mean(axis=0)
-        # Variance of a weighted sum of squares of jointly normal u and v (Isserlis 1918).
-        p, q = 1 / count - 1 / whole, 1 / whole
-        of_whole = 2 * (p**2 * a**2 + q**2 * b**2 + 2 * p * q * c**2)
-        variance = 2 * (count - whole) * a**2 / count**2 + whole * of_whole
+        b = np.square(early).mean(axis=0)
+        c = (late * early).mean(axis=0)
+        # Of mean(u^2) + mean(2 u w + w^2) with u and w, the early calls, jointly normal (Isserlis
+        # 1918): small differences of two noisy variances would say nothing.
+        variance = 2 * (a**2 + 4 * a * c + 2 * c**2) / count
+        variance += (4 * (a * b + c**2) + 2 * b**2 + 8 * b * c) / whole
         worth = 2 * np.square(self.losses) / np.maximum(variance, _TINY)
         found: Floats = np.clip(worth, whole, count)
         return found
@@ -177,20 +177,20 @@ class EffectStatistics:
     def degrees(self) -> Floats:
         """Effective degrees of freedom of each loss, (layers,): samples of large loss weigh more.
 
-        (K + 2) / sum w^2 with w a sample's share of the loss and K its draws; the 2 makes up for
-        shares that are estimated from the same draws.
+        (K + 2) / sum w^2 - 2 with w a sample's share of the loss and K its draws; the 2s make up
+        for shares that are estimated from the same draws. A single sample has K.
         """
         shares = self.by_sample / np.maximum(self.by_sample.sum(axis=0), _TINY)
         worth = np.stack([sample.draws for sample in self.samples]) + 2
-        found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY)
+        found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY) - 2
         return found
 
     def of_these_images(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
         """Ends of each loss's interval on the measured prompts and seeds."""
         tail = (1 - confidence) / 2
         spread = self.losses * self.degrees
-        low = spread / stats.chi2.ppf(1 - tail, self.degrees)
-        high = spread / stats.chi2.ppf(tail, self.degrees)
+        low = spread / _chi_square(1 - tail, self.degrees)
+        high = spread / _chi_square(tail, self.degrees)
         return low, high
 
     def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
@@ -208,7 +208,7 @@ class EffectStatistics:
         variance = np.log(np.maximum(by_prompt, _TINY)).var(axis=0, ddof=1)
         count = len(names)
         width = np.sqrt(variance / count + variance**2 / (2 * (count + 1)))
-        reach = np.exp(stats.t.ppf((1 + confidence) / 2, count - 1) * width)
+        reach = np.exp(special.stdtrit(count - 1, (1 + confidence) / 2) * width)
         return self.losses / reach, self.losses * reach
 
     @cached_property
@@ -238,7 +238,7 @@ class EffectStatistics:
         r = np.clip(np.abs(a - b) / np.sqrt(spread), 0, 1 - 1e-12)
         free = np.maximum(more * np.minimum(self.degrees[one], self.degrees[others]) - 1, 1e-3)
         t = r * np.sqrt(free / (1 - r**2))
-        return np.asarray(t > stats.t.ppf((1 + confidence) / 2, free))
+        return np.asarray(t > special.stdtrit(free, (1 + confidence) / 2))
 
     @cached_property
     def steps(self) -> Floats:
@@ -247,3 +247,8 @@ class EffectStatistics:
         mean = np.mean(weighted, axis=0)
         found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
         return found
+
+
+def _chi_square(probability: float, degrees: Floats) -> Floats:
+    """Quantiles of chi-square; scipy.stats has them too and takes a viewer a second to load."""
+    return np.asarray(2 * special.gammaincinv(degrees / 2, probability), dtype=np.float64)

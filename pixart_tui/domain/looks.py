@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from pixart_tui.domain.effect_statistics import EffectStatistics
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.values import Value
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics
 
 _FIRST: Final = 4
 _ERROR: Final = 0.05
@@ -73,6 +72,9 @@ def look_at(
         until_settled: Whether a settled cut ends the measuring.
         out_of_time: Whether the time is spent.
     """
+    # Only now: a viewer reads looks long before it needs numpy.
+    from pixart_tui.domain.effect_statistics import EffectStatistics
+
     confidence = 1 - _ERROR / len(look_sizes(planned))
     found = {x: EffectStatistics.of(samples, x) for x in quant_types}
     undecided = {x: len(undecided_layers(s, cut, confidence)) for x, s in found.items()}
@@ -89,8 +91,10 @@ def undecided_layers(
     found: EffectStatistics, cut: float, confidence: float, more: float = 1.0
 ) -> set[int]:
     """Layers that cannot be told from some layer on the other side of the cut."""
+    import numpy as np
+
     finite = np.flatnonzero(np.isfinite(found.losses))
-    order: npt.NDArray[np.int_] = finite[np.argsort(found.losses[finite], kind="stable")]
+    order = finite[np.argsort(found.losses[finite], kind="stable")]
     chosen = int(len(order) * cut / 100)
     inside, outside = order[:chosen], order[chosen:]
     undecided: set[int] = set()

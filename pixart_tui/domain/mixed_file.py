@@ -57,7 +57,7 @@ def refuse_for_onediff(selection: Selection) -> None:
         raise RequestError(
             "OneDiff's JSON holds layers of one quant type",
             f"the selection has {', '.join(quant_types)}",
-            "give one PROFILE, or leave --format out to write pixart-tui's own JSON",
+            "give one quant type, or leave --format out to write pixart-tui's own JSON",
         )
     if selection.kept_steps:
         raise RequestError(

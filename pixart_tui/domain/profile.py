@@ -64,6 +64,16 @@ class Conditions(Value):
         """Transformer calls of an image; some schedulers make more than one a step."""
         return self.num_calls or self.num_inference_steps
 
+    @property
+    def call_name(self) -> str:
+        """What a transformer call is told as: ``step`` where each step makes one, else ``call``."""
+        return "call" if self.num_calls else "step"
+
+    @property
+    def samples(self) -> int:
+        """Prompts times seeds."""
+        return len(self.prompts) * len(self.seeds)
+
 
 class LayerStatus(StrEnum):
     """What is known of a layer."""

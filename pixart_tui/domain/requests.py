@@ -95,6 +95,16 @@ class ProfileRequest(SamplingRequest):
     checks: str | None = None
     output: str
 
+    @property
+    def quant_types(self) -> tuple[str, ...]:
+        """All of them, the first one first."""
+        return (self.quant_type, *self.more_quant_types)
+
+    @property
+    def unit(self) -> str:
+        """What is measured one after the other: ``samples`` or ``layers``."""
+        return "samples" if self.method == "adjoint" else "layers"
+
 
 def output_of(request: ProfileRequest, quant_type: str) -> Path:
     """Where the onediffx JSON of one of a profile's quant types goes."""

@@ -21,8 +21,17 @@ def psnr_text(score: LayerScore) -> str:
     """PSNR in dB; ``equal`` where no image differs, ``-`` where none was made."""
     if score.psnr_db is not None:
         return f"{score.psnr_db:.1f}"
-    imaged = score.ssim_std is not None
-    return "equal" if imaged else "-"
+    return "equal" if is_imaged(score) else "-"
+
+
+def is_imaged(score: LayerScore) -> bool:
+    """Whether images were made with this layer quantized alone."""
+    return score.ssim_std is not None
+
+
+def every_layer_label(quant_type: str) -> str:
+    """What an image with every layer quantized is called."""
+    return f"every layer in {quant_type}"
 
 
 def figures_text(ssim: float | None, psnr_db: float | None, mae: float | None) -> str:

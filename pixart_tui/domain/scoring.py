@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.effect_statistics import EffectStatistics, Floats
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
 from pixart_tui.domain.ranking import Rank, paired_bootstrap, rank_layers, same_over_draws
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics
 
 _BOOTSTRAP_SAMPLES: Final = 1000
 _TAIL: Final = 2.5
@@ -70,10 +72,14 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
 
 def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
     """Scores of the adjoint method: all layers from the same backward passes."""
+    # Only now: scipy takes a viewer of whole images longer to load than the scoring.
+    from pixart_tui.domain.effect_statistics import EffectStatistics
+
     found = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
-    these, others = found.of_these_images(), found.of_other_prompts()
+    these = found.of_these_images()
+    intervals = np.stack([*these, *(found.of_other_prompts() or these)])
     scores = [
-        _score_of_effects(layer, profile.excluded.get(layer.fqn), at, found, these, others)
+        _score_of_effects(layer, profile.excluded.get(layer.fqn), found, at, intervals[:, at])
         for at, layer in enumerate(profile.layers)
     ]
     known = np.flatnonzero([score.loss is not None for score in scores])
@@ -89,26 +95,26 @@ def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
 def _score_of_effects(
     layer: Layer,
     exclusion: str | None,
-    at: int,
     found: EffectStatistics,
-    these: tuple[Floats, Floats],
-    others: tuple[Floats, Floats] | None,
+    at: int,
+    intervals: npt.NDArray[np.float64],
 ) -> LayerScore:
+    """One layer's score: the ends of its loss for these images, then for other prompts."""
     samples = len(found.samples)
     if exclusion is not None:
         return score_layer(layer, exclusion, ())
     if not np.isfinite(found.losses[at]):
         return LayerScore(layer=layer, status=LayerStatus.NOT_FINITE, samples=samples)
-    low, high = others if others is not None else these
+    ends = (1 - intervals).tolist()
     return LayerScore(
         layer=layer,
         status=LayerStatus.MEASURED,
         samples=samples,
         ssim=1 - float(found.losses[at]),
-        ssim_low=1 - float(high[at]),
-        ssim_high=1 - float(low[at]),
-        these_low=1 - float(these[1][at]),
-        these_high=1 - float(these[0][at]),
+        ssim_low=ends[3],
+        ssim_high=ends[2],
+        these_low=ends[1],
+        these_high=ends[0],
         degrees=float(found.degrees[at]),
     )
 

@@ -209,7 +209,7 @@ def _by_count(menu: Menu, percentage: float) -> list[Option]:
         raise RequestError(
             "--top-percentage chooses among layers of one quant type",
             f"the profiles hold {', '.join(menu.quant_types)}",
-            "give one profile, or another rule: --max-loss, --flops-share, --saved-share",
+            "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
         )
     by_name = {option.target: option for option in menu.options}
     ssim = {name: option.ssim for name, option in by_name.items()}

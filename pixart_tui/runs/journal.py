@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from time import time
@@ -27,7 +27,8 @@ _CHUNK_BYTES: Final = 128 * 1024
 _HEAD: Final = re.compile(
     rb'\{"v":1,"t":[^,]+,"event":\{"type":'
     rb'(?:(?P<attempt>"attempt_started")'
-    rb'|(?P<topic>"stage"|(?:"bench_row","row":\{|"warmup",)"label":"(?:[^"\\]|\\.)*"))'
+    rb'|(?P<stage>"stage","stage":"(?:[^"\\]|\\.)*")'
+    rb'|(?P<topic>(?:"bench_row","row":\{|"warmup",)"label":"(?:[^"\\]|\\.)*"))'
 )
 """How a line begins that opens an attempt, or that a later one on the same topic replaces."""
 
@@ -99,8 +100,9 @@ class JournalReader:
 
     Attributes:
         path: The journal; it need not exist yet.
-        latest_only: Whether to leave out what a later line has replaced: stages, and the same
-            row's earlier figures and warm-ups. A fold over the rest ends in the same state.
+        latest_only: Whether to leave out what a later line has replaced: stages but for their
+            beginning, and the same row's earlier figures and warm-ups. A fold over the rest ends
+            in the same state.
         offset: Bytes that are read and done with.
         unreadable: Complete lines that could not be understood: damaged, or of a newer version.
     """
@@ -156,16 +158,29 @@ def _latest(lines: Iterable[bytes]) -> list[bytes]:
     """The lines without those that a later one of the same attempt replaces, in order."""
     kept: list[bytes] = []
     seen: set[bytes] = set()
-    for line in reversed(list(lines)):
-        head = _HEAD.match(line)
-        if head and head["topic"]:
-            if head["topic"] in seen:
+    for line, head, begins in reversed(list(_with_beginnings(lines))):
+        topic = head and (head["topic"] or (head["stage"] and b"stage"))
+        if topic:
+            if topic in seen and not begins:
                 continue
-            seen.add(head["topic"])
+            seen.add(topic)
         elif head:  # the last line before an attempt says when the one before it ended
             seen.clear()
         kept.append(line)
     return kept[::-1]
+
+
+def _with_beginnings(
+    lines: Iterable[bytes],
+) -> Iterator[tuple[bytes, re.Match[bytes] | None, bool]]:
+    """Each line, its head, and whether a stage begins there: clocks run from then on."""
+    stage: bytes | None = None
+    for line in lines:
+        head = _HEAD.match(line)
+        begins = bool(head and head["stage"] and head["stage"] != stage)
+        if head and (head["stage"] or head["attempt"]):
+            stage = head["stage"]
+        yield line, head, begins
 
 
 def _parse(line: bytes) -> JournalEntry | None:

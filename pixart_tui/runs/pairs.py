@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import ArtifactWritten
-from pixart_tui.domain.score_text import figures_text
+from pixart_tui.domain.score_text import every_layer_label, figures_text
 from pixart_tui.runs.snapshot import RunSnapshot
 
 _IMAGES: Final = ("layer_image", "bench_image", "selection_image", "quantized_image", "joint_image")
@@ -18,7 +18,8 @@ class Pair:
     """An image with something quantized, and its twin.
 
     Attributes:
-        label: The layer or the benchmark's row; empty where there is only one thing quantized.
+        label: The layer, the benchmark's row, or the quant type of every layer; empty where there
+            is only one thing quantized.
         prompt: What both show.
         seed: Of both noises.
         image: The file with something quantized.
@@ -26,6 +27,7 @@ class Pair:
         ssim: Structural similarity, None where it is not known.
         psnr_db: In dB, None for equal images and where it is not known.
         mae: Mean absolute error, None where it is not known.
+        every_layer: Whether every layer is quantized, and the label is to what.
     """
 
     label: str
@@ -36,6 +38,12 @@ class Pair:
     ssim: float | None = None
     psnr_db: float | None = None
     mae: float | None = None
+    every_layer: bool = False
+
+    @property
+    def words(self) -> str:
+        """What is quantized: a layer, a benchmark's row, or every layer to a quant type."""
+        return every_layer_label(self.label) if self.every_layer else self.label
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -78,6 +86,7 @@ def _pair(snapshot: RunSnapshot, artifact: ArtifactWritten, directory: Path, twi
         ssim=ssim,
         psnr_db=psnr_db,
         mae=mae,
+        every_layer=artifact.role == "joint_image",
     )
 
 

@@ -7,16 +7,11 @@ from datetime import datetime
 from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
-from pixart_tui.domain.sidecar import (
-    EffectsFile,
-    ProfileSidecar,
-    SampleRecord,
-    SelectionSidecar,
-)
+from pixart_tui.domain.sample_notes import sample_records
+from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar, SelectionSidecar
 from pixart_tui.runs.snapshot import RunSnapshot
 
 
@@ -57,26 +52,9 @@ def profile_sidecar(
         measurements=profile.measurements,
         floor=profile.floor,
         measuring_s=round(snapshot.measuring_s, 3),
-        samples=tuple(_sample_record(sample, quant_type) for sample in profile.effects),
+        samples=sample_records(profile),
         look=snapshot.look,
         effects=effects,
-    )
-
-
-def _sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
-    from pixart_tui.domain.effect_statistics import SampleStatistics
-
-    found = SampleStatistics.of(sample, quant_type)
-    return SampleRecord(
-        prompt=sample.prompt,
-        seed=sample.seed,
-        draws=len(sample.first_calls),
-        whole_draws=sample.first_calls.count(0),
-        predicted_loss=found.predicted_loss,
-        measured_loss=found.measured_loss,
-        nonlinear=found.nonlinear,
-        weight=found.weight,
-        elapsed_s=sample.elapsed_s,
     )
 
 

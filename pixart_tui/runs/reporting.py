@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,12 +13,15 @@ from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.events import ArtifactWritten, BenchPlanned, ProfilePlanned, VerifyPlanned
 from pixart_tui.domain.profile import Conditions, Profile
 from pixart_tui.domain.reporting.command import command_of
-from pixart_tui.domain.reporting.content import Picture, Report
+from pixart_tui.domain.reporting.content import Measured, Picture, Report
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.sample_notes import sample_records
+from pixart_tui.domain.score_text import every_layer_label
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.domain.sidecar import ProfileSidecar
 from pixart_tui.runs.run import Run
+from pixart_tui.runs.snapshot import RunSnapshot
 
 _PNG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"RIFF", b"WEBP"
 
@@ -29,6 +32,7 @@ def report_of_run(run: Run) -> Report:
     Raises:
         RequestError: It holds nothing to report.
     """
+    run.refuse_removed()
     snapshot, request = run.snapshot, run.record.request if run.record else None
     plan = snapshot.planned or snapshot.bench_plan or snapshot.verify_plan
     if request is None or plan is None:
@@ -37,18 +41,17 @@ def report_of_run(run: Run) -> Report:
             run.problem or f"it is {run.state()}",
             "see what there is: pixart-tui runs",
         )
-    profile = snapshot.profile if snapshot.measured or snapshot.fast.probing else None
+    measured = tuple(_measured(snapshot)) if snapshot.measured or snapshot.samples else ()
     verified = snapshot.verified
     return Report(
-        title=_title(request.model, plan, profile),
+        title=_title(request.model, plan, measured),
         run=f"{run.id} ({request.kind}, {run.state()})",
         command=command_of(request),
         date=_day(run.created_s),
         machine=plan.machine,
         versions=plan.versions,
         conditions=_conditions(plan),
-        profile=profile,
-        curve=_curve(profile) if profile else None,
+        measured=measured,
         selection=verified.selection if verified else None,
         verification=verified.verification if verified else None,
         bench=_bench(run),
@@ -74,30 +77,35 @@ def report_of_file(path: Path) -> Report:
         raise RequestError(f"{name} cannot be read", cause, "name a profile or a run") from error
     record = sidecar.parse(text, str(beside), ProfileSidecar)
     profile = record.profile
+    found = Measured(profile, _curve(profile), record.samples, record.look)
     return Report(
-        title=_profile_title(profile),
+        title=_profile_title((found,)),
         run=f"{record.run}, {path.name}",
         date=record.date,
         machine=record.machine,
         versions=record.versions,
         conditions=record.conditions,
-        profile=profile,
-        curve=_curve(profile),
+        measured=(found,),
     )
 
 
+def _measured(snapshot: RunSnapshot) -> Iterator[Measured]:
+    for profile in snapshot.profiles:
+        yield Measured(profile, _curve(profile), sample_records(profile), snapshot.look)
+
+
 def _title(
-    model: str, plan: ProfilePlanned | BenchPlanned | VerifyPlanned, profile: Profile | None
+    model: str, plan: ProfilePlanned | BenchPlanned | VerifyPlanned, measured: Sequence[Measured]
 ) -> str:
-    if profile is not None:
-        return _profile_title(profile)
+    if measured:
+        return _profile_title(measured)
     words = "Benchmark of" if isinstance(plan, BenchPlanned) else "Selection for"
     return f"{words} {Path(model).name}"
 
 
-def _profile_title(profile: Profile) -> str:
-    conditions = profile.conditions
-    return f"{Path(conditions.model).name}: sensitivity to {conditions.quant_type}"
+def _profile_title(measured: Sequence[Measured]) -> str:
+    model = Path(measured[0].profile.conditions.model).name
+    return f"{model}: sensitivity to {', '.join(found.quant_type for found in measured)}"
 
 
 def _conditions(plan: ProfilePlanned | BenchPlanned | VerifyPlanned) -> Conditions | None:
@@ -162,4 +170,6 @@ def _media_type(data: bytes) -> str | None:
 
 def _caption(artifact: ArtifactWritten) -> str:
     kind = artifact.role.removesuffix("_image")
+    if kind == "joint":
+        return every_layer_label(artifact.label or "")
     return artifact.label or ("nothing quantized" if kind == "baseline" else kind)

@@ -7,11 +7,13 @@ import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import Field, ValidationError
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import Request
+from pixart_tui.domain.sidecar import REMOVED_METHOD
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.paths import RunPaths
@@ -19,6 +21,9 @@ from pixart_tui.runs.process import WorkerIdentity, is_alive
 from pixart_tui.runs.snapshot import RunSnapshot
 
 SCHEMA_VERSION: Final = 1
+OF_REMOVED_METHOD: Final = (
+    "this run is of the fast method, which was removed; start a new one with: pixart-tui profile"
+)
 _START_LIMIT_S: Final = 15.0
 
 
@@ -86,6 +91,15 @@ class Run:
             problem = _why_unreadable(paths.request, error)
             return cls(paths, None, problem=problem, _reader=reader)
         return cls(paths, record, _reader=reader)
+
+    def refuse_removed(self) -> None:
+        """Refuses a run that nothing can be done with any more but looking at its log.
+
+        Raises:
+            RequestError: It is of a method that was removed.
+        """
+        if self.problem == OF_REMOVED_METHOD:
+            raise RequestError(OF_REMOVED_METHOD)
 
     @property
     def id(self) -> str:
@@ -167,15 +181,28 @@ def _why_unreadable(path: Path, error: OSError | ValidationError) -> str:
         return error.strerror or str(error)
     if (version := _schema_version(path)) > SCHEMA_VERSION:
         return f"a newer version wrote it: format {version}, not {SCHEMA_VERSION}"
+    if _method(path) == REMOVED_METHOD:
+        return OF_REMOVED_METHOD
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _schema_version(path: Path) -> int:
+    version = _content(path).get("schema_version")
+    return version if isinstance(version, int) else 0
+
+
+def _method(path: Path) -> object:
+    """The method that a profile was asked to use."""
+    request = _content(path).get("request")
+    return request.get("method") if isinstance(request, dict) else None
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """What stands in a file; nothing where it is no object."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):
-        return 0
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    return version if isinstance(version, int) else 0
+        return {}
+    return content if isinstance(content, dict) else {}

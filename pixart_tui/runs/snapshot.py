@@ -44,7 +44,7 @@ from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 
 _RECENT: Final = 9
-"""Layers, or samples, of each lane whose times make the pace: enough for a median, few enough to follow."""
+"""Layers, or samples, of each lane whose times make the pace: enough for a median, and recent."""
 
 
 @dataclass
@@ -126,7 +126,7 @@ class RunSnapshot:
         self.last_event_s = entry.t
         self._take(entry.event)
 
-    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912 - one line per event
+    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a line an event
         match event:
             case StageChanged():
                 self.stage = event

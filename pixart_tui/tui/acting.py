@@ -153,9 +153,10 @@ class ActingApp(App[None]):
     def on_profile_pane_pictures_wanted(self, message: ProfilePane.PicturesWanted) -> None:
         """Asks, then makes the pictures of a layer in a run of their own."""
         asked = message.view.run.request
-        if not isinstance(asked, ProfileRequest):
+        profile = message.view.profile
+        if not isinstance(asked, ProfileRequest) or profile is None:
             return
-        request = compare_request(asked, message.fqn)
+        request = compare_request(asked, profile.conditions.quant_type, message.fqn)
         text = [
             f"layer       {message.fqn}",
             f"quant type  {request.quant_type}",

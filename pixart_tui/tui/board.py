@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from pixart_tui.domain.benchmark import BenchRow
-from pixart_tui.domain.cost import Cost
-from pixart_tui.domain.events import BatchChosen, Failure, WarmupProgressed
+from pixart_tui.domain.events import Failure, WarmupProgressed
 from pixart_tui.domain.live import Live
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.requests import AnyRequest
+from pixart_tui.domain.requests import AnyRequest, ProfileRequest
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.sidecar import SampleRecord
 from pixart_tui.runs.pairs import Pair
 from pixart_tui.runs.run import RunState
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +31,8 @@ class RunView:
         state: Where it is in its life.
         request: What was asked, None where ``request.json`` cannot be read.
         problem: What cannot be read, in words; empty if all is well.
-        done: Layers or cases that are done.
-        total: Layers or cases, 0 while it is not known.
+        done: Samples, layers or cases that are done.
+        total: Samples, layers or cases, 0 while it is not known.
         eta_s: Seconds until it is done, None if unknown.
         elapsed_s: Seconds of the last attempt, None before the first.
         created_s: Unix time of its creation.
@@ -65,32 +69,110 @@ class RunView:
         return self.request.model if self.request else "?"
 
     @property
+    def unit(self) -> str:
+        """What a profile measures one after the other: ``samples`` or ``layers``."""
+        return self.request.unit if isinstance(self.request, ProfileRequest) else "layers"
+
+    @property
     def fraction(self) -> float:
         """How much of it is done, 0 to 1."""
         return self.done / self.total if self.total else 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileView:
-    """A profile run with its measurements; ``profile`` is None until it is planned.
+class Figures:
+    """What is known under one quant type.
 
-    ``batch`` says how many images are made at once and why it is not as many as before; ``pairs``
-    are the pictures that the run has kept; ``live`` is None once the run has ended. ``probed`` are
-    the layers that the fast method has probed: scores may be some seconds behind.
+    Attributes:
+        profile: The profile.
+        scores: Every layer's score, in the model's order.
+        noise: The measurement noise, None where it is not known.
+        samples: What the adjoint method found of each sample.
+        effects: What it found of the layers and calls; None before the first sample.
+    """
+
+    profile: Profile
+    scores: tuple[LayerScore, ...]
+    noise: float | None = None
+    samples: tuple[SampleRecord, ...] = ()
+    effects: EffectStatistics | None = field(default=None, compare=False)
+
+    @property
+    def quant_type(self) -> str:
+        """The quant type."""
+        return self.profile.conditions.quant_type
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileView:
+    """A profile run with its measurements; scores may be some seconds behind.
+
+    Attributes:
+        run: The run.
+        figures: What is known under each quant type; empty until it is planned.
+        place: Which of them is shown.
+        floor: The deployment floor.
+        look: The last decision of the adjoint method.
+        memory: What had to be done to need less memory, in words; empty for nothing.
+        machine: Where it is measured.
+        images_per_s: Images that the exhaustive method makes in a second.
+        pairs: The pictures that the run has kept.
+        live: What the device does; None once the run has ended.
     """
 
     run: RunView
-    profile: Profile | None = None
-    scores: tuple[LayerScore, ...] = ()
+    figures: tuple[Figures, ...] = ()
+    place: int = 0
     floor: float | None = None
-    noise: float | None = None
+    look: Look | None = None
+    memory: str = ""
     machine: Machine | None = None
     images_per_s: float | None = None
-    batch: BatchChosen | None = None
-    cost: Cost | None = None
     pairs: tuple[Pair, ...] = ()
     live: Live | None = None
-    probed: Collection[str] = ()
+
+    @property
+    def shown(self) -> Figures | None:
+        """What is known under the quant type that is shown."""
+        return self.figures[self.place] if self.figures else None
+
+    @property
+    def profile(self) -> Profile | None:
+        """The profile that is shown."""
+        return self.shown.profile if self.shown else None
+
+    @property
+    def scores(self) -> tuple[LayerScore, ...]:
+        """Its scores."""
+        return self.shown.scores if self.shown else ()
+
+    @property
+    def noise(self) -> float | None:
+        """Its measurement noise."""
+        return self.shown.noise if self.shown else None
+
+    @property
+    def quant_types(self) -> tuple[str, ...]:
+        """The quant types, the first one first."""
+        return tuple(figures.quant_type for figures in self.figures)
+
+    @property
+    def scores_by_type(self) -> dict[str, tuple[LayerScore, ...]]:
+        """Quant type to its scores."""
+        return {figures.quant_type: figures.scores for figures in self.figures}
+
+    def showing(self, quant_type: str | None) -> ProfileView:
+        """The view with a quant type shown; the first one where there is none of that name."""
+        types = self.quant_types
+        place = types.index(quant_type) if quant_type in types else 0
+        return self if place == self.place else replace(self, place=place)
+
+    def only(self, quant_type: str | None) -> ProfileView:
+        """The view as if nothing but that quant type were measured; all where it is None."""
+        if quant_type not in self.quant_types:
+            return self
+        shown = self.showing(quant_type).shown
+        return replace(self, figures=(shown,) if shown else (), place=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +220,7 @@ class Board:
         runs: All runs, newest first.
         profile: The profile that is open.
         bench: The benchmark that is open.
-        verify: The newest verification.
+        verifications: Those of the profile that is open, newest first.
         compare: The run whose pictures are open.
         problem: Why the runs cannot be read; empty if all is well.
     """
@@ -147,7 +229,7 @@ class Board:
     runs: tuple[RunView, ...] = ()
     profile: ProfileView | None = None
     bench: BenchView | None = None
-    verify: VerifyView | None = None
+    verifications: tuple[VerifyView, ...] = ()
     compare: CompareView | None = None
     problem: str = ""
 

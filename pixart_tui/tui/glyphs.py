@@ -43,11 +43,7 @@ UP: Final = "↑"
 DOWN: Final = "↓"
 LEVELS: Final = "▁▂▃▄▅▆▇█"
 SHADES: Final = "░▒▓"
-ESTIMATED_LEVELS: Final = "⡀⣀⣄⣤⣦⣶⣷⣿"
-"""The levels of figures that no image has confirmed."""
-
 PENDING: Final = "·"
-PROBED: Final = ":"
 EXCLUDED: Final = "-"
 SORTED: Final = "▾"
 POINT: Final = "◆"
@@ -76,7 +72,6 @@ _TWINS: Final[dict[str, str]] = {
     "▲": "A",
     # Digits and letters: `.`, `-` and `=` are marks of their own in a map of layers.
     **dict(zip(LEVELS, "12345678", strict=True)),
-    **dict(zip(ESTIMATED_LEVELS, "abcdefgh", strict=True)),
     **dict(zip(SHADES, ".:%", strict=True)),
     "▀": '"',
     "▌": "|",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import selected_path
 from pixart_tui.domain.requests import (
     AnyRequest,
@@ -14,58 +16,94 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
     SamplingRequest,
     VerifyRequest,
+    output_of,
 )
 from pixart_tui.domain.selection import Selection
 
 
-def selection_path(request: ProfileRequest) -> Path:
-    """Where a selection from a profile is saved."""
-    return Path(selected_path(Path(request.output)))
+def selection_path(request: ProfileRequest, quant_types: Sequence[str] = ()) -> Path:
+    """Where a selection from a profile is saved.
+
+    Args:
+        request: The profile.
+        quant_types: Those that were chosen from; the profile's own where there are none.
+    """
+    types = quant_types or request.quant_types
+    if len(types) > 1:
+        return Path(selected_path(Path(request.output).with_name("mixed.json")))
+    return Path(selected_path(output_of(request, types[0])))
 
 
 def verifies(request: AnyRequest | None, profile: AnyRequest | None) -> bool:
     """Whether a request is to verify the selection that stands beside a profile."""
     if not isinstance(request, VerifyRequest) or not isinstance(profile, ProfileRequest):
         return False
-    return request.output == str(selection_path(profile))
+    choices = [(quant_type,) for quant_type in profile.quant_types]
+    paths = {str(selection_path(profile, types)) for types in (*choices, profile.quant_types)}
+    return request.output in paths
 
 
-def bench_request(request: ProfileRequest) -> BenchRequest:
-    """The benchmark of the selection that was saved beside a profile, under its conditions."""
+def bench_request(
+    request: ProfileRequest, selection: Selection, quant_types: Sequence[str]
+) -> BenchRequest:
+    """The benchmark of the selection that was saved beside a profile, under its conditions.
+
+    Args:
+        request: The profile.
+        selection: The selection.
+        quant_types: Those that it was chosen from.
+
+    Raises:
+        RequestError: The selection has several quant types.
+    """
+    if not selection.quant_type:
+        raise RequestError(
+            "a benchmark quantizes all layers to one quant type",
+            f"the selection has {', '.join(sorted(set(selection.assignments.values())))}",
+            "y chooses from one quant type; or verify the selection",
+        )
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
-    output = Path(request.output)
+    saved = selection_path(request, quant_types)
     asked = BenchRequest(
         **shared,
         compilers=("none", "compile"),
         quantize=True,
-        quant_type=request.quant_type,
-        quant_submodules_config_path=str(selection_path(request)),
+        quant_type=selection.quant_type,
+        quant_submodules_config_path=str(saved),
         top_percentage=100,
-        output=str(output.with_name(f"{output.stem}.bench.json")),
+        output=str(saved.with_name(f"{saved.name.removesuffix('.selected.json')}.bench.json")),
     )
     return asked.model_copy(update={"command": _command(asked)})
 
 
-def verify_request(request: ProfileRequest, selection: Selection) -> VerifyRequest:
-    """The verification of a profile's selection, written where the selection is saved."""
+def verify_request(
+    request: ProfileRequest, selection: Selection, quant_types: Sequence[str]
+) -> VerifyRequest:
+    """The verification of a profile's selection, written where the selection is saved.
+
+    Args:
+        request: The profile.
+        selection: The selection.
+        quant_types: Those that it was chosen from.
+    """
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     return VerifyRequest(
         **shared | {"prompts": ()},
-        profiles=(request.output,),
+        profiles=tuple(str(output_of(request, quant_type)) for quant_type in quant_types),
         rule=selection.rule,
         parameter=selection.parameter,
         fused=selection.fused,
-        output=str(selection_path(request)),
+        output=str(selection_path(request, quant_types)),
     )
 
 
-def compare_request(request: ProfileRequest, fqn: str) -> CompareRequest:
+def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> CompareRequest:
     """The pictures of one of a profile's layers, of its prompts with its first seed."""
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
-    output = Path(request.output)
+    output = output_of(request, quant_type)
     return CompareRequest(
         **shared,
-        quant_type=request.quant_type,
+        quant_type=quant_type,
         execution=request.execution,
         baseline_dtype=request.baseline_dtype,
         layers=(fqn,),

@@ -23,6 +23,7 @@ from pixart_tui.tui.states import RESUMABLE, state_span
 
 _BAR_CELLS: Final = 24
 _INDENT: Final = 1
+_FILES_NAMED: Final = 2
 
 
 def state_line(run: RunView, facts: Sequence[str], width: int) -> Line:
@@ -76,9 +77,11 @@ def _trouble(run: RunView, width: int) -> Iterator[Line]:
 
 
 def _written(run: RunView, width: int) -> Iterator[Line]:
-    for path in run.written:
+    for path in run.written[:_FILES_NAMED]:
         chunks = wrap_path(f"wrote {path}", width - 2 * _INDENT)
         yield from (line(" ", Span(chunk, "good")) for chunk in chunks)
+    if (rest := len(run.written) - _FILES_NAMED) > 0:
+        yield _indented(f"and {wording.count(rest, 'more file')}", "good", width)
 
 
 def _indented(text: str, ink: Ink, width: int) -> Line:

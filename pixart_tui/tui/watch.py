@@ -10,13 +10,23 @@ from typing import Final
 
 from pixart_tui.domain.events import StageChanged
 from pixart_tui.domain.live import Live
-from pixart_tui.domain.profile import noise_of
+from pixart_tui.domain.profile import Profile, noise_of
+from pixart_tui.domain.sample_notes import sample_records
 from pixart_tui.runs.live import read_live
+from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.pairs import Pair, pairs_of
 from pixart_tui.runs.paths import runs_root
-from pixart_tui.runs.run import Run, RunState
+from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
 from pixart_tui.tui import wording
-from pixart_tui.tui.board import BenchView, Board, CompareView, ProfileView, RunView, VerifyView
+from pixart_tui.tui.board import (
+    BenchView,
+    Board,
+    CompareView,
+    Figures,
+    ProfileView,
+    RunView,
+    VerifyView,
+)
 from pixart_tui.tui.requests import verifies
 
 _LOG_LINES: Final = 6
@@ -92,7 +102,7 @@ class RunWatch:
             tuple(runs),
             self._profile_view(profile) if scored else _unscored(profile),
             self._bench_view(self._opened(runs, bench_id, "bench")),
-            self._verify_view(next((run for run in runs if _is_about(run, profile)), None)),
+            tuple(self._verify_view(run) for run in runs if _is_about(run, profile)),
             self._compare_view(runs, compare_id),
         )
 
@@ -141,9 +151,8 @@ class RunWatch:
             watched.score_again_s = time.monotonic() + min(
                 spent_s / _SCORING_SHARE, _SCORING_MOST_S
             )
-        live, probing = _live(watched), snapshot.fast.probing
-        probed = frozenset(probing.errors) if probing else frozenset()
-        return replace(known, run=view, batch=snapshot.batch, pairs=pairs, live=live, probed=probed)
+        memory, live = describe_memory(snapshot), _live(watched)
+        return replace(known, run=view, look=snapshot.look, memory=memory, pairs=pairs, live=live)
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -158,11 +167,9 @@ class RunWatch:
             live=_live(self._watched[view.id]),
         )
 
-    def _verify_view(self, view: RunView | None) -> VerifyView | None:
-        if view is None or view.request is None:
-            return None
+    def _verify_view(self, view: RunView) -> VerifyView:
         found = self._watched[view.id].run.snapshot.verified
-        output = view.request.output or ""
+        output = view.request.output or "" if view.request else ""
         if found is None:
             return VerifyView(view, output)
         return VerifyView(view, output, found.verification, found.selection)
@@ -205,21 +212,28 @@ def _is_outdated(watched: _Watched) -> bool:
 
 
 def _measured_view(view: RunView, run: Run) -> ProfileView:
-    profile = run.snapshot.profile
-    if profile is None or run.snapshot.planned is None:
+    profiles, plan = run.snapshot.profiles, run.snapshot.planned
+    if plan is None:
         return ProfileView(view)
-    scores = profile.scores()
     return ProfileView(
         run=view,
-        profile=profile,
-        scores=scores,
-        floor=profile.deployment_floor,
-        noise=noise_of(scores),
-        machine=run.snapshot.planned.machine,
+        figures=tuple(map(figures_of, profiles)),
+        floor=profiles[0].deployment_floor,
+        machine=plan.machine,
         images_per_s=run.snapshot.images_per_s,
-        batch=run.snapshot.batch,
-        cost=run.snapshot.cost,
     )
+
+
+def figures_of(profile: Profile) -> Figures:
+    """What is known under the quant type of a profile."""
+    scores = profile.scores()
+    effects = None
+    if profile.effects:
+        # Only now: the first paint needs no numpy.
+        from pixart_tui.domain.effect_statistics import EffectStatistics
+
+        effects = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
+    return Figures(profile, scores, noise_of(scores), sample_records(profile), effects)
 
 
 def _unscored(view: RunView | None) -> ProfileView | None:
@@ -263,7 +277,7 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
 
 def stage_detail(stage: StageChanged) -> str:
     """What it does there; how far, unless that is what the whole run's progress says."""
-    if stage.stage in ("measuring", "probing") or not stage.total:
+    if stage.stage == "measuring" or not stage.total:
         return stage.detail
     return f"{stage.done} of {stage.total}  {stage.detail}"
 
@@ -282,6 +296,8 @@ def _elapsed_s(watched: _Watched, now_s: float) -> float | None:
 
 
 def _problem(run: Run) -> str:
+    if run.problem == OF_REMOVED_METHOD:
+        return run.problem
     if run.problem:
         return f"request.json cannot be read: {run.problem}"
     if run.journal_problem:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from pixart_tui.domain import words
+
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3600
 _DAY_S: Final = 86400
+
+count: Final = words.count
 
 
 def duration(seconds: float | None) -> str:
@@ -35,11 +39,6 @@ def share(part: float) -> str:
 def loss(value: float | None) -> str:
     """1 - SSIM with six decimals; a dash if it is not known."""
     return "-" if value is None else f"{value:.6f}"
-
-
-def count(number: int, noun: str) -> str:
-    """``1 prompt``, ``4 prompts``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def size(size_bytes: int) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import sidecar_path
-from pixart_tui.domain.requests import BenchRequest, CompareRequest, ProfileRequest
+from pixart_tui.domain.requests import BenchRequest, CompareRequest, ProfileRequest, output_of
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs import control
@@ -63,19 +63,21 @@ class Work:
     def save(self, view: ProfileView, selection: Selection) -> Path:
         """Saves a selection and its sidecar beside the profile; returns where."""
         request = _finished_request(view)
-        if view.profile is None or not selection.chosen:
+        if not view.figures or not selection.chosen:
             raise RequestError("no layer is chosen", "", "move the parameter with the arrow keys")
-        profile_name = Path(request.output).name
-        text, sidecar_text = selection_files([view.profile], selection, [profile_name])
-        path = selection_path(request)
+        profiles = [figures.profile for figures in view.figures]
+        names = [output_of(request, quant_type).name for quant_type in view.quant_types]
+        text, sidecar_text = selection_files(profiles, selection, names)
+        path = selection_path(request, view.quant_types)
         write_atomically(Path(sidecar_path(path)), sidecar_text)
         write_atomically(path, text)
         return path
 
     def start_bench(self, view: ProfileView, selection: Selection) -> str:
         """Saves a selection and benchmarks it; returns the run's id."""
+        request = bench_request(_finished_request(view), selection, view.quant_types)
         self.save(view, selection)
-        run = create_run(bench_request(_finished_request(view)))
+        run = create_run(request)
         self.start(run)
         return run.id
 
@@ -87,7 +89,8 @@ class Work:
 
     def start_verify(self, view: ProfileView, selection: Selection) -> str:
         """Measures a selection as a whole; returns the run's id."""
-        run = create_run(verify_request(_finished_request(view), selection))
+        request = verify_request(_finished_request(view), selection, view.quant_types)
+        run = create_run(request)
         self.start(run)
         return run.id
 
@@ -99,7 +102,7 @@ def _finished_request(view: ProfileView) -> ProfileRequest:
     if view.run.state is not RunState.DONE:
         raise RequestError(
             f"this profile is {view.run.state}: a selection is saved from a finished one",
-            f"{view.run.done} of {view.run.total} layers are measured",
+            f"{view.run.done} of {view.run.total} {view.run.unit} are measured",
             "r on tab 2 resumes it",
         )
     return request

@@ -54,14 +54,9 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
     ended = run.snapshot.look is not None and run.snapshot.look.outcome
     for event in events if not ended else ():
         check()
-        if isinstance(event, BaselineImage):
+        if isinstance(event, BaselineImage | JointImage):
             if event.sample.seed == request.seeds[0]:
-                sample = event.sample
-                pictures.keep_baseline(sample.prompt, sample.seed, to_pixels(event.image))
-            continue
-        if isinstance(event, JointImage):
-            if event.sample.seed == request.seeds[0] and event.image.isfinite().all():
-                pictures.keep_joint(event.sample, event.quant_type, to_pixels(event.image))
+                _keep(pictures, event)
             continue
         if isinstance(event, LayerMeasured) and event.layer in made:
             pictures.keep_layer(made.pop(event.layer))
@@ -69,9 +64,7 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
             _check_plan(request, before, event)
         emit(event)
         if isinstance(event, ProfilePlanned):
-            for quant_type in run.snapshot.quant_types:
-                if quant_type not in run.snapshot.latencies:
-                    _time_layers(request, quant_type, event, emit, check)
+            _time_missing(run, request, event, emit, check)
     _write_profiles(run, request, emit)
     if request.checks is not None:
         _check(run, request.checks, emit)
@@ -92,6 +85,24 @@ def _check(run: Run, path: str, emit: Emit) -> None:
     assert plan is not None
     found = check_profile(read_claims(Path(path)), profile.scores(), gpu_of(plan.machine))
     emit(ProfileChecked(source=path, found=found))
+
+
+def _keep(pictures: ProfilePictures, made: BaselineImage | JointImage) -> None:
+    """Keeps a picture; one with every layer quantized only if it is one."""
+    sample = made.sample
+    if isinstance(made, BaselineImage):
+        pictures.keep_baseline(sample.prompt, sample.seed, to_pixels(made.image))
+    elif made.image.isfinite().all():
+        pictures.keep_joint(sample, made.quant_type, to_pixels(made.image))
+
+
+def _time_missing(
+    run: Run, request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check
+) -> None:
+    """Times the layers under each quant type that no attempt has timed yet."""
+    for quant_type in run.snapshot.quant_types:
+        if quant_type not in run.snapshot.latencies:
+            _time_layers(request, quant_type, plan, emit, check)
 
 
 def _time_layers(

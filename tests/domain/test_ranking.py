@@ -4,13 +4,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.ranking import paired_bootstrap, rank_layers
+from pixart_tui.domain.ranking import paired_bootstrap, rank_layers, same_over_draws
 
 
 def _ranks(*samples: list[float]) -> list[tuple[int, int, bool]]:
     losses = [np.array(x) for x in samples]
     means = np.array([x.mean() for x in losses])
-    found = rank_layers(means, paired_bootstrap(losses, 400))
+    draws = paired_bootstrap(losses, 400)
+    found = rank_layers(means, lambda a, b: same_over_draws(draws[:, a], draws[:, b]))
     return [(x.place, x.first, x.tied) for x in found]
 
 

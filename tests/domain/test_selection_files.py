@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain import onediff_file, sidecar
-from pixart_tui.domain.probing import ProbeRow, Probing
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.selection import Selection, select
 from pixart_tui.domain.selection_files import selection_files
@@ -47,32 +46,6 @@ def test_the_sidecar_says_how_it_was_made() -> None:
     assert record.selection == selection
     assert record.measured_ssim == {"b": 0.99}
     assert record.use_with_top_percentage == 100
-
-
-def test_an_estimate_is_not_told_as_measured() -> None:
-    fqns = ("transformer_blocks.0.a", "transformer_blocks.1.a")
-    probing = Probing(
-        rows=(ProbeRow(prompt="robot", seed=0, step=0),),
-        anchor=0,
-        gains=(0.1,),
-        null=(0.0,),
-        errors=dict.fromkeys(fqns, (0.001,)),
-    )
-    profile = Profile(
-        conditions=conditions(),
-        layers=tuple(layer(fqn) for fqn in fqns),
-        excluded={},
-        measurements=(measurement(fqns[0], 0.99),),
-        probing=probing,
-    )
-    selection = _selection(profile, 100)
-
-    _, text = selection_files([profile], selection, ["p.json"])
-
-    record = sidecar.parse(text, "text", SelectionSidecar)
-    assert record.measured_ssim == {fqns[0]: 0.99}
-    assert list(record.estimated_ssim) == [fqns[1]]
-    assert selection.estimated == 1
 
 
 @given(ssims, st.integers(0, 100))

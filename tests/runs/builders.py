@@ -16,7 +16,8 @@ from tests.samples import conditions, layer, measurement
 
 
 def new_run(tmp_path: Path, *events: Event, device: str = "cpu") -> Run:
-    run = create_run(ProfileRequest(output=str(tmp_path / "out.json"), device=device))
+    output = str(tmp_path / "out.json")
+    run = create_run(ProfileRequest(method="exhaustive", output=output, device=device))
     append(run, *events)
     return run
 

@@ -26,7 +26,9 @@ _MACHINE = Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, o
 
 
 def _run() -> Run:
-    run = create_run(ProfileRequest(prompts=("robot",), output="/x/fp8_e4m3.json"))
+    run = create_run(
+        ProfileRequest(method="exhaustive", prompts=("robot",), output="/x/fp8_e4m3.json")
+    )
     plan = ProfilePlanned(
         machine=_MACHINE,
         versions={"torch": "2.13.0"},
@@ -67,9 +69,11 @@ def test_a_run_s_report_has_its_kept_images_and_no_other_file() -> None:
         ("nothing quantized", "image/png"),
         ("layer", "image/webp"),
     ]
-    assert report.command == "pixart-tui profile --model pixart-emoji --prompt robot --device cpu"
-    assert report.profile is not None
-    assert report.curve is not None
+    assert report.command == (
+        "pixart-tui profile --model pixart-emoji --prompt robot --method exhaustive --device cpu"
+    )
+    (measured,) = report.measured
+    assert measured.curve is not None
 
 
 def test_a_run_without_anything_says_so() -> None:

@@ -8,36 +8,32 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from pixart_tui.domain.effects import Method
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
     AttemptStarted,
     Event,
     FloorMeasured,
-    ImagesPlanned,
     LatencyMeasured,
     LayerMeasured,
-    LayerProbed,
-    ProbesPrepared,
     ProfilePlanned,
     StageChanged,
 )
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.probing import ProbeRow
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.snapshot import RunSnapshot
-from tests.tui import sample_runs
+from tests.tui import adjoint_runs, sample_runs
 from tests.tui.sample_runs import PROMPTS, QUANT_TYPE
 
 BLOCKS: Final = 28
 BROKEN: Final = "transformer_blocks.3.ff.net.2"
 STEPS: Final = 20
-PROBED_STEPS: Final = (1, 7, 13, 18)
-ANCHOR: Final = 13
 
 _WIDTH, _TOKENS, _TEXT = 1152, 8192, 240
 _OUTSIDE = {
@@ -68,10 +64,8 @@ def _measurable() -> list[Layer]:
     return [layer for layer in layers() if layer.fqn not in EXCLUDED]
 
 
-def _planned(method: str) -> Iterator[Event]:
-    conditions = sample_runs.conditions().model_copy(
-        update={"model": "synthetic:alpha", "method": method, "num_inference_steps": STEPS}
-    )
+def _planned() -> Iterator[Event]:
+    conditions = sample_runs.conditions().model_copy(update={"model": "synthetic:alpha"})
     yield AttemptStarted(attempt=1)
     yield ProfilePlanned(
         machine=sample_runs.MACHINE,
@@ -128,7 +122,7 @@ def _measured(layer: Layer, rng: random.Random) -> LayerMeasured:
 def exhaustive_events(measured: int) -> Iterator[Event]:
     """A profile of whole images up to its ``measured``-th layer."""
     rng = random.Random(4)
-    yield from _planned("exhaustive")
+    yield from _planned()
     todo = _measurable()
     for done, layer in enumerate(todo[: measured + 1]):
         detail = f'{layer.fqn}  "{PROMPTS[0]}" and 3 more'
@@ -137,54 +131,46 @@ def exhaustive_events(measured: int) -> Iterator[Event]:
             yield _measured(layer, rng)
 
 
-def fast_events(probed: int, imaged: Sequence[str] = ()) -> Iterator[Event]:
-    """A profile of the fast method: ``probed`` layers, of which a few have images."""
+def adjoint_plan(*quant_types: str) -> adjoint_runs.Plan:
+    """The same model, measured by the adjoint method under one quant type or several."""
     rng = random.Random(5)
-    yield from _planned("fast")
-    rows = tuple(
-        ProbeRow(prompt=prompt, seed=0, step=step) for prompt in PROMPTS for step in PROBED_STEPS
+    known = {layer.fqn: _loss(layer, rng) for layer in _measurable() if layer.fqn != BROKEN}
+    losses = [known.get(layer.fqn) for layer in layers()]
+    types = quant_types or (QUANT_TYPE,)
+    return adjoint_runs.Plan(
+        layers=layers(),
+        losses=dict.fromkeys(types, losses),
+        excluded=dict.fromkeys(types, EXCLUDED),
+        model="synthetic:alpha",
+        seeds=2,
     )
-    yield ProbesPrepared(
-        rows=rows,
-        anchor=ANCHOR,
-        gains=tuple(0.02 + 0.01 * step for step in range(STEPS)),
-        null=(0.0,) * len(rows),
-        forwards=200.0,
-        elapsed_s=3.0,
-    )
-    known = _measurable()[:probed]
-    for layer in known:
-        yield _probed(layer, rows, rng)
-    names = [layer.fqn for layer in known]
-    tasks = dict.fromkeys((*names[:: max(len(names) // 8, 1)], *imaged), (0, 1))
-    yield ImagesPlanned(purpose="calibrating", round=0, tasks=tasks)
-    by_name = {layer.fqn: layer for layer in known}
-    for fqn in tasks:
-        yield StageChanged(stage="calibrating", detail=fqn, done=0, total=len(tasks))
-        found = _measured(by_name[fqn], rng)
-        count = len(PROMPTS) if fqn in imaged else 2
-        yield found.model_copy(update={"measurements": found.measurements[:count]})
 
 
-def _probed(layer: Layer, rows: Sequence[ProbeRow], rng: random.Random) -> LayerProbed:
-    error = _loss(layer, rng) / 50
-    errors = tuple(error * (1 + row.step / STEPS) * rng.uniform(0.7, 1.3) for row in rows)
-    if layer.fqn == BROKEN:
-        return LayerProbed(layer=layer.fqn, errors=(None,) * len(rows), forwards=4, elapsed_s=0.2)
-    return LayerProbed(layer=layer.fqn, errors=errors, forwards=4, elapsed_s=0.2)
+def adjoint_events(samples: int = 8) -> Iterator[Event]:
+    """A profile of the adjoint method up to its last sample, with times."""
+    for event in adjoint_runs.events(adjoint_plan(), samples, ended=True):
+        yield event
+        if isinstance(event, ProfilePlanned):
+            yield LatencyMeasured(quant_type=QUANT_TYPE, latencies=latencies())
 
 
 def half_measured(output: Path) -> Run:
     """A running profile whose half is measured."""
     events = list(exhaustive_events(141))
-    request = sample_runs.profile_request(output).model_copy(update={"model": "synthetic:alpha"})
+    request = _request(output, "exhaustive")
     worker = sample_runs.this_process()
     return sample_runs.write_run(request, sample_runs.PROFILE_ID, events, step_s=0.2, worker=worker)
 
 
-def finished(output: Path, events: Sequence[Event]) -> Run:
+def _request(output: Path, method: Method) -> ProfileRequest:
+    return sample_runs.profile_request(output).model_copy(
+        update={"model": "synthetic:alpha", "method": method}
+    )
+
+
+def finished(output: Path, events: Sequence[Event], method: Method = "exhaustive") -> Run:
     """A profile that has ended."""
-    request = sample_runs.profile_request(output).model_copy(update={"model": "synthetic:alpha"})
+    request = _request(output, method)
     ended = [
         *events,
         ArtifactWritten(role="profile", path=request.output),

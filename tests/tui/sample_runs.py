@@ -343,7 +343,7 @@ def sleeping_process() -> tuple[subprocess.Popen[bytes], WorkerIdentity]:
 
 
 def profile_request(output: Path) -> ProfileRequest:
-    return ProfileRequest(output=str(output / "fp8_e4m3.json"))
+    return ProfileRequest(method="exhaustive", output=str(output / "fp8_e4m3.json"))
 
 
 def running_profile(output: Path, worker: WorkerIdentity | None = None, measured: int = 34) -> Run:

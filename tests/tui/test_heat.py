@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import ProfileView, RunView
@@ -18,6 +21,7 @@ from pixart_tui.tui.profile_tab.order import Sort
 from pixart_tui.tui.profile_tab.table import Columns, columns_line, layer_line
 from tests import samples
 from tests.tui import alpha_runs
+from tests.tui.views import view_of, view_of_scores
 
 FLOOR = Scale(0.001, "floor")
 
@@ -52,20 +56,17 @@ def test_the_floor_is_neutral_and_the_hues_lie_on_both_sides() -> None:
 def test_the_reference_is_the_floor_then_the_noise_then_the_median() -> None:
     scores = tuple(_score(loss) for loss in (0.01, 0.02, 0.4))
 
-    assert Scale.of(ProfileView(_run(), floor=0.1, noise=0.2)).reference == 0.1
-    assert Scale.of(ProfileView(_run(), noise=0.2)).name == "noise"
-    assert round(Scale.of(ProfileView(_run(), scores=scores)).reference, 6) == 0.02
+    assert Scale.of(view_of_scores(scores, run=_run(), floor=0.1, noise=0.2)).reference == 0.1
+    assert Scale.of(view_of_scores(scores, run=_run(), noise=0.2)).name == "noise"
+    assert round(Scale.of(view_of_scores(scores, run=_run())).reference, 6) == 0.02
     assert Scale.of(ProfileView(_run())).reference == 1.0
 
 
 def test_every_state_of_a_layer_has_its_own_mark_in_ascii_too() -> None:
     states = [
         layer_mark(_score(0.001), FLOOR, None),
-        layer_mark(_score(0.001, estimated=True), FLOOR, None),
         layer_mark(_score(0.001, tied=True, tied_from=1), FLOOR, None),
-        layer_mark(_score(0.001, estimated=True, tied=True), FLOOR, None),
         layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None),
-        layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, None, ["proj_out"]),
         layer_mark(_score(None, status=LayerStatus.PENDING), FLOOR, "proj_out"),
         layer_mark(_score(None, status=LayerStatus.NOT_FINITE), FLOOR, None),
         layer_mark(_score(None, status=LayerStatus.EXCLUDED), FLOOR, None),
@@ -76,17 +77,13 @@ def test_every_state_of_a_layer_has_its_own_mark_in_ascii_too() -> None:
 
 def test_every_level_has_its_own_glyph() -> None:
     losses = [0.001 * bound * 1.01 for bound in (1e-9, *FLOOR.bounds)]
-    marks = [
-        layer_mark(_score(loss, estimated=estimated), FLOOR, None)[0]
-        for loss in losses
-        for estimated in (False, True)
-    ]
+    marks = [layer_mark(_score(loss), FLOOR, None)[0] for loss in losses]
 
-    assert len(set(marks)) == len(set(in_ascii("".join(marks)))) == 16
+    assert len(set(marks)) == len(set(in_ascii("".join(marks)))) == 8
 
 
 def test_the_legend_names_every_level_where_there_is_room() -> None:
-    view = ProfileView(_run(), scores=(_score(0.001, estimated=True, tied=True),), floor=0.001)
+    view = view_of_scores([_score(0.001, tied=True)], run=_run(), floor=0.001)
     wide = plain(legend(view, FLOOR, 80, 2))
     narrow = plain(legend(view, FLOOR, 40, 1))
 
@@ -94,20 +91,26 @@ def test_the_legend_names_every_level_where_there_is_room() -> None:
     assert "1/300" in wide
     assert "= tied" in wide
     assert "= tied" not in narrow
-    assert "dotted: estimate" in narrow
+
+
+def test_where_all_layers_are_measured_together_none_is_measured_now() -> None:
+    request = ProfileRequest(output="/x.json")
+    run = replace(_run("measuring", '"proj_out"'), request=request)
+    view = view_of_scores([_score(None, status=LayerStatus.PENDING)], run=run)
+
+    assert measuring_now(view) is None
+    assert "now" not in plain(legend(view, FLOOR, 80, 2))
 
 
 def test_the_layer_that_is_measured_is_found_in_what_the_stage_says() -> None:
     scores = (_score(None, status=LayerStatus.PENDING),)
     told = {
         ("measuring", 'proj_out  "red proj" and 3 more'): "proj_out",
-        ("confirming", "3 of 8  proj_out"): "proj_out",
-        ("probing", "proj_out"): None,
         ("writing", "proj_out"): None,
         ("measuring", "something else"): None,
     }
     for (stage, detail), fqn in told.items():
-        assert measuring_now(ProfileView(_run(stage, detail), scores=scores)) == fqn
+        assert measuring_now(view_of_scores(scores, run=_run(stage, detail))) == fqn
 
 
 @given(st.integers(39, 220), st.sampled_from(Sort))
@@ -123,7 +126,7 @@ def test_the_table_fits_and_marks_the_column_it_is_sorted_by(width: int, sort: S
 def _facts(measured: int) -> Facts:
     profile = alpha_runs.profile(list(alpha_runs.exhaustive_events(measured)))
     run = _run("measuring", "transformer_blocks.0.attn1.to_q")
-    return Facts.of(ProfileView(run, profile, profile.scores(), floor=0.001))
+    return Facts.of(view_of(profile, run=run, floor=0.001))
 
 
 _ALPHA = _facts(40)

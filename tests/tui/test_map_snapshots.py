@@ -35,13 +35,13 @@ def test_half_a_profile_of_290_layers(
 
 @pytest.mark.parametrize("light", [False, True], ids=["dark", "light"])
 @pytest.mark.parametrize("size", MAP_SIZES)
-def test_a_fast_profile_of_290_layers(
+def test_an_adjoint_profile_of_290_layers(
     snap_compare: SnapCompare, size: tuple[int, int], light: bool
 ) -> None:
-    alpha_runs.finished(OUTPUT, list(alpha_runs.fast_events(283, ["proj_out"])))
+    alpha_runs.finished(OUTPUT, list(alpha_runs.adjoint_events()), "adjoint")
 
     async def prepare(pilot: Pilot[None]) -> None:
-        await until_shown(pilot, "283 of 283", "cost 1/")
+        await until_shown(pilot, "8 of 8 samples", "all 8 samples measured")
         await pilot.press("slash", *"ff", "enter")
         await until_shown(pilot, "/ff   56 of 290 layers")
         await _in_theme(pilot, light)
@@ -52,12 +52,12 @@ def test_a_fast_profile_of_290_layers(
 
 @pytest.mark.parametrize("size", MAP_SIZES)
 def test_one_layer_in_detail(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
-    alpha_runs.finished(OUTPUT, list(alpha_runs.fast_events(283, ["proj_out"])))
+    alpha_runs.finished(OUTPUT, list(alpha_runs.adjoint_events()), "adjoint")
 
     async def prepare(pilot: Pilot[None]) -> None:
-        await until_shown(pilot, "283 of 283", "cost 1/")
+        await until_shown(pilot, "8 of 8 samples", "all 8 samples measured")
         await pilot.press("down", "enter")
-        await until_shown(pilot, "known by", "probed at 2, 8, 14, 19 of 20")
+        await until_shown(pilot, "known by", "most at step")
 
     app = dashboard(sample_runs.PROFILE_ID)
     assert snap_compare(app, terminal_size=size, run_before=prepare)

@@ -192,19 +192,21 @@ async def test_m_gives_the_table_the_whole_width(tmp_path: Path) -> None:
         await until(pilot, lambda: pilot.app.query_one(MapView).display)
 
 
-async def test_details_tell_each_image_and_each_step(tmp_path: Path) -> None:
-    alpha_runs.finished(tmp_path, list(alpha_runs.fast_events(283, ["proj_out"])))
+async def test_details_tell_each_sample_and_each_step(tmp_path: Path) -> None:
+    alpha_runs.finished(tmp_path, list(alpha_runs.adjoint_events()), "adjoint")
 
-    async with dashboard(sample_runs.PROFILE_ID).run_test(size=(100, 50)) as pilot:
-        await until_shown(pilot, "283 of 283 layers")
+    async with dashboard(sample_runs.PROFILE_ID).run_test(size=(100, 60)) as pilot:
+        await until_shown(pilot, "8 of 8 samples")
         await pilot.press("slash", *"proj_out", "enter")
         await until_shown(pilot, "1 of 290 layers")
         await pilot.press("enter")
-        text = await until_shown(pilot, "measured on 4 images", "1152 to 32, bias, 8192 rows")
-        assert all(prompt in text for prompt in sample_runs.PROMPTS)
-        assert "no image" not in text
+        text = await until_shown(pilot, "8 samples, worth", "1152 to 32, bias, 8192 rows")
+        assert all(text.count(f" {prompt}") >= 2 for prompt in sample_runs.PROMPTS)
+        assert "for these images" in text
+        assert "for other prompts" in text
+        assert "PSNR" not in text
         assert "bfloat16" in text
-        assert "probed at 2, 8, 14, 19 of 20" in text
+        assert "effect on the image by denoising step" in text
         steps = text.partition("most at step")[2].partition("pictures")[0].splitlines()[1:-1]
         parts = [float(row.split("%")[0].split()[-1]) for row in steps if "%" in row]
         assert len(parts) == alpha_runs.STEPS
@@ -215,14 +217,13 @@ async def test_details_tell_each_image_and_each_step(tmp_path: Path) -> None:
         await until(pilot, lambda: pane_of(pilot).filter.empty)
 
 
-async def test_details_of_an_estimate_say_so(tmp_path: Path) -> None:
-    alpha_runs.finished(tmp_path, list(alpha_runs.fast_events(283)))
+async def test_details_stay_while_one_goes_to_the_next_block(tmp_path: Path) -> None:
+    alpha_runs.finished(tmp_path, list(alpha_runs.adjoint_events()), "adjoint")
 
     async with dashboard(sample_runs.PROFILE_ID).run_test(size=(100, 50)) as pilot:
-        await until_shown(pilot, "283 of 283 layers")
+        await until_shown(pilot, "8 of 8 samples")
         await pilot.press("down", "enter")
-        text = await until_shown(pilot, "estimate; ", "of 4 images made", "not told apart")
-        assert "no image" in text
+        await until_shown(pilot, "degrees of freedom", "not told apart")
         await pilot.press("right")  # to the next block, still in detail
         await until(pilot, lambda: pane_of(pilot).has_class("-detail"))
         assert pilot.app.focused is pane_of(pilot).body

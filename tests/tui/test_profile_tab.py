@@ -45,7 +45,7 @@ async def test_the_device_is_looked_at_while_it_runs(tmp_path: Path) -> None:
         await until_shown(pilot, "34 of 85 layers", "673 W", "14.4 of 79.6 GiB")
 
 
-async def test_a_prompt_that_forks_is_named(tmp_path: Path) -> None:
+async def test_a_prompt_that_diverges_is_named(tmp_path: Path) -> None:
     losses = {"robot": 1e-3, "cat": 1e-3, "dog": 1e-3, "snowman": 4e-3}
     floor = FloorMeasured(
         dtype="bfloat16",
@@ -56,7 +56,7 @@ async def test_a_prompt_that_forks_is_named(tmp_path: Path) -> None:
     run = sample_runs.write_run(request, "5a3c0009", events, worker=worker)
 
     async with dashboard(run.id).run_test() as pilot:
-        await until_shown(pilot, 'ranks are surer without it: "snowman"')
+        await until_shown(pilot, '! "snowman" diverges: it outweighs the other prompts')
 
 
 async def test_a_smaller_batch_is_told_with_its_reason(tmp_path: Path) -> None:

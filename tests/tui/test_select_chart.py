@@ -27,12 +27,13 @@ from pixart_tui.tui.select_tab.plot import Marked, Plot, Point, plot_of
 from pixart_tui.tui.widgets.map_view import MapView
 from tests.tui import alpha_runs, sample_runs
 from tests.tui.pilots import dashboard, screen_text, until, until_shown
+from tests.tui.views import view_of
 
 QUANT_TYPE = sample_runs.QUANT_TYPE
 PROFILE = alpha_runs.profile(list(alpha_runs.exhaustive_events(283)))
 SCORES = PROFILE.scores()
 RUN = RunView("0", RunState.DONE, None, "", 283, 283, None, None, 0.0, "", "", None, (), ())
-VIEW = ProfileView(RUN, PROFILE, SCORES)
+VIEW = view_of(PROFILE, run=RUN)
 PLOT = plot_of(VIEW)
 BY_FLOPS = Plot(
     "flops", (Point(0.1, 1e-5), Point(0.9, 1e-3)), (Point(0.1, 2e-5), Point(1, 2e-3)), {}
@@ -84,11 +85,11 @@ def test_our_curve_is_never_above_the_seeds_rule() -> None:
 
 def test_with_times_the_axis_is_time_and_everything_that_pays_is_all_of_it() -> None:
     pays = [score.layer.fqn for score in SCORES if score.latency_s and score.latency_s.pays]
-    measured = [fqn for fqn in pays if fqn in PLOT.gains]
+    measured = {fqn: QUANT_TYPE for fqn in pays if (fqn, QUANT_TYPE) in PLOT.gains}
 
     assert PLOT.axis == "time"
     assert PLOT.share(measured) == pytest.approx(1.0)
-    assert PLOT.share([]) == 0.0
+    assert PLOT.share({}) == 0.0
 
 
 def test_the_map_of_a_selection_tells_kept_from_what_cannot_be_quantized() -> None:

@@ -12,15 +12,17 @@ from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.selection import select
 from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.runs.run import RunState
-from pixart_tui.tui.board import ProfileView, RunView
+from pixart_tui.tui.board import RunView
 from pixart_tui.tui.lines import plain
 from pixart_tui.tui.select_tab.dial import Dial
 from pixart_tui.tui.select_tab.layers import Columns, layer_lines
 from pixart_tui.tui.select_tab.pane import SelectPane
 from pixart_tui.tui.select_tab.solving import question_of
-from tests.samples import conditions, layer, measurement, score
+from tests.adjoint_effects import sample_effects
+from tests.samples import QUANT_TYPE, conditions, layer, measurement, score
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, shown, until, until_shown, until_told
+from tests.tui.views import view_of, view_of_scores
 
 
 async def test_begins_with_the_seeds_rule_at_90_percent(tmp_path: Path) -> None:
@@ -199,22 +201,25 @@ async def test_p_shows_the_layers_and_the_curve_again(tmp_path: Path) -> None:
         await until_shown(pilot, "1-SSIM (log) over share of FLOPs")
 
 
-def test_images_that_come_after_the_last_layer_was_probed_ask_the_question_again() -> None:
+def test_what_is_scored_later_asks_the_question_again() -> None:
     run = RunView("0", RunState.RUNNING, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
     before = Profile(conditions=conditions(), layers=(layer("a"),), excluded={}, measurements=())
-    after = before.model_copy(update={"measurements": (measurement("a"),)})
-    asked = [question_of(ProfileView(run, profile), Dial()) for profile in (before, after)]
+    imaged = before.model_copy(update={"measurements": (measurement("a"),)})
+    effects = sample_effects("robot", {QUANT_TYPE: [0.01]})
+    adjoint = before.model_copy(update={"effects": (effects,)})
+    asked = [question_of(view_of(x, run=run), Dial()) for x in (before, imaged, adjoint)]
     assert asked[0] != asked[1]
+    assert asked[0] != asked[2]
 
 
-def test_a_layer_that_was_not_imaged_is_marked_and_not_told_to_be_equal() -> None:
-    known = score("a", 0.99).model_copy(update={"estimated": True})
+def test_a_layer_without_images_is_not_told_to_be_equal() -> None:
+    known = score("a", 0.99)
     run = RunView("0", RunState.DONE, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
-    view = ProfileView(run, scores=(known,))
+    view = view_of_scores([known], run=run)
     selection = select([known], known.layer.fqn, "top-percentage", 100)
     rows = layer_lines(view, selection, Columns.of(view, 79))
     text = "\n".join(plain(row) for row in rows)
-    assert "~" in text
+    assert "0.010000" in text
     assert "equal" not in text
 
 

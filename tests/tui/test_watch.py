@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.domain.events import ArtifactWritten, AttemptFinished, LayerMeasured, LayerProbed
+from pixart_tui.domain.events import ArtifactWritten, AttemptFinished, LayerMeasured, SampleMeasured
 from pixart_tui.runs import journal as journal_module
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui import watch as watch_module
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.watch import RunWatch
-from tests.tui import alpha_runs, sample_runs
+from tests.tui import adjoint_runs, sample_runs
+from tests.tui.sample_runs import QUANT_TYPE
 
 
 def _read(watch: RunWatch) -> ProfileView:
@@ -48,25 +49,45 @@ def test_scoring_that_takes_long_waits_and_the_progress_does_not(
     assert _known(_read(watch)) == 35
 
 
-def test_a_probed_layer_is_known_at_once_and_scored_later(
+def test_a_sample_is_counted_at_once_and_scored_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(watch_module, "_SCORING_SHARE", 1e-12)
-    events = list(alpha_runs.fast_events(20))
-    request = sample_runs.profile_request(tmp_path)
-    run = sample_runs.write_run(
-        request, sample_runs.PROFILE_ID, events, worker=sample_runs.this_process()
-    )
+    plan = adjoint_runs.small(QUANT_TYPE, adjoint_runs.INT8)
+    run = adjoint_runs.running(tmp_path, plan, 4)
     watch = RunWatch(time.time)
     before = _read(watch)
-    assert len(before.probed) == 20
+    assert (before.run.done, before.run.total, before.run.unit) == (4, 16, "samples")
+    assert before.quant_types == (QUANT_TYPE, adjoint_runs.INT8)
+    assert [len(figures.samples) for figures in before.figures] == [4, 4]
+    assert before.look is not None
+    assert before.look.samples == 4
 
-    more = [e for e in alpha_runs.fast_events(21) if isinstance(e, LayerProbed)][-1]
     with JournalWriter(run.paths.events) as journal:
-        journal.append(more)
+        journal.append(SampleMeasured(sample=plan.samples()[4]))
     after = _read(watch)
-    assert set(after.probed) - set(before.probed) == {more.layer}
+    assert after.run.done == 5
     assert after.scores is before.scores
+
+    watch._watched[run.id].score_again_s = 0.0
+    scored = _read(watch)
+    assert {score.samples for score in scored.scores if score.ssim is not None} == {5}
+
+
+def test_the_quant_type_that_is_shown_and_those_that_are_chosen_from(tmp_path: Path) -> None:
+    plan = adjoint_runs.small(QUANT_TYPE, adjoint_runs.INT8)
+    adjoint_runs.running(tmp_path, plan, 2)
+    view = _read(RunWatch(time.time))
+
+    other = view.showing(adjoint_runs.INT8)
+    assert other.profile is not None
+    assert other.profile.conditions.quant_type == adjoint_runs.INT8
+    assert other.quant_types == view.quant_types
+    assert other.scores != view.scores
+    alone = view.only(adjoint_runs.INT8)
+    assert alone.quant_types == (adjoint_runs.INT8,)
+    assert alone.scores == other.scores
+    assert view.only(None) is view.showing("int4_weightonly") is view
 
 
 def test_the_head_is_there_before_the_figures(tmp_path: Path) -> None:

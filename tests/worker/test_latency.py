@@ -117,10 +117,10 @@ def test_a_run_times_its_layers_once_before_anything_else_and_resuming_reuses_th
     output = tmp_path / "int8_dynamic.json"
     run = _new(output)
     start_worker(run)
-    wait(run, lambda r: r.snapshot.latency is not None or r.state().is_finished)
+    wait(run, lambda r: bool(r.snapshot.latencies) or r.state().is_finished)
     cancel(run)
-    before = run.snapshot.latency
-    assert before is not None, run.log_tail()
+    assert run.snapshot.latencies, run.log_tail()
+    before = run.snapshot.latencies["int8_dynamic"]
     start_worker(run)
     wait(run, lambda r: r.state().is_finished)
     assert run.state() is RunState.DONE, run.log_tail()
@@ -160,8 +160,8 @@ def test_a_profile_without_times_is_not_selected_by_time(
     run = _new(tmp_path / "fp8.json", "fp8_e4m3_e4m3_dynamic")
     _work(run)
     assert run.state() is RunState.DONE
-    assert run.snapshot.latency is not None
-    assert "compute capability" in run.snapshot.latency.reason
+    (latency,) = run.snapshot.latencies.values()
+    assert "compute capability" in latency.reason
     assert main(["select", str(tmp_path / "fp8.json"), "--time-share", "0.5"]) == 2
     told = capsys.readouterr().err
     assert "time of its layers" in told

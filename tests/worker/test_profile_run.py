@@ -168,27 +168,37 @@ def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None
     assert [a.role for a in run.snapshot.artifacts] == ["sidecar", "profile"]
 
 
-def test_a_fast_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    calm = _new(tmp_path / "a" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
+def test_an_adjoint_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    asked: dict[str, object] = {
+        "method": "adjoint",
+        "num_inference_steps": 2,
+        "prompts": ("robot", "cat", "owl"),
+        "more_quant_types": ("int8_dynamic",),
+    }
+    calm = _new(tmp_path / "a" / "fp8_e4m3.json", **asked)
     _work(calm)
-    assert calm.state() is RunState.DONE
-    run = _start(tmp_path / "b" / "fp8_e4m3.json", method="fast", num_inference_steps=2)
-    wait(run, _half)
+    assert calm.state() is RunState.DONE, calm.log_tail()
+    run = _start(tmp_path / "b" / "fp8_e4m3.json", **asked)
+    wait(run, lambda r: r.snapshot.done >= 1 or _ended(r))
     _kill(run)
     wait(run, _ended)
     assert run.state() is RunState.STALE
     _work(run)
     assert run.state() is RunState.DONE, run.log_tail()
-    files = [tmp_path / folder / "fp8_e4m3.json" for folder in "ab"]
-    assert files[0].read_bytes() == files[1].read_bytes()
+    for name in ("fp8_e4m3.json", "int8_dynamic.json", "fp8_e4m3.effects.safetensors"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+    files = [tmp_path / folder / "int8_dynamic.json" for folder in "ab"]
     known = [
         sidecar.parse(Path(onediff_file.sidecar_path(f)).read_text(), "f", sidecar.ProfileSidecar)
         for f in files
     ]
     assert known[0].layers == known[1].layers
-    assert any(score.estimated for score in known[0].layers)
-    assert known[0].cost is not None
-    assert known[0].cost.forwards == known[1].cost.forwards  # type: ignore[union-attr]
+    assert known[0].look == known[1].look
+    assert [(x.prompt, x.weight) for x in known[0].samples] == [
+        (x.prompt, x.weight) for x in known[1].samples
+    ]
+    roles = [a.role for a in run.snapshot.artifacts if a.label == "int8_dynamic"]
+    assert roles.count("joint_image") == 3
 
 
 def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 import click
@@ -11,7 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pixart_tui.cli.display.warmup import WarmupNews, describe_warmup
+from pixart_tui.domain.look_text import look_lines
+from pixart_tui.domain.looks import Look
+from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.runs.snapshot import RunSnapshot
 
 _POLL_S: Final = 0.25
 _LINES_PER_STAGE: Final = 10
@@ -36,21 +43,17 @@ def describe_stage(run: Run) -> str:
 
 def _show_bar(run: Run) -> None:
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=20),
-        TextColumn("{task.fields[counts]}"),
+        TextColumn("{task.fields[counts]}", markup=False),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=None, counts="")
-        told, noticed = "", 0
+        news = _News()
         while _poll(run):
-            for notice in run.snapshot.notices[noticed:]:
-                progress.console.print(f"notice: {notice}", highlight=False, markup=False)
-            noticed = len(run.snapshot.notices)
-            if (batch := describe_batch(run)) != told:
-                progress.console.print(batch, highlight=False)
-                told = batch
+            for told in news.lines(run.snapshot):
+                progress.console.print(told, highlight=False, markup=False, emoji=False)
             progress.update(
                 task,
                 description=describe_stage(run)[:48],
@@ -62,19 +65,12 @@ def _show_bar(run: Run) -> None:
 
 
 def _print_lines(run: Run) -> None:
-    shown = batch = ""
-    noticed = 0
-    news = WarmupNews()
+    shown = ""
+    news, warmups = _News(), WarmupNews()
     while True:
         going = _poll(run)
-        for notice in run.snapshot.notices[noticed:]:
-            click.echo(f"notice: {notice}", err=True)
-        noticed = len(run.snapshot.notices)
-        if (now := describe_batch(run)) != batch:
-            click.echo(now, err=True)
-            batch = now
-        for happened in news.lines(run.snapshot):
-            click.echo(happened, err=True)
+        for told in (*news.lines(run.snapshot), *warmups.lines(run.snapshot)):
+            click.echo(told, err=True)
         if (line := _line(run)) != shown:
             click.echo(line + _pace(run), err=True)
             shown = line
@@ -83,17 +79,40 @@ def _print_lines(run: Run) -> None:
         time.sleep(_POLL_S)
 
 
+@dataclass
+class _News:
+    """What is told once, when it happens, beside the progress."""
+
+    _noticed: int = 0
+    _memory: str = ""
+    _look: Look | None = None
+
+    def lines(self, snapshot: RunSnapshot) -> Iterator[str]:
+        """What has happened since the last call."""
+        for notice in snapshot.notices[self._noticed :]:
+            yield f"notice: {notice}"
+        self._noticed = len(snapshot.notices)
+        if (memory := describe_memory(snapshot)) != self._memory:
+            self._memory = memory
+            yield memory
+        look, plan = snapshot.look, snapshot.planned
+        if look is not None and plan is not None and look != self._look:
+            self._look = look
+            yield from look_lines(look, plan.conditions.samples, snapshot.quant_types)
+
+
 def _line(run: Run) -> str:
     """A line that changes a few times a stage, so that logs stay short."""
     snapshot = run.snapshot
     stage = snapshot.stage
-    if stage is not None and stage.stage in ("calibrating", "confirming"):
-        return stage.stage
-    if stage is None or stage.stage not in ("measuring", "probing"):
+    if stage is None or stage.stage != "measuring":
         return describe_stage(run)
-    tenth = snapshot.done * _LINES_PER_STAGE // max(snapshot.total, 1)
-    done = snapshot.total * tenth // _LINES_PER_STAGE
-    return f"{stage.stage}: {done} of {snapshot.total} layers or more are done"
+    every = max(snapshot.total // _LINES_PER_STAGE, 1)
+    done = snapshot.done if snapshot.done >= snapshot.total else snapshot.done // every * every
+    more = " or more" if every > 1 and done < snapshot.total else ""
+    request = run.record.request if run.record else None
+    unit = request.unit if isinstance(request, ProfileRequest) else "layers"
+    return f"{stage.stage}: {done} of {snapshot.total} {unit}{more} are done"
 
 
 def _counts(run: Run) -> str:
@@ -109,14 +128,6 @@ def _pace(run: Run) -> str:
         return ""
     pace = f", {images_per_s:.2f} images/s" if images_per_s is not None else ""
     return f"{pace}, about {eta_s:.0f} s left"
-
-
-def describe_batch(run: Run) -> str:
-    """The batch size and why it is not what it was; empty while nothing went wrong."""
-    batch = run.snapshot.batch
-    if batch is None or not batch.reason:
-        return ""
-    return f"images in a batch: {batch.images}; {batch.reason}"
 
 
 def _poll(run: Run) -> bool:

@@ -71,8 +71,6 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
     if not verified:
         bound = ", as if no step were kept" if selection.kept_steps else ""
         yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{bound}"
-    if selection.estimated:
-        yield f"of {selection.estimated} chosen layers the loss alone is estimated, not imaged"
 
 
 def _given_up(selection: Selection) -> str:

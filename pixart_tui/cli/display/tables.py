@@ -12,17 +12,18 @@ from rich.console import Console
 from rich.table import Table
 
 from pixart_tui.cli.display.checks import check_lines
-from pixart_tui.cli.display.fast_notes import fast_notes
 from pixart_tui.cli.display.generated import print_generation
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.profile_notes import profile_notes
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
-from pixart_tui.domain.cost import Cost
 from pixart_tui.domain.latency import NO_GAIN_MARK
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import GenerateRequest
-from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
+from pixart_tui.domain.sample_notes import describe_method
+from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.runs.run import Run
 
 _SHOWN_LAYERS: Final = 12
@@ -30,9 +31,12 @@ _PIPE_WIDTH: Final = 120
 
 
 def console() -> Console:
-    """The console for results; a pipe gets wide lines rather than wrapped ones."""
+    """The console for results; a pipe gets wide lines rather than wrapped ones.
+
+    Prompts and paths are shown as they are: nothing is read as markup.
+    """
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    return Console(width=wide)
+    return Console(width=wide, markup=False, emoji=False)
 
 
 def print_outcome(run: Run) -> None:
@@ -56,8 +60,9 @@ def print_outcome(run: Run) -> None:
 
 def _print_profile_run(run: Run) -> None:
     snapshot = run.snapshot
-    if snapshot.profile is not None and snapshot.measured:
-        print_profile(snapshot.profile, snapshot.cost)
+    if snapshot.measured or snapshot.samples:
+        for profile in snapshot.profiles:
+            print_profile(profile, snapshot.look)
     if snapshot.checked is not None:
         for line in check_lines(snapshot.checked):
             console().print(line, highlight=False, soft_wrap=True)
@@ -70,40 +75,47 @@ def _print_bench_run(run: Run) -> None:
         print_bench(list(rows.values()), plan.machine, plan.versions, matrix=matrix)
 
 
-_KEPT: Final = ("profile", "sidecar", "bench", "selection", "export", "side_by_side")
+_KEPT: Final = ("profile", "sidecar", "effects", "bench", "selection", "export", "side_by_side")
 
 
-def print_profile(profile: Profile, cost: Cost | None = None) -> None:
-    """The most sensitive layers, and what their figures are to be compared with."""
+def print_profile(profile: Profile, look: Look | None = None) -> None:
+    """The most sensitive layers, and what their figures are to be compared with.
+
+    Args:
+        profile: The profile.
+        look: The last decision of the adjoint method.
+    """
     scores = profile.scores()
     order = ranked(scores)
     conditions = profile.conditions
     title = f"{conditions.model}, {conditions.quant_type} ({conditions.execution})"
     table = Table(title=title, title_justify="left")
+    imaged = any(is_imaged(score) for score in order)
     for heading in ("rank", "layer"):
         table.add_column(heading, justify="right" if heading == "rank" else "left")
-    for heading in ("1-SSIM", "95% interval", "PSNR dB", "FLOPs"):
+    for heading in ("1-SSIM", "95% interval", *(("PSNR dB",) if imaged else ()), "FLOPs"):
         table.add_column(heading, justify="right", no_wrap=True)
     if profile.latencies:
         table.add_column("time", justify="right", no_wrap=True)
     total = sum(score.layer.flops for score in scores)
     for rank, score in enumerate(order[:_SHOWN_LAYERS], 1):
-        table.add_row(rank_text(rank, score), *_score_cells(score, total), *_time_cells(score))
+        cells = _score_cells(score, total, imaged=imaged)
+        table.add_row(rank_text(rank, score), *cells, *_time_cells(score))
     console().print(table)
-    notes = [*_footnotes(profile, scores, order), *fast_notes(profile, scores, cost)]
+    notes = [*_footnotes(profile, scores, order), *profile_notes(profile, scores, look)]
     for line in notes:
-        console().print(line, highlight=False)
+        console().print(line, highlight=False, soft_wrap=True)
 
 
-def _score_cells(score: LayerScore, total_flops: int) -> tuple[str, ...]:
+def _score_cells(score: LayerScore, total_flops: int, *, imaged: bool) -> tuple[str, ...]:
     assert score.ssim is not None
     assert score.ssim_low is not None
     assert score.ssim_high is not None
     return (
         score.layer.fqn,
-        f"{estimate_mark(score)}{1 - score.ssim:.1e}",
+        f"{1 - score.ssim:.1e}",
         f"{1 - score.ssim_high:.1e} - {1 - score.ssim_low:.1e}",
-        psnr_text(score),
+        *((psnr_text(score),) if imaged else ()),
         f"{score.layer.flops / total_flops:.1%}",
     )
 
@@ -127,6 +139,7 @@ def _footnotes(
     broken = [s for s in scores if s.status is LayerStatus.NOT_FINITE]
     idle = [s for s in scores if s.does_not_pay]
     notes = (
+        (True, describe_method(profile.conditions)),
         (hidden, f"and {hidden} less sensitive layers"),
         (
             floor is not None,

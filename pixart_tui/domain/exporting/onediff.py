@@ -38,8 +38,6 @@ def render_exact(record: SelectionSidecar, top_percentage: float) -> str:
         content[fqn] = {"ssim": (total - place) / total}
         if fqn in record.measured_ssim:
             content[fqn]["measured_ssim"] = record.measured_ssim[fqn]
-        elif fqn in record.estimated_ssim:
-            content[fqn]["estimated_ssim"] = record.estimated_ssim[fqn]
         else:
             content[fqn]["kept"] = True
     return json.dumps(content, indent=2) + "\n"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pixart_tui.domain.bench_table import BenchTable
 from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.look_text import describe_look
+from pixart_tui.domain.looks import Look
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.score_text import estimate_mark, psnr_text, rank_text
+from pixart_tui.domain.sample_notes import sample_notes
+from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.sidecar import SampleRecord
 
 _PACKAGES = ("torch", "diffusers", "transformers", "torchao", "triton", "python", "pixart-tui")
 
@@ -40,6 +44,28 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A profile of one quant type.
+
+    Attributes:
+        profile: The profile.
+        curve: Its predicted curve; None while too little is measured.
+        samples: What the adjoint method found of each sample.
+        look: Its last decision.
+    """
+
+    profile: Profile
+    curve: Curve | None = None
+    samples: tuple[SampleRecord, ...] = ()
+    look: Look | None = None
+
+    @property
+    def quant_type(self) -> str:
+        """The quant type."""
+        return self.profile.conditions.quant_type
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that a report shows; what a run does not have is None or empty.
 
@@ -51,8 +77,7 @@ class Report:
         machine: Where.
         versions: With what.
         conditions: What a profile was measured on.
-        profile: The profile.
-        curve: Its predicted curve.
+        measured: What was measured under each quant type.
         selection: A verified selection.
         verification: How it was verified.
         bench: A benchmark's table.
@@ -68,8 +93,7 @@ class Report:
     machine: Machine | None = None
     versions: Versions | None = None
     conditions: Conditions | None = None
-    profile: Profile | None = None
-    curve: Curve | None = None
+    measured: tuple[Measured, ...] = ()
     selection: Selection | None = None
     verification: Verification | None = None
     bench: BenchTable | None = None
@@ -91,7 +115,7 @@ def provenance(report: Report) -> Iterator[tuple[str, str]]:
         known = report.versions
         yield "versions", ", ".join(f"{x} {known[x]}" for x in _PACKAGES if x in known)
     if report.conditions:
-        yield from _conditions(report.conditions)
+        yield from _conditions(report.conditions, [x.quant_type for x in report.measured])
     if report.bench_row:
         yield from _shared(report.bench_row)
 
@@ -107,11 +131,20 @@ def _shared(row: BenchRow) -> Iterator[tuple[str, str]]:
     yield "prompt", row.prompt
 
 
-def _conditions(found: Conditions) -> Iterator[tuple[str, str]]:
+def headings(report: Report, heading: str) -> Iterator[tuple[str, Measured]]:
+    """A heading for each quant type, which names it where there are several."""
+    several = len(report.measured) > 1
+    for found in report.measured:
+        yield f"{heading}: {found.quant_type}" if several else heading, found
+
+
+def _conditions(found: Conditions, quant_types: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield "model", f"{found.model} ({found.family})"
     yield "fingerprint", found.model_fingerprint
-    yield "quant type", f"{found.quant_type}, {found.execution}; baseline {found.baseline_dtype}"
-    yield "method", found.method
+    types = ", ".join(quant_types or [found.quant_type])
+    yield "quant type", f"{types}, {found.execution}; baseline {found.baseline_dtype}"
+    draws = f", {found.draws} draws" if found.method == "adjoint" else ""
+    yield "method", f"{found.method}{draws}"
     images = len(found.prompts) * len(found.seeds)
     yield (
         "images",
@@ -127,9 +160,13 @@ def _steps(found: Conditions) -> str:
     return f"{found.num_inference_steps} steps{at}{calls}"
 
 
-def profile_notes(profile: Profile) -> Iterator[str]:
+def profile_notes(found: Measured) -> Iterator[str]:
     """What the figures of a profile are to be compared with."""
+    profile = found.profile
     scores = profile.scores()
+    if found.look is not None:
+        yield describe_look(found.look, profile.conditions.samples, found.quant_type)
+    yield from sample_notes(profile, found.samples)
     if profile.deployment_floor is not None:
         yield (
             f"deployment floor ({profile.conditions.floor_dtype}, nothing quantized): "
@@ -137,9 +174,6 @@ def profile_notes(profile: Profile) -> Iterator[str]:
         )
     if profile.measurement_noise is not None:
         yield f"measurement noise (median spread): {profile.measurement_noise:.1e}"
-    estimated = sum(score.estimated for score in scores)
-    if estimated:
-        yield f"~ marks an estimate from single noise predictions: {estimated} layers"
     if any(score.tied for score in scores):
         yield "= marks ranks that the measurement cannot tell apart"
     excluded = [score for score in scores if score.status is LayerStatus.EXCLUDED]
@@ -151,13 +185,21 @@ def profile_notes(profile: Profile) -> Iterator[str]:
 
 
 def ranked_table(profile: Profile) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """The headings and rows of the ranked table, most sensitive first; time where it is known."""
+    """The headings and rows of the ranked table, most sensitive first.
+
+    PSNR stands in it where images were made, and time where it is known.
+    """
     scores = profile.scores()
     total = sum(score.layer.flops for score in scores)
     rows = [_cells(place, score, total) for place, score in enumerate(ranked(scores), 1)]
-    if profile.latencies:
-        return _RANKED_HEADINGS, rows
-    return _RANKED_HEADINGS[:-1], [row[:-1] for row in rows]
+    left_out = set() if any(is_imaged(score) for score in scores) else {"PSNR dB"}
+    left_out |= set() if profile.latencies else {"time"}
+    shown = [place for place, name in enumerate(_RANKED_HEADINGS) if name not in left_out]
+
+    def of(row: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(row[place] for place in shown)
+
+    return of(_RANKED_HEADINGS), [of(row) for row in rows]
 
 
 def _cells(place: int, score: LayerScore, total_flops: int) -> tuple[str, ...]:
@@ -169,7 +211,7 @@ def _cells(place: int, score: LayerScore, total_flops: int) -> tuple[str, ...]:
     return (
         rank_text(place, score),
         score.layer.fqn,
-        f"{estimate_mark(score)}{score.loss:.1e}",
+        f"{score.loss:.1e}",
         interval,
         psnr_text(score),
         f"{score.layer.flops / total_flops:.1%}",

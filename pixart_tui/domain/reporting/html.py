@@ -10,9 +10,11 @@ from pixart_tui.domain.bench_table import BenchTable, split_change
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.reporting.content import (
     DECADE_LEGEND,
+    Measured,
     Picture,
     Report,
     decade,
+    headings,
     in_blocks,
     profile_notes,
     provenance,
@@ -21,6 +23,7 @@ from pixart_tui.domain.reporting.content import (
 )
 from pixart_tui.domain.reporting.curve_svg import curve_svg
 from pixart_tui.domain.reporting.style import STYLE
+from pixart_tui.domain.selecting.pareto import Curve
 
 _OPEN_ROWS = 15
 _NAME = ' class="name"'
@@ -43,11 +46,13 @@ def _sections(report: Report) -> Iterator[str]:
     if report.selection is not None and report.verification is not None:
         lines = verification_lines(report.selection, report.verification)
         yield _section("Verified selection", _list(lines))
-    if report.profile is not None:
-        yield _section("Where the model is sensitive", _heat_map(report.profile))
-        if report.curve is not None:
-            yield _section("What each share costs", _curve(report))
-        yield _section("Layers, most sensitive first", _ranked(report.profile))
+    for heading, measured in headings(report, "Where the model is sensitive"):
+        yield _section(heading, _heat_map(measured.profile))
+    for heading, measured in headings(report, "What each share costs"):
+        if measured.curve is not None:
+            yield _section(heading, _curve(measured.curve))
+    for heading, measured in headings(report, "Layers, most sensitive first"):
+        yield _section(heading, _ranked(measured))
     if report.bench is not None:
         yield _section("Benchmark", _bench(report.bench) + _list(report.bench_notes))
     if report.pictures:
@@ -102,27 +107,26 @@ def _cell(score: LayerScore | None) -> str:
     return f'<td class="{kind}" title="{escape(f"{score.layer.fqn}: {loss}")}">{level}</td>'
 
 
-def _curve(report: Report) -> str:
-    assert report.curve is not None
+def _curve(curve: Curve) -> str:
     note = "Predicted from single layers; select --verify measures a selection as a whole."
-    points = [("selected", p) for p in report.curve.ours]
-    points += [("seed's rule", p) for p in report.curve.seed_rule]
+    points = [("selected", p) for p in curve.ours]
+    points += [("seed's rule", p) for p in curve.seed_rule]
     rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
     table = _table(("", "share", "layers", "1-SSIM"), rows, names=1)
     return (
-        f"<figure>{curve_svg(report.curve)}<figcaption>{note}</figcaption></figure>"
+        f"<figure>{curve_svg(curve)}<figcaption>{note}</figcaption></figure>"
         f"<details><summary>The curve as a table</summary>{table}</details>"
     )
 
 
-def _ranked(profile: Profile) -> str:
-    headings, rows = ranked_table(profile)
-    body = _table(headings, rows[:_OPEN_ROWS], names=2)
+def _ranked(measured: Measured) -> str:
+    columns, rows = ranked_table(measured.profile)
+    body = _table(columns, rows[:_OPEN_ROWS], names=2)
     if len(rows) > _OPEN_ROWS:
-        rest = _table(headings, rows[_OPEN_ROWS:], names=2)
+        rest = _table(columns, rows[_OPEN_ROWS:], names=2)
         words = f"{len(rows) - _OPEN_ROWS} less sensitive layers"
         body += f"<details><summary>{words}</summary>{rest}</details>"
-    return body + _list(profile_notes(profile))
+    return body + _list(profile_notes(measured))
 
 
 def _bench(found: BenchTable) -> str:

@@ -9,14 +9,17 @@ from pixart_tui.domain.bench_table import BenchTable, to_markdown
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.reporting.content import (
     DECADE_LEGEND,
+    Measured,
     Report,
     decade,
+    headings,
     in_blocks,
     profile_notes,
     provenance,
     ranked_table,
     verification_lines,
 )
+from pixart_tui.domain.selecting.pareto import Curve
 
 _SHOWN = 20
 _SPECIAL = re.compile(r"([\\`*_\[\]<>#|~])")
@@ -36,15 +39,13 @@ def _sections(report: Report) -> Iterator[str]:
     if report.selection is not None and report.verification is not None:
         lines = verification_lines(report.selection, report.verification)
         yield f"## Verified selection\n\n{_list(lines)}"
-    if report.profile is not None:
-        yield f"## Where the model is sensitive\n\n{_heat_map(report.profile)}"
-        yield f"## Layers, most sensitive first\n\n{_ranked(report.profile)}"
-    if report.curve is not None:
-        points = [("selected", x) for x in report.curve.ours]
-        points += [("seed's rule", x) for x in report.curve.seed_rule]
-        rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
-        table = _table(("", "share", "layers", "1-SSIM"), rows)
-        yield f"## What each share costs, predicted\n\n{table}"
+    for heading, measured in headings(report, "Where the model is sensitive"):
+        yield f"## {escaped(heading)}\n\n{_heat_map(measured.profile)}"
+    for heading, measured in headings(report, "Layers, most sensitive first"):
+        yield f"## {escaped(heading)}\n\n{_ranked(measured)}"
+    for heading, measured in headings(report, "What each share costs, predicted"):
+        if measured.curve is not None:
+            yield f"## {escaped(heading)}\n\n{_curve(measured.curve)}"
     if report.bench is not None:
         notes = _list(report.bench_notes)
         yield f"## Benchmark\n\n{to_markdown(report.bench)}".rstrip() + (
@@ -90,9 +91,16 @@ def _heat_map(profile: Profile) -> str:
     )
 
 
-def _ranked(profile: Profile) -> str:
-    headings, rows = ranked_table(profile)
-    notes = list(profile_notes(profile))
+def _curve(curve: Curve) -> str:
+    points = [("selected", x) for x in curve.ours]
+    points += [("seed's rule", x) for x in curve.seed_rule]
+    rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
+    return _table(("", "share", "layers", "1-SSIM"), rows)
+
+
+def _ranked(measured: Measured) -> str:
+    columns, rows = ranked_table(measured.profile)
+    notes = list(profile_notes(measured))
     if len(rows) > _SHOWN:
         notes.append(f"and {len(rows) - _SHOWN} less sensitive layers")
-    return f"{_table(headings, rows[:_SHOWN])}\n\n{_list(notes)}"
+    return f"{_table(columns, rows[:_SHOWN])}\n\n{_list(notes)}"

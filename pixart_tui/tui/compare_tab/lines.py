@@ -81,8 +81,8 @@ def _run_line(view: CompareView) -> Line:
 
 
 def _names(pair: Pair, width: int) -> Iterator[Line]:
-    if pair.label:
-        yield line(Span(f" {fit_middle(pair.label, max(width - 2, 0)).rstrip()}", "title"))
+    for text in wrap(pair.words, max(width - 2, 1), break_long_words=False):
+        yield line(Span(f" {fit_middle(text, max(width - 2, 0)).rstrip()}", "title"))
     prompt = chop_cells(printable(pair.prompt), max(width - 2, 1)) or [""]
     for text in prompt[:_PROMPT_LINES]:
         yield line(Span(f" {text}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
-from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK, UNKNOWN_MARK
+from pixart_tui.domain.score_text import TIE_MARK, UNKNOWN_MARK
 from pixart_tui.tui import glyphs
 
 STATES: Final = f"""\
@@ -16,22 +16,23 @@ STATES: Final = f"""\
 
 TEXTS: Final[dict[str, str]] = {
     "runs": """\
-progress  layers of a profile, cases of a benchmark: done/all
+progress  samples or layers of a profile, cases of a benchmark: done/all
 ETA       time left, as far as it is known
 age       since it was created: s, m, h or d
 Below: what was asked of the run under the cursor, and where its work is,
 or why it ended and what to do. Runs go on when this terminal closes.""",
     "profile": f"""\
 map       rows are kinds of layers, columns are blocks; a bar's height is
-          the loss beside the deployment floor; dotted: an estimate;
-          {glyphs.PROBED} probed   {glyphs.PENDING} to come   {glyphs.EXCLUDED} excluded
+          the loss beside the deployment floor;
+          {glyphs.PENDING} to come   {glyphs.EXCLUDED} excluded
 #         rank, the most sensitive layer first; 3{TIE_MARK}: not told apart from
           the third; 3{UNKNOWN_MARK}: one image tells no luck from sensitivity
-log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval
+log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval for other prompts
           {glyphs.FLOOR} deployment floor: all in bfloat16, nothing quantized
           {glyphs.NOISE} noise over prompts and seeds
-1-SSIM    loss against the image with nothing quantized; {ESTIMATE_MARK} estimated
-PSNR      in dB; FLOPs: its share of all linear layers
+1-SSIM    loss against the image with nothing quantized
+PSNR      in dB, exhaustive alone; FLOPs: its share of all linear layers
+sample    a prompt with a seed; the cut: which layers would be quantized
 {glyphs.FAILED} the image broke: keep this layer
 {NO_GAIN_MARK} no faster when quantized, by this device's measured times""",
     "select": f"""\
@@ -50,8 +51,9 @@ place of a speed where no kernel ran.
 {glyphs.QUEUED} to come   {glyphs.RUNNING} at work   {glyphs.DONE} done   {glyphs.FAILED} failed""",
     "compare": """\
 unquantized, quantized and the difference, amplified as the text says;
-a run keeps some: a profile of its imaged layers, a benchmark of its
-rows, a verification of its prompts; compare makes more.
+a run keeps some: a profile with every layer quantized, or each alone
+(exhaustive), a benchmark of its rows, a verification of its prompts;
+compare makes more.
 The files stand at the paths beside them.""",
     "log": f"""\
 All that the worker and its libraries printed, without their control codes;
@@ -77,6 +79,7 @@ KEYS: Final[dict[str, str]] = {
     "much_less": "ten steps down",
     "much_more": "ten steps up",
     "next_rule": "next rule: top percentage, a share, max loss",
+    "next_quant_type": "the next of the quant types that were measured together",
     "save_selection": "save NAME.selected.json beside the profile",
     "bench_selection": "save it and benchmark it",
     "verify_selection": "measure all chosen layers at once, repair, save",

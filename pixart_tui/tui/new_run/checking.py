@@ -86,7 +86,8 @@ def _summary(request: ProfileRequest | BenchRequest) -> tuple[str, ...]:
         prompts = wording.count(len(request.prompts), "prompt")
     if isinstance(request, ProfileRequest):
         seeds = wording.count(len(request.seeds), "seed")
-        what = f"{request.method}, {request.quant_type}, {prompts}, {seeds}, on {request.device}"
+        types = ", ".join(request.quant_types)
+        what = f"{request.method}, {types}, {prompts}, {seeds}, on {request.device}"
     else:
         quantized = f", quantized rows with {request.quant_type}" if request.quantize else ""
         rows = f"matrix {request.matrix}" if request.matrix else ", ".join(request.compilers)

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pixart_tui.domain.deployment import COMPILERS
 from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES
-from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE
+from pixart_tui.domain.requests import DEFAULT_DRAWS, DEFAULT_QUANT_TYPE
 
 FormKind = Literal["profile", "bench"]
 
@@ -60,17 +60,30 @@ FIELDS: Final[dict[FormKind, tuple[FormField, ...]]] = {
         _MODEL,
         FormField(
             "--quant-type",
-            "quant type",
+            "quant types",
             DEFAULT_QUANT_TYPE,
-            "a nexfort name; the right arrow completes it",
-            QUANT_TYPE_NAMES,
+            "nexfort names separated by commas, measured together; or all",
+            (*QUANT_TYPE_NAMES, "all"),
+            several=True,
         ),
         FormField(
             "--method",
             "method",
-            "fast",
-            "fast, or exhaustive at ten times the cost",
-            ("fast", "exhaustive"),
+            "adjoint",
+            "adjoint: all layers in one pass; exhaustive: each layer alone, far slower",
+            ("adjoint", "exhaustive"),
+        ),
+        FormField(
+            "--draws",
+            "draws",
+            str(DEFAULT_DRAWS),
+            "adjoint: random functionals of each image, 1 to 256; more are surer and slower",
+        ),
+        FormField(
+            "--max-minutes",
+            "max minutes",
+            "no limit",
+            "adjoint: no further prompt begins after so long",
         ),
         _PROMPTS,
         FormField("--seeds", "seeds", "1", "images for each prompt, 1 to 1000"),

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import chain, repeat
 from textwrap import wrap
 from typing import Final
 
-from pixart_tui.domain.measurements import Measurement
-from pixart_tui.domain.probing import Probing
-from pixart_tui.domain.profile import LayerScore, LayerStatus, Profile
-from pixart_tui.domain.score_text import ESTIMATE_MARK, estimate_mark, psnr_text
-from pixart_tui.tui import glyphs, wording
-from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable, wrap_path
+from pixart_tui.domain.profile import LayerScore, LayerStatus
+from pixart_tui.domain.score_text import is_imaged, psnr_text
+from pixart_tui.tui import wording
+from pixart_tui.tui.lines import Line, Span, fit, line, wrap_path
 from pixart_tui.tui.profile_tab.facts import Facts
-from pixart_tui.tui.profile_tab.table import interval_text
+from pixart_tui.tui.profile_tab.samples import sample_lines
+from pixart_tui.tui.profile_tab.steps import step_lines
+from pixart_tui.tui.profile_tab.table import ends_text, interval_text
 
 _LABEL: Final = 10
-_COLUMNS: Final = {"seed": 8, "1-SSIM": 12, "PSNR": 12, "latent MSE": 12}
-"""Of each prompt and seed, with their cells."""
-_PROMPT_LEAST: Final = 12
-_PROMPT_MOST: Final = 60
 
 
 def cursor_line(score: LayerScore, facts: Facts, width: int) -> Line:
@@ -40,25 +36,25 @@ def _cursor_parts(score: LayerScore, facts: Facts) -> Iterator[str]:
         yield from (_status(score, facts), share)
         return
     yield f"rank {facts.rank(score)}"
-    yield f"1-SSIM {estimate_mark(score)}{wording.loss(score.loss)}"
+    yield f"1-SSIM {wording.loss(score.loss)}"
     yield f"({interval_text(score)})"
     yield share
     if score.latency_s is not None:
         yield f"saves {1000 * score.latency_s.saved:.4f} ms"
     yield f"{score.loss / facts.scale.reference:.3g}x the {facts.scale.name}"
-    yield f"{_evidence(score)}"
+    yield _evidence(score)
 
 
 def detail_lines(score: LayerScore, facts: Facts, width: int) -> list[Line]:
     """A layer's figures, then those of each prompt and seed, and of each step."""
-    profile = facts.view.profile
+    shown = facts.view.shown
     name = wrap_path(score.layer.fqn, width - 1)
     lines = [line(Span(f" {part}", "title")) for part in name]
     for label, text in _figures(score, facts):
         lines += _labelled(label, text, width)
-    if profile is not None:
-        lines += [line(), *_sample_lines(score, profile, width)]
-        lines += _step_lines(score, profile.probing, width)
+    if shown is not None:
+        lines += [line(), *sample_lines(shown, score.layer.fqn, width)]
+        lines += step_lines(shown, score.layer.fqn, width)
     return lines
 
 
@@ -75,15 +71,30 @@ def _figures(score: LayerScore, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "status", _status(score, facts)
     else:
         yield "rank", _rank_words(score, facts)
-        loss = f"{estimate_mark(score)}{wording.loss(score.loss)}  95% {interval_text(score)}"
-        yield "1-SSIM", loss
-        yield "", f"{score.loss / facts.scale.reference:.3g} times the {facts.scale.name}"
+        yield from _losses(score, score.loss, facts)
         yield "known by", _evidence(score)
-        yield "PSNR", f"{psnr_text(score)} dB" if score.psnr_db is not None else psnr_text(score)
+        if is_imaged(score):
+            psnr = psnr_text(score)
+            yield "PSNR", f"{psnr} dB" if score.psnr_db is not None else psnr
     bias = "bias" if layer.has_bias else "no bias"
     yield "shape", f"{layer.in_features} to {layer.out_features}, {bias}, {layer.rows} rows a step"
     yield "FLOPs", f"{wording.share(facts.share(score))} of all, {layer.flops / 1e9:.4g} G a step"
     yield from _times(score, facts)
+
+
+def _losses(score: LayerScore, loss: float, facts: Facts) -> Iterator[tuple[str, str]]:
+    """The loss, and its 95% intervals: for the images that were measured, and for others."""
+    times = f"{loss / facts.scale.reference:.3g} times the {facts.scale.name}"
+    if score.these_low is None or score.these_high is None:
+        yield "1-SSIM", f"{wording.loss(loss)}  95% {interval_text(score)}"
+        yield "", times
+        return
+    yield "1-SSIM", f"{wording.loss(loss)}  {times}"
+    yield "95%", f"{ends_text(score.these_low, score.these_high)} for these images"
+    if (score.ssim_low, score.ssim_high) == (score.these_low, score.these_high):
+        yield "", "one prompt tells nothing of other prompts"
+    else:
+        yield "", f"{interval_text(score)} for other prompts"
 
 
 def _status(score: LayerScore, facts: Facts) -> str:
@@ -93,8 +104,6 @@ def _status(score: LayerScore, facts: Facts) -> str:
         return f"excluded: {score.reason}"
     if score.status is LayerStatus.NOT_FINITE:
         return "NaN or infinity in the image: keep this layer"
-    if score.layer.fqn in facts.probed:
-        return "probed; images to come turn its error into a loss"
     return "not measured yet"
 
 
@@ -109,9 +118,10 @@ def _rank_words(score: LayerScore, facts: Facts) -> str:
 
 
 def _evidence(score: LayerScore) -> str:
-    if score.estimated:
-        return f"estimate; {score.imaged} of {score.samples} images made"
-    return f"measured on {wording.count(score.samples, 'image')}"
+    if score.degrees is None:
+        return f"measured on {wording.count(score.samples, 'image')}"
+    samples = wording.count(score.samples, "sample")
+    return f"{samples}, worth {score.degrees:.0f} degrees of freedom"
 
 
 def _times(score: LayerScore, facts: Facts) -> Iterator[tuple[str, str]]:
@@ -126,98 +136,3 @@ def _times(score: LayerScore, facts: Facts) -> Iterator[tuple[str, str]]:
     pays = saved if latency.pays else f"{saved}: no faster"
     yield "quantized", f"{1000 * latency.quantized:.4f} ms, {pays}"
     yield "", facts.view.profile.conditions.quant_type
-
-
-def _sample_lines(score: LayerScore, profile: Profile, width: int) -> Iterator[Line]:
-    """Each prompt and seed: what its image says, or what was estimated without one."""
-    found = {(m.prompt, m.seed): m for m in _measurements(profile, score.layer.fqn)}
-    scores = _latent_scores(profile.probing, score.layer.fqn)
-    conditions = profile.conditions
-    columns = _columns_within(width, several_seeds=len(conditions.seeds) > 1)
-    rest = width - 2 - sum(_COLUMNS[column] for column in columns)
-    room = min(max(rest, _PROMPT_LEAST), _PROMPT_MOST)
-    head = "".join(fit_right(column, _COLUMNS[column]) for column in columns)
-    yield line(Span(fit(fit(" prompt", room + 1) + head, width).rstrip(), "head"))
-    for seed in conditions.seeds:
-        for prompt in conditions.prompts:
-            key = (prompt, seed)
-            figures, ink = _sample_figures(found.get(key), scores.get(key))
-            told = dict(zip(_COLUMNS, (str(seed), *figures), strict=True))
-            text = f" {fit(printable(prompt), room)}"
-            text += "".join(fit_right(told[column], _COLUMNS[column]) for column in columns)
-            yield line(Span(fit(text, width).rstrip(), ink))
-
-
-def _columns_within(width: int, *, several_seeds: bool) -> list[str]:
-    """The columns that leave room for the prompts, the important ones first to be kept."""
-    wanted = ("1-SSIM", "PSNR", "latent MSE", "seed")
-    kept: set[str] = set()
-    left = width - 2 - _PROMPT_LEAST
-    for column in ("seed", *wanted) if several_seeds else wanted:
-        if column not in kept and _COLUMNS[column] <= left:
-            kept.add(column)
-            left -= _COLUMNS[column]
-    return [column for column in _COLUMNS if column in kept]
-
-
-def _measurements(profile: Profile, fqn: str) -> Iterator[Measurement]:
-    return (m for m in profile.measurements if m.layer == fqn)
-
-
-def _sample_figures(
-    found: Measurement | None, latent: float | None
-) -> tuple[tuple[str, str, str], Ink]:
-    if found is None:
-        guess = f"{ESTIMATE_MARK}{latent:.2e}" if latent is not None else "-"
-        return ("no image", "-", guess), "muted"
-    if not found.finite:
-        return ("NaN", "NaN", "NaN"), "bad"
-    psnr = f"{found.psnr_db:.1f}" if found.psnr_db is not None else "equal"
-    mse = f"{found.latent_mse:.2e}" if found.latent_mse is not None else "-"
-    return (wording.loss(found.loss), psnr, mse), "text"
-
-
-def _latent_scores(probing: Probing | None, fqn: str) -> dict[tuple[str, int], float]:
-    if probing is None or not _probed(probing, fqn):
-        return {}
-    # numpy is loaded when it is needed: a viewer paints before.
-    from pixart_tui.domain.estimation import score_by_sample
-
-    return dict(zip(probing.samples, map(float, score_by_sample(probing, fqn)), strict=True))
-
-
-def _probed(probing: Probing, fqn: str) -> bool:
-    errors = probing.errors.get(fqn)
-    return errors is not None and None not in errors
-
-
-def _step_lines(score: LayerScore, probing: Probing | None, width: int) -> Iterator[Line]:
-    """The part that each denoising step has in what the layer does to the final latents."""
-    if probing is None or not _probed(probing, score.layer.fqn):
-        return
-    from pixart_tui.domain.estimation import step_profile
-
-    parts = [float(part) for part in step_profile(probing, score.layer.fqn)]
-    probed = sorted({row.step for row in probing.rows})
-    steps = ", ".join(str(step + 1) for step in probed)
-    yield line()
-    yield line(Span(fit(" effect on the final latents by denoising step", width), "head"))
-    yield line(Span(fit(f" probed at {steps} of {len(parts)}, interpolated", width), "muted"))
-    most = max(parts)
-    yield _outline(parts, most, width)
-    for step, part in enumerate(parts):
-        yield _step_line(step, part, most, step in probed, width)
-
-
-def _outline(parts: Sequence[float], most: float, width: int) -> Line:
-    """All steps at a glance, and the one that matters most."""
-    levels = "".join(glyphs.LEVELS[round(7 * part / most)] for part in parts)
-    told = f"   most at step {parts.index(most) + 1}: {wording.share(most)}"
-    shown = fit(f" {levels}", min(len(levels) + 1, width))
-    return line(Span(shown, "live"), Span(fit(told, max(width - len(shown), 0)).rstrip(), "muted"))
-
-
-def _step_line(step: int, part: float, most: float, probed: bool, width: int) -> Line:
-    head = f" {step + 1:>4} {'' if probed else ESTIMATE_MARK:>1}{wording.share(part):>8} "
-    bar = glyphs.BAR * round(max(width - len(head) - 1, 0) * part / most)
-    return line(Span(head, "text" if probed else "muted"), Span(bar, "live"))

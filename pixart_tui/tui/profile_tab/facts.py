@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from pixart_tui.domain.profile import LayerScore, ranked
-from pixart_tui.domain.score_text import rank_text
+from pixart_tui.domain.score_text import is_imaged, rank_text
 from pixart_tui.tui import glyphs
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.profile_tab.heat import Scale, measuring_now
@@ -25,8 +24,8 @@ class Facts:
         axis: The axis of the whiskers.
         scale: The levels of the map.
         now: The layer that is being measured.
-        probed: The layers that the fast method has probed.
         timed: Whether any layer was timed.
+        imaged: Whether images were made with layers quantized alone.
     """
 
     view: ProfileView
@@ -36,8 +35,8 @@ class Facts:
     axis: Axis
     scale: Scale
     now: str | None
-    probed: Collection[str]
     timed: bool
+    imaged: bool
 
     @classmethod
     def of(cls, view: ProfileView) -> Facts:
@@ -52,8 +51,8 @@ class Facts:
             axis=Axis.over(order, [(loss, mark) for loss, mark in marked if loss]),
             scale=Scale.of(view),
             now=measuring_now(view),
-            probed=view.probed,
             timed=any(score.latency_s is not None for score in view.scores),
+            imaged=any(is_imaged(score) for score in order),
         )
 
     def share(self, score: LayerScore) -> float:

@@ -3,51 +3,95 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
+from typing import Final
 
-from pixart_tui.domain.forking import forking_prompts
 from pixart_tui.domain.latency import NO_GAIN_MARK
-from pixart_tui.domain.score_text import ESTIMATE_MARK, TIE_MARK
+from pixart_tui.domain.look_text import describe_look
+from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.sample_notes import (
+    describe_method,
+    diverging,
+    diverging_note,
+    nonlinear_note,
+    nonlinear_part,
+    out_of_range,
+    out_of_range_note,
+)
 from pixart_tui.tui import glyphs, wording
-from pixart_tui.tui.board import ProfileView
+from pixart_tui.tui.board import Figures, ProfileView
 from pixart_tui.tui.gauge_lines import gauges_line
 from pixart_tui.tui.lines import Line, Span, fit, line, printable, spread
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
 
+_PROMPT_MOST: Final = 30
+_SAMPLES_NAMED: Final = 2
+"""Samples out of the linear range that have a line each; all of them stand in a layer's details."""
+
 
 def head_lines(view: ProfileView, width: int) -> list[Line]:
-    """State, progress, stage or outcome, and reference lines."""
-    facts = []
-    if view.profile is not None:
-        conditions = view.profile.conditions
-        facts = [conditions.quant_type, conditions.execution]
-    lines = [state_line(view.run, facts, width), progress_line(view.run, "layers", width)]
+    """State, progress, stage or outcome, and what the figures are to be compared with."""
+    lines = [state_line(view.run, _facts(view), width)]
+    lines.append(progress_line(view.run, view.run.unit, width))
     if view.live is not None and view.live.gauges is not None:
         lines.append(gauges_line(view.live, width))
-    lines += [*_batch_lines(view, width), *_fork_lines(view, width)]
+    warnings = [f"! {view.memory}"] if view.memory else []
+    if view.shown is not None:
+        warnings += _sample_warnings(view.shown)
+    for text in warnings:
+        lines += [
+            line(" ", Span(fit(part, width - 2).rstrip(), "warn"))
+            for part in wrap(printable(text), width - 2)
+        ]
     lines += outcome_lines(view.run, width)
-    if view.profile is not None:
-        lines += [_reference_line(view, width), *_fast_line(view, width)]
+    if view.shown is not None:
+        lines += [_reference_line(view, view.shown.profile, width)]
+        lines += [line(Span(fit(f" {text}", width), "muted")) for text in _found(view, view.shown)]
         lines += _time_lines(view, width)
     return lines
 
 
-def _reference_line(view: ProfileView, width: int) -> Line:
-    assert view.profile is not None
-    conditions = view.profile.conditions
+def _facts(view: ProfileView) -> list[str]:
+    """The quant type that is shown, which of how many it is, and how it is computed."""
+    if view.profile is None:
+        return []
+    conditions, count = view.profile.conditions, len(view.figures)
+    of = f" ({view.place + 1} of {count})" if count > 1 else ""
+    return [f"{conditions.quant_type}{of}", conditions.execution]
+
+
+def _reference_line(view: ProfileView, profile: Profile, width: int) -> Line:
+    conditions = profile.conditions
     floor, noise = wording.loss(view.floor), wording.loss(view.noise)
     if conditions.floor_dtype is None:
         floor = "not measured"
-    images = len(conditions.prompts) * len(conditions.seeds)
-    rest = f"{wording.count(images, 'image')}, {conditions.num_inference_steps} steps "
-    pace = f"{view.images_per_s:.1f} images/s, " if view.images_per_s else ""
-    marked = (
+    marked = [
         Span(f" {glyphs.FLOOR}", "floor"),
         Span(f" deployment floor {floor}  ", "muted"),
-        Span(f" {glyphs.NOISE}", "floor"),
-        Span(f" measurement noise {noise}", "muted"),
+    ]
+    if conditions.method == "exhaustive":
+        marked += [
+            Span(f" {glyphs.NOISE}", "floor"),
+            Span(f" measurement noise {noise}", "muted"),
+        ]
+    whole = (
+        f"{describe_method(conditions)}, {wording.count(conditions.calls, conditions.call_name)} "
     )
-    whole = spread(marked, [Span(pace + rest, "muted")], width)
-    return whole if len(whole) > len(marked) else spread(marked, [Span(rest, "muted")], width)
+    brief = whole.split(", ", 1)[1]
+    pace = f"{view.images_per_s:.1f} images/s, " if view.images_per_s else ""
+    for text in (f"{pace}{whole}", f"{pace}{brief}", whole):
+        tried = spread(marked, [Span(text, "muted")], width)
+        if len(tried) > len(marked):
+            return tried
+    return spread(marked, [Span(brief, "muted")], width)
+
+
+def _found(view: ProfileView, shown: Figures) -> Iterator[str]:
+    """The last look at the cut, and how much of the joint loss the effects explain."""
+    if view.look is not None:
+        yield describe_look(view.look, shown.profile.conditions.samples, shown.quant_type)
+    if (nonlinear := nonlinear_part(shown.samples)) is not None:
+        yield nonlinear_note(nonlinear)
 
 
 def _time_lines(view: ProfileView, width: int) -> Iterator[Line]:
@@ -61,35 +105,17 @@ def _time_lines(view: ProfileView, width: int) -> Iterator[Line]:
     yield line(Span(fit(f" linear layers {total_ms:.3f} ms a step{mark}", width), "muted"))
 
 
-def _batch_lines(view: ProfileView, width: int) -> Iterator[Line]:
-    """Why fewer images are made at once than were at first."""
-    if view.batch is not None and view.batch.reason:
-        text = f"! images in a batch: {view.batch.images}; {view.batch.reason}"
-        yield line(" ", Span(fit(text, width - 2), "warn"))
+def _sample_warnings(shown: Figures) -> Iterator[str]:
+    """Samples that count less than the others, and prompts that outweigh them."""
+    outside = out_of_range(shown.samples)
+    for sample in outside[:_SAMPLES_NAMED]:
+        prompt = _brief(sample.prompt)
+        yield out_of_range_note(sample.model_copy(update={"prompt": prompt}))
+    if (rest := len(outside) - _SAMPLES_NAMED) > 0:
+        yield f"! {wording.count(rest, 'more sample')} out of the linear range"
+    for prompt in diverging(shown.profile, shown.samples):
+        yield diverging_note(_brief(prompt))
 
 
-def _fork_lines(view: ProfileView, width: int) -> Iterator[Line]:
-    """That the ranks are partly luck, and what would be stable."""
-    stability = view.profile.stability if view.profile is not None else None
-    if stability is not None and stability.forks:
-        stable = stability.stable_guidance_scale
-        advice = f"; stable: guidance {stable:g}" if stable is not None else ""
-        text = (
-            f"! trajectories fork at guidance {stability.guidance_scale:g}: ranks are partly luck"
-        )
-        yield line(" ", Span(fit(text + advice, width - 2), "warn"))
-    floor = view.profile.floor if view.profile is not None else ()
-    if forking := forking_prompts(floor):
-        named = ", ".join(f'"{printable(prompt)}"' for prompt in forking)
-        text = f"! outweighs the other prompts, ranks are surer without it: {named}"
-        yield line(" ", Span(fit(text, width - 2), "warn"))
-
-
-def _fast_line(view: ProfileView, width: int) -> Iterator[Line]:
-    """What the marks mean, and what the fast method cost."""
-    estimated = sum(score.estimated for score in view.scores)
-    if estimated and view.cost is not None:
-        known = sum(score.ssim is not None for score in view.scores)
-        marks = f" {ESTIMATE_MARK} estimated: {estimated} of {known}   {TIE_MARK} not told apart"
-        text = f"{marks}   cost 1/{1 / view.cost.share:.1f} of exhaustive"
-        yield line(Span(fit(text, width), "muted"))
+def _brief(prompt: str) -> str:
+    return fit(printable(prompt), _PROMPT_MOST).rstrip()

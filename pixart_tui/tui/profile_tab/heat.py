@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
@@ -20,7 +20,6 @@ _AROUND: Final = (1 / 30, 1 / 10, 1 / 3, 3.0, 10.0, 30.0, 100.0)
 _INKS: Final[tuple[Ink, ...]] = ("heat1", "heat2", "heat3", "heat4", "heat5", "heat6", "heat7")
 _NEUTRAL_INK: Final = 3
 _WIDE: Final = 60
-_MEASURING: Final = ("measuring", "calibrating", "confirming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,16 +64,13 @@ class Scale:
         return _INKS[max(0, min(place, len(_INKS) - 1))]
 
 
-def layer_mark(
-    score: LayerScore, scale: Scale, now: str | None, probed: Collection[str] = ()
-) -> Mark:
+def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
     """A layer's cell: its level, or why it has none; beside it whether it is tied.
 
     Args:
         score: The layer.
         scale: The levels.
         now: The layer that is being measured.
-        probed: The layers whose errors are known, but not yet what they are worth in the image.
     """
     if score.layer.fqn == now:
         return (glyphs.RUNNING, " ", "live")
@@ -83,15 +79,17 @@ def layer_mark(
     if score.status is LayerStatus.EXCLUDED:
         return (glyphs.EXCLUDED, " ", "muted")
     if score.loss is None:
-        return (glyphs.PROBED if score.layer.fqn in probed else glyphs.PENDING, " ", "muted")
+        return (glyphs.PENDING, " ", "muted")
     level = scale.level(score.loss)
-    levels = glyphs.ESTIMATED_LEVELS if score.estimated else glyphs.LEVELS
-    return (levels[level], TIE_MARK if score.tied else " ", scale.ink(level))
+    return (glyphs.LEVELS[level], TIE_MARK if score.tied else " ", scale.ink(level))
 
 
 def measuring_now(view: ProfileView) -> str | None:
-    """The layer that is being measured, of several side by side the one that was told last."""
-    if view.run.stage not in _MEASURING:
+    """The layer that is being measured, of several side by side the one that was told last.
+
+    None with the adjoint method, which measures all of them together.
+    """
+    if view.run.stage != "measuring" or view.run.unit != "layers":
         return None
     names = {score.layer.fqn for score in view.scores}
     return next((word for word in view.run.stage_detail.split() if word in names), None)
@@ -107,16 +105,13 @@ def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]
         cell: Terminal cells of a layer; beside a single one there is no room for ties.
     """
     spans = list(_exact_levels(scale) if width >= _WIDE else _brief_levels(scale))
-    if any(score.estimated for score in view.scores):
-        spans.append(Span(f"{glyphs.ESTIMATED_LEVELS[3]} dotted: estimate", "muted"))
     if cell > 1 and any(score.tied for score in view.scores):
         spans.append(Span(f"{TIE_MARK} tied", "muted"))
-    if view.probed and any(score.status is LayerStatus.PENDING for score in view.scores):
-        spans.append(Span(f"{glyphs.PROBED} probed", "muted"))
+    spans.append(Span(f"{glyphs.PENDING} to come", "muted"))
+    if view.run.unit == "layers":
+        spans.append(Span(f"{glyphs.RUNNING} now", "live"))
     return [
         *spans,
-        Span(f"{glyphs.PENDING} to come", "muted"),
-        Span(f"{glyphs.RUNNING} now", "live"),
         Span(f"{glyphs.FAILED} NaN", "bad"),
         Span(f"{glyphs.EXCLUDED} excluded", "muted"),
     ]

@@ -19,7 +19,7 @@ def marks(facts: Facts, shown: frozenset[str], fqn: str) -> Mark:
     """What the cell of a layer shows; nothing where the filter leaves it out."""
     if fqn not in shown:
         return (" ", " ", "text")
-    return layer_mark(facts.by_fqn[fqn], facts.scale, facts.now, facts.probed)
+    return layer_mark(facts.by_fqn[fqn], facts.scale, facts.now)
 
 
 def below_lines(

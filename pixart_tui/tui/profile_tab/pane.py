@@ -55,6 +55,7 @@ class ProfilePane(Pane):
         Binding("enter", "details", "Details", id="layer_details"),
         Binding("slash", "filter", "Filter", key_display="/", id="filter_layers"),
         Binding("o", "sort", "Sort by the next column", show=False, id="sort_layers"),
+        Binding("y", "next_type", "Quant type", id="next_quant_type"),
         Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
         Binding("space", "next_picture", "In detail: the next picture", show=False, id="next_face"),
         Binding("i", "make_pictures", "Make the layer's pictures", show=False, id="make_pictures"),
@@ -95,6 +96,8 @@ class ProfilePane(Pane):
         self._pictures = pictures
         self.sort = Sort.RANK
         self.filter = Filter()
+        self.quant_type: str | None = None
+        self._offered_types = False
         self.fqn: str | None = None
         self._with_map = True
         self._names: list[str] = []
@@ -132,11 +135,13 @@ class ProfilePane(Pane):
 
     @property
     def _view(self) -> ProfileView | None:
-        return self.board.profile if self.board else None
+        view = self.board.profile if self.board else None
+        return view.showing(self.quant_type) if view is not None else None
 
     def draw(self, board: Board, width: int) -> None:
         """Draws the profile that is open."""
-        view = board.profile
+        view = self._view
+        self._offer_type(view)
         if view is None or not view.scores:
             self._block("head").show(head_lines(view, width) if view is not None else [])
             self._draw_empty(view)
@@ -152,6 +157,13 @@ class ProfilePane(Pane):
         else:
             self._draw_all(facts, order, current, width)
 
+    def _offer_type(self, view: ProfileView | None) -> None:
+        """Tells the footer whether there are several quant types."""
+        several = view is not None and len(view.figures) > 1
+        if several != self._offered_types:
+            self._offered_types = several
+            self.refresh_bindings()
+
     def _is_table_due(self, view: ProfileView, width: int) -> bool:
         """Whether the table is drawn anew: each new rank moves all rows below it.
 
@@ -159,7 +171,8 @@ class ProfilePane(Pane):
         the map and the head never wait.
         """
         shown = (self.has_class("-detail"), self._with_map, width)
-        key = (view.run.id, view.run.state, self.sort, self.filter, self.fqn, shown)
+        asked = (self.sort, self.filter, self.fqn, self.quant_type)
+        key = (view.run.id, view.run.state, *asked, shown)
         now_s = time.monotonic()
         if key == self._table_key and now_s - self._table_drawn_s < _TABLE_PAUSE_S:
             return False
@@ -257,6 +270,8 @@ class ProfilePane(Pane):
         in_detail = self.has_class("-detail")
         if action == "details":
             return not in_detail
+        if action == "next_type":
+            return self._offered_types
         if action == "back":
             return in_detail or not self.filter.empty
         return super().check_action(action, parameters)
@@ -281,6 +296,14 @@ class ProfilePane(Pane):
         timed = view is not None and any(score.latency_s is not None for score in view.scores)
         self.sort = self.sort.next(timed=timed)
         self.redraw()
+
+    def action_next_type(self) -> None:
+        """Shows the next of the quant types that were measured together."""
+        view = self._view
+        if view is not None and view.figures:
+            types = view.quant_types
+            self.quant_type = types[(view.place + 1) % len(types)]
+            self.redraw()
 
     def action_map(self) -> None:
         """Shows the map beside the table, or the table alone."""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
-from pixart_tui.domain.score_text import estimate_mark, psnr_text
+from pixart_tui.domain.score_text import psnr_text
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.layer_names import name_width, shown_name
 from pixart_tui.tui.lines import Line, Span, fit, fit_middle, fit_right, line
@@ -99,6 +99,8 @@ def layer_line(score: LayerScore, facts: Facts, columns: Columns) -> Line:
 
 def _by_importance(facts: Facts, sort: Sort) -> list[Column]:
     found: list[Column] = ["loss", "share", "saved", "interval", "psnr"]
+    if not facts.imaged:
+        found.remove("psnr")
     if not facts.timed:
         found.remove("saved")
     if sort is Sort.SAVED and facts.timed:
@@ -118,7 +120,7 @@ def _chart(score: LayerScore, facts: Facts, width: int) -> Line:
 
 def _figure(kind: Column, score: LayerScore, facts: Facts) -> Span:
     text = {
-        "loss": lambda: estimate_mark(score) + wording.loss(score.loss),
+        "loss": lambda: wording.loss(score.loss),
         "interval": lambda: interval_text(score),
         "psnr": lambda: psnr_text(score),
         "share": lambda: wording.share(facts.share(score)),
@@ -131,7 +133,12 @@ def interval_text(score: LayerScore) -> str:
     """``0.000100-0.000300``, nothing where it is not known."""
     if score.ssim_low is None or score.ssim_high is None:
         return ""
-    return f"{1 - score.ssim_high:.6f}-{1 - score.ssim_low:.6f}"
+    return ends_text(score.ssim_low, score.ssim_high)
+
+
+def ends_text(ssim_low: float, ssim_high: float) -> str:
+    """The ends of an interval of SSIM as those of 1 - SSIM."""
+    return f"{1 - ssim_high:.6f}-{1 - ssim_low:.6f}"
 
 
 def saved_text(score: LayerScore) -> str:
@@ -157,8 +164,6 @@ def _note(score: LayerScore, facts: Facts) -> tuple[str, str]:
         return (glyphs.FAILED, "NaN or infinity in the image: keep this layer")
     if score.status is LayerStatus.EXCLUDED:
         return (glyphs.EXCLUDED, f"excluded: {score.reason}")
-    if score.layer.fqn in facts.probed:
-        return (glyphs.PROBED, "probed; images to come")
     return (glyphs.PENDING, "")
 
 

@@ -102,7 +102,7 @@ def _asked(request: AnyRequest | None) -> str:
 def _what(request: AnyRequest) -> str:
     match request:
         case ProfileRequest():
-            return request.quant_type
+            return f"{request.method}, {', '.join(request.quant_types)}"
         case BenchRequest():
             quantized = f", each with {request.quant_type}" if request.quantize else ""
             return f"{', '.join(request.compilers)}{quantized}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
@@ -30,7 +30,7 @@ def assignment_mark(score: LayerScore, selection: Selection | None) -> Mark:
     return (glyphs.KEPT, " ", "muted")
 
 
-def legend(selection: Selection, scores: tuple[LayerScore, ...]) -> Iterator[Span]:
+def legend(selection: Selection, scores: Collection[LayerScore]) -> Iterator[Span]:
     """How many layers get each quant type, and why the others are kept."""
     for place, quant_type in enumerate(_types(selection)):
         count = sum(found == quant_type for found in selection.assignments.values())

@@ -14,6 +14,8 @@ RULES: Final[tuple[Rule, ...]] = (
     "saved-share",
     "max-loss",
 )
+OF_ONE_TYPE: Final[Rule] = "top-percentage"
+"""OneDiff's rule: it chooses among layers of one quant type."""
 BY_TIME: Final[tuple[Rule, ...]] = ("time-share", "saved-share")
 RULE_NAMES: Final[dict[Rule, str]] = {
     "top-percentage": "top percentage",
@@ -39,6 +41,11 @@ _LIMITS: Final[dict[Rule, tuple[int, int]]] = {
 _STEPS_PER_DECADE: Final = 12
 
 
+def is_offered(rule: Rule, *, timed: bool, mixed: bool) -> bool:
+    """Whether a rule makes sense for what was measured."""
+    return (timed or rule not in BY_TIME) and not (mixed and rule == OF_ONE_TYPE)
+
+
 @dataclass(frozen=True, slots=True)
 class Dial:
     """A rule and a position on its scale.
@@ -56,11 +63,18 @@ class Dial:
         low, high = _LIMITS[self.rule]
         return replace(self, position=max(low, min(high, self.position + steps)))
 
-    def next_rule(self, *, timed: bool = True) -> Dial:
-        """The dial of the next rule, at its usual place; by time only where layers are timed."""
+    def next_rule(self, *, timed: bool = True, mixed: bool = False) -> Dial:
+        """The dial of the next rule, at its usual place.
+
+        Args:
+            timed: Whether layers are timed; else no rule by time is taken.
+            mixed: Whether there are several quant types; then the rule of one is left out.
+        """
         rule = RULES[(RULES.index(self.rule) + 1) % len(RULES)]
         found = Dial(rule, _STARTS[rule])
-        return found if timed or rule not in BY_TIME else found.next_rule(timed=False)
+        if is_offered(rule, timed=timed, mixed=mixed):
+            return found
+        return found.next_rule(timed=timed, mixed=mixed)
 
     @property
     def parameter(self) -> float:

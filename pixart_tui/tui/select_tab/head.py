@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerStatus
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView, VerifyView
 from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printable, progress_bar
 from pixart_tui.tui.run_head import state_line
-from pixart_tui.tui.select_tab.dial import BY_TIME, RULE_NAMES, RULES, Dial
+from pixart_tui.tui.select_tab.dial import RULE_NAMES, RULES, Dial, is_offered
 from pixart_tui.tui.select_tab.solving import Answer
+
+_NAMED_TYPES: Final = 2
 
 
 def head_lines(
@@ -31,8 +35,7 @@ def head_lines(
         verify: The verification of this profile's selection, None without one.
         width: Terminal cells of a line.
     """
-    quant_type = view.profile.conditions.quant_type if view.profile else ""
-    lines = [state_line(view.run, [quant_type], width), _rule_line(view, dial)]
+    lines = [state_line(view.run, [types_text(view)], width), _rule_line(view, dial)]
     lines += [_dial_line(dial, width), _outcome_line(view, answer, width)]
     lines += _time_lines(answer, width)
     lines += [*_loss_lines(answer, verify, dial, width), *_verifying_lines(verify, width)]
@@ -40,14 +43,21 @@ def head_lines(
 
 
 def is_timed(view: ProfileView) -> bool:
-    """Whether the profile holds the time of its layers."""
-    return view.profile is not None and bool(view.profile.latencies)
+    """Whether the profile holds the time of its layers, under every quant type."""
+    return bool(view.figures) and all(x.profile.latencies for x in view.figures)
+
+
+def types_text(view: ProfileView) -> str:
+    """The quant types that are chosen from; how many where their names have no room."""
+    types = view.quant_types
+    return " + ".join(types) if len(types) <= _NAMED_TYPES else f"{len(types)} quant types"
 
 
 def _rule_line(view: ProfileView, dial: Dial) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
-        if rule in BY_TIME and rule != dial.rule and not is_timed(view):
+        offered = is_offered(rule, timed=is_timed(view), mixed=len(view.figures) > 1)
+        if not offered and rule != dial.rule:
             continue
         spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
     return tuple(spans)
@@ -126,11 +136,12 @@ def _time_lines(answer: Answer | None, width: int) -> Iterator[Line]:
 
 
 def _unfinished_lines(view: ProfileView, width: int) -> list[Line]:
-    pending = sum(score.status is LayerStatus.PENDING for score in view.scores)
-    if not pending:
-        return []
-    text = f" ! {wording.count(pending, 'layer')} not measured yet: to be saved once the profile is"
-    return [line(Span(fit(f"{text} done", width), "warn"))]
+    run, pending = view.run, sum(s.status is LayerStatus.PENDING for s in view.scores)
+    left = f"{wording.count(pending, 'layer')} not measured yet" if pending else ""
+    if run.unit == "samples" and run.state is not RunState.DONE and view.scores:
+        left = f"{run.done} of {run.total} samples measured"
+    text = f" ! {left}: to be saved once the profile is done"
+    return [line(Span(fit(text, width), "warn"))] if left else []
 
 
 def _verifying_lines(verify: VerifyView | None, width: int) -> Iterator[Line]:

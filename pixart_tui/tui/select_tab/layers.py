@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerScore, LayerStatus
-from pixart_tui.domain.score_text import estimate_mark, psnr_text
+from pixart_tui.domain.score_text import psnr_text
 from pixart_tui.domain.selection import Selection
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView
@@ -69,7 +69,7 @@ def columns_line(columns: Columns) -> Line:
 
 def layer_lines(view: ProfileView, selection: Selection, columns: Columns) -> Sequence[Line]:
     """The chosen layers, least sensitive first, then those that are kept."""
-    by_fqn = {score.layer.fqn: score for score in view.scores}
+    by_fqn = scores_for(view, selection)
     total = sum(score.layer.flops for score in view.scores)
     chosen = [by_fqn[fqn] for fqn in selection.chosen]
     kept = sorted((by_fqn[fqn] for fqn in selection.kept), key=_kept_order)
@@ -83,6 +83,19 @@ def layer_lines(view: ProfileView, selection: Selection, columns: Columns) -> Se
         return _kept_line(kept[place], total, columns) if place >= 0 else rule
 
     return LazyLines(len(chosen) + 1 + len(kept), made)
+
+
+def scores_for(view: ProfileView, selection: Selection | None) -> dict[str, LayerScore]:
+    """Each layer's score under the quant type that it gets; kept ones have the least loss."""
+    by_type = {x: {s.layer.fqn: s for s in found} for x, found in view.scores_by_type.items()}
+    assigned = selection.assignments if selection is not None else {}
+
+    def of(fqn: str) -> LayerScore:
+        found = [scores[fqn] for scores in by_type.values()]
+        given = by_type.get(assigned.get(fqn, ""), {}).get(fqn)
+        return given or min(found, key=_kept_order)
+
+    return {score.layer.fqn: of(score.layer.fqn) for score in view.scores}
 
 
 def _chosen_line(score: LayerScore, summed: float, total: int, columns: Columns) -> Line:
@@ -109,7 +122,7 @@ def _figures(
     score: LayerScore, summed: str, total: int, columns: Columns, ink: Ink
 ) -> tuple[Span, ...]:
     texts: dict[Column, str] = {
-        "loss": estimate_mark(score) + wording.loss(score.loss),
+        "loss": wording.loss(score.loss),
         "summed": summed,
         "psnr": psnr_text(score),
         "share": wording.share(score.layer.flops / total if total else 0.0),

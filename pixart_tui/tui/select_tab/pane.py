@@ -22,9 +22,9 @@ from pixart_tui.tui.map_lines import legend_lines, map_layout
 from pixart_tui.tui.requests import selection_path
 from pixart_tui.tui.select_tab.assignments import assignment_mark, legend
 from pixart_tui.tui.select_tab.chart import chart_lines
-from pixart_tui.tui.select_tab.dial import Dial
+from pixart_tui.tui.select_tab.dial import Dial, is_offered
 from pixart_tui.tui.select_tab.head import head_lines, is_timed
-from pixart_tui.tui.select_tab.layers import Columns, columns_line, layer_lines
+from pixart_tui.tui.select_tab.layers import Columns, columns_line, layer_lines, scores_for
 from pixart_tui.tui.select_tab.plot import Plot, marked_of, plot_of
 from pixart_tui.tui.select_tab.solving import Answer, measured_of, question_of, solve
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
@@ -36,6 +36,9 @@ _BOTH_FROM: Final = 27
 """Lines from which on the curve and the layers both have room."""
 _CURVE_PAUSE_S: Final = 10.0
 """The whole curve takes a second to solve, and every new layer would ask for it."""
+
+_PlotKey: TypeAlias = tuple[str, tuple[str, ...], tuple[int, int]]
+"""Run, quant types, and what of them is measured."""
 
 Purpose: TypeAlias = Literal["save", "bench", "verify"]
 
@@ -49,6 +52,7 @@ class SelectPane(Pane):
         Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
         Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
         Binding("t", "next_rule", "Rule", id="next_rule"),
+        Binding("y", "next_type", "Quant type", id="next_quant_type"),
         Binding("s", "save", "Save", id="save_selection"),
         Binding("b", "bench", "Bench it", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),
@@ -88,11 +92,13 @@ class SelectPane(Pane):
         self._note: tuple[str, Ink] = ("", "good")
         self._solving = False
         self._plot: Plot | None = None
-        self._plot_key: tuple[str, tuple[int, int]] = ("", (0, 0))
+        self.quant_type: str | None = None
+        self._plot_key: _PlotKey = ("", (), (0, 0))
         self._plot_problem = ""
         self._plotted_s = 0.0
         self._solving_curve = False
         self._showing_layers = False
+        self._offered_types = False
 
     def compose(self) -> ComposeResult:
         """The dial; the map; the curve and the layers, or one of them."""
@@ -113,14 +119,22 @@ class SelectPane(Pane):
     @property
     def run(self) -> RunView | None:
         """The profile's run."""
-        return self.board.profile.run if self.board and self.board.profile else None
+        return self._view.run if self._view else None
+
+    @property
+    def _view(self) -> ProfileView | None:
+        """The profile, with the quant types that are chosen from."""
+        view = self.board.profile if self.board else None
+        return view.only(self.quant_type) if view is not None else None
 
     def draw(self, board: Board, width: int) -> None:
         """Draws the selection; solves it first if what it depends on has changed."""
-        view = board.profile
+        view = self._view
         if view is None:
             self._draw_empty()
             return
+        self._offer_type()
+        self._settle_rule(view)
         if view.scores or not view.run.done:  # else it is still being read
             self._solve_if_needed(view)
         verify = _verify_of(board, view)
@@ -142,6 +156,19 @@ class SelectPane(Pane):
         self.query_one("#select-curve").display = False
         self._block("columns").show([])
         self.query_one("#select-body", LineView).show([])
+
+    def _offer_type(self) -> None:
+        """Tells the footer whether there are several quant types."""
+        several = self._several_types
+        if several != self._offered_types:
+            self._offered_types = several
+            self.refresh_bindings()
+
+    def _settle_rule(self, view: ProfileView) -> None:
+        """Takes another rule where there are several quant types and the rule is for one."""
+        mixed = len(view.figures) > 1
+        if not is_offered(self.dial.rule, timed=True, mixed=mixed):
+            self.dial = self.dial.next_rule(timed=is_timed(view), mixed=mixed)
 
     def _divide(self, height: int) -> int:
         """Shows the curve, the layers, or both in a high terminal; how high the curve is."""
@@ -167,8 +194,9 @@ class SelectPane(Pane):
         grid = LayerGrid.of([score.layer for score in view.scores])
         layout = map_layout(grid, width)
         drawn.styles.width = layout.width
-        by_fqn = {score.layer.fqn: score for score in view.scores}
-        below = legend_lines(legend(selection, view.scores), layout.width) if selection else []
+        by_fqn = scores_for(view, selection)
+        scores = by_fqn.values()
+        below = legend_lines(legend(selection, scores), layout.width) if selection else []
         room = max(height - len(grid.rows) - 1, 0)
         drawn.show_map(
             grid,
@@ -201,7 +229,7 @@ class SelectPane(Pane):
             curve.show([])
             return
         self._solve_curve_if_needed(view)
-        if self._plot is None or self._plot_key[0] != view.run.id:
+        if self._plot is None or self._plot_key[:2] != (view.run.id, view.quant_types):
             curve.show([line(Span(self._plot_problem or " solving", "muted"))])
             return
         marked = marked_of(self._plot, selection, verify)
@@ -209,9 +237,9 @@ class SelectPane(Pane):
 
     def _solve_curve_if_needed(self, view: ProfileView) -> None:
         """While layers are measured, not more often than every few seconds."""
-        key = (view.run.id, measured_of(view))
+        key = (view.run.id, view.quant_types, measured_of(view))
         waited_s = time.monotonic() - self._plotted_s
-        same_run = self._plot_key[0] == view.run.id
+        same_run = self._plot_key[:2] == key[:2]
         if self._solving_curve or key == self._plot_key:
             return
         if same_run and not view.run.state.is_finished and waited_s < _CURVE_PAUSE_S:
@@ -219,7 +247,7 @@ class SelectPane(Pane):
         self._solving_curve = True
         self.run_worker(self._solve_curve(view, key), group="curve")
 
-    async def _solve_curve(self, view: ProfileView, key: tuple[str, tuple[int, int]]) -> None:
+    async def _solve_curve(self, view: ProfileView, key: _PlotKey) -> None:
         try:
             self._plot, self._plot_problem = await asyncio.to_thread(plot_of, view), ""
         except PixartTuiError as error:
@@ -243,7 +271,9 @@ class SelectPane(Pane):
 
     def _answers(self, view: ProfileView) -> bool:
         """Whether the answer that is there is about this profile, whatever the dial was."""
-        return self.answer is not None and self.answer.question.run_id == view.run.id
+        asked = self.answer.question if self.answer else None
+        now = (view.run.id, view.quant_types)
+        return asked is not None and (asked.run_id, asked.quant_types) == now
 
     def _solve_if_needed(self, view: ProfileView) -> None:
         known = self.answer.question if self.answer else None
@@ -267,8 +297,30 @@ class SelectPane(Pane):
 
     def action_next_rule(self) -> None:
         """Takes the next rule."""
+        view = self._view
+        timed, mixed = view is not None and is_timed(view), bool(view and len(view.figures) > 1)
+        self._turn_to(self.dial.next_rule(timed=timed, mixed=mixed))
+
+    @property
+    def _several_types(self) -> bool:
         view = self.board.profile if self.board else None
-        self._turn_to(self.dial.next_rule(timed=view is not None and is_timed(view)))
+        return view is not None and len(view.figures) > 1
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offers another quant type where there are several."""
+        if action == "next_type":
+            return self._several_types
+        return super().check_action(action, parameters)
+
+    def action_next_type(self) -> None:
+        """Chooses from the next quant type alone, and after the last from all of them."""
+        view = self.board.profile if self.board else None
+        if view is None:
+            return
+        types = (None, *view.quant_types)
+        place = types.index(self.quant_type) if self.quant_type in types else 0
+        self.quant_type = types[(place + 1) % len(types)]
+        self._turn_to(self.dial)
 
     def _turn_to(self, dial: Dial) -> None:
         self.dial = dial
@@ -293,7 +345,7 @@ class SelectPane(Pane):
         self.redraw()
 
     def _choose(self, purpose: Purpose) -> None:
-        view = self.board.profile if self.board else None
+        view = self._view
         if view is None or self.answer is None or self.answer.selection is None:
             return
         if self.answer.question != question_of(view, self.dial):
@@ -303,7 +355,8 @@ class SelectPane(Pane):
 
 def _verify_of(board: Board, view: ProfileView) -> VerifyView | None:
     """The verification of what is saved beside this profile."""
-    request, verify = view.run.request, board.verify
-    if verify is None or not isinstance(request, ProfileRequest):
+    request = view.run.request
+    if not isinstance(request, ProfileRequest):
         return None
-    return verify if verify.output == str(selection_path(request)) else None
+    path = str(selection_path(request, view.quant_types))
+    return next((verify for verify in board.verifications if verify.output == path), None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -35,23 +35,26 @@ class Plot:
         axis: What the shares are of.
         ours: The least loss for a share, predicted.
         seed_rule: OneDiff's top percentage, predicted.
-        gains: Layer to what quantizing it adds to the share.
+        gains: Layer and quant type to what that adds to the share.
     """
 
     axis: Objective
     ours: tuple[Point, ...]
     seed_rule: tuple[Point, ...]
-    gains: dict[str, float]
+    gains: dict[tuple[str, str], float]
 
-    def share(self, layers: Collection[str]) -> float:
-        """Where a selection of these layers stands on the axis."""
-        return max(0.0, min(sum(self.gains.get(fqn, 0.0) for fqn in layers), 1.0))
+    def share(self, assignments: Mapping[str, str]) -> float:
+        """Where a selection stands on the axis.
+
+        Args:
+            assignments: Layer to quant type.
+        """
+        return max(0.0, min(sum(self.gains.get(x, 0.0) for x in assignments.items()), 1.0))
 
 
 def plot_of(view: ProfileView) -> Plot:
     """The plot of what is measured so far; takes a second for a large model."""
-    quant_type = view.profile.conditions.quant_type if view.profile else ""
-    menu = menu_of_scores({quant_type: view.scores})
+    menu = menu_of_scores(view.scores_by_type)
     curve = pareto_curve(menu)
     plot = Plot(
         axis=curve.axis,
@@ -62,11 +65,16 @@ def plot_of(view: ProfileView) -> Plot:
     return Plot(plot.axis, plot.ours, _seed_rule(menu, plot), plot.gains)
 
 
-def _gains(menu: Menu, axis: Objective) -> dict[str, float]:
+def _gains(menu: Menu, axis: Objective) -> dict[tuple[str, str], float]:
     if axis == "flops":
-        return {target.name: target.flops / menu.flops for target in menu.targets}
-    most = sum(option.saved_s or 0.0 for option in menu.options if option.pays)
-    return {option.target: (option.saved_s or 0.0) / most for option in menu.options}
+        flops = {target.name: target.flops / menu.flops for target in menu.targets}
+        return {option.key: flops[option.target] for option in menu.options}
+    most: dict[str, float] = {}
+    for option in menu.options:
+        if option.pays:
+            most[option.target] = max(most.get(option.target, 0.0), option.saved_s or 0.0)
+    whole = sum(most.values())
+    return {option.key: (option.saved_s or 0.0) / whole for option in menu.options}
 
 
 def _seed_rule(menu: Menu, plot: Plot) -> tuple[Point, ...]:
@@ -77,7 +85,7 @@ def _seed_rule(menu: Menu, plot: Plot) -> tuple[Point, ...]:
             found = choose(menu, "top-percentage", percentage)
         except PixartTuiError:
             return ()
-        points.append(Point(plot.share(found.chosen), found.predicted_loss))
+        points.append(Point(plot.share(found.assignments), found.predicted_loss))
     return tuple(points)
 
 
@@ -104,7 +112,7 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
     """The points that stand out on a plot."""
     chosen = None
     if selection is not None:
-        chosen = Point(plot.share(selection.chosen), selection.predicted_loss)
+        chosen = Point(plot.share(selection.assignments), selection.predicted_loss)
     found = verify.verification if verify else None
     if verify is None or found is None or verify.selection is None:
         return Marked(chosen)
@@ -114,7 +122,7 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
         seed = Point(plot.share(trial.assignments), trial.measured.loss)
     return Marked(
         chosen=chosen,
-        verified=Point(plot.share(verify.selection.chosen), found.verified.loss),
+        verified=Point(plot.share(verify.selection.assignments), found.verified.loss),
         low=found.verified.low,
         high=found.verified.high,
         seed_verified=seed,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.selection import Selection, select
+from pixart_tui.domain.selecting.menu import menu_of_scores
+from pixart_tui.domain.selection import Selection, choose
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.select_tab.dial import Dial
 
@@ -17,12 +17,13 @@ class Question:
 
     Attributes:
         run_id: The profile's run.
-        measured: Layers that are measured so far, and images: with the fast method images still
-            come, and change the figures, when every layer is probed.
+        quant_types: The quant types to choose from.
+        measured: What is done so far, and what of it is scored.
         dial: The rule and its parameter.
     """
 
     run_id: str
+    quant_types: tuple[str, ...]
     measured: tuple[int, int]
     dial: Dial
 
@@ -33,36 +34,34 @@ class Answer:
 
     Attributes:
         question: The question.
-        profile: What was selected from.
         selection: The selection, None if there is none.
         problem: Why there is none.
     """
 
     question: Question
-    profile: Profile | None = None
     selection: Selection | None = None
     problem: str = ""
 
 
 def question_of(view: ProfileView, dial: Dial) -> Question:
     """The question that a profile and a dial ask."""
-    return Question(view.run.id, measured_of(view), dial)
+    return Question(view.run.id, view.quant_types, measured_of(view), dial)
 
 
 def measured_of(view: ProfileView) -> tuple[int, int]:
     """What a profile's figures depend on: see ``Question``."""
-    return (view.run.done, len(view.profile.measurements) if view.profile else 0)
+    profile = view.profile
+    return (view.run.done, len(profile.measurements) + len(profile.effects) if profile else 0)
 
 
 def solve(view: ProfileView, dial: Dial) -> Answer:
     """Applies the rule; takes a few hundredths of a second."""
-    question, profile = question_of(view, dial), view.profile
-    if profile is None:
+    question = question_of(view, dial)
+    if not view.figures:
         return Answer(question, problem="the profile has not begun to measure")
     try:
-        quant_type = profile.conditions.quant_type
-        selection = select(view.scores, quant_type, dial.rule, dial.parameter)
+        selection = choose(menu_of_scores(view.scores_by_type), dial.rule, dial.parameter)
     except PixartTuiError as error:
         problem = ": ".join(filter(None, (error.title, error.cause)))
-        return Answer(question, profile, problem=problem)
-    return Answer(question, profile, selection)
+        return Answer(question, problem=problem)
+    return Answer(question, selection)

@@ -11,7 +11,10 @@ def test_a_profile_can_be_asked_for_again() -> None:
     request = ProfileRequest(
         prompts=("red apple; rm -rf", "robot"),
         num_inference_steps=4,
-        cost_share=0.5,
+        draws=16,
+        more_quant_types=("int8_dynamic",),
+        max_minutes=2.5,
+        all_samples=True,
         seeds=(0, 1),
         output="/x/fp8_e4m3.json",
     )
@@ -20,7 +23,9 @@ def test_a_profile_can_be_asked_for_again() -> None:
     assert name == "profile"
     asked = profile.make_context("profile", arguments).params
     assert asked["prompts"] == request.prompts
-    assert (asked["steps"], asked["cost_share"], asked["seeds"]) == (4, 0.5, 2)
+    assert (asked["steps"], asked["draws"], asked["seeds"]) == (4, 16, 2)
+    assert (asked["max_minutes"], asked["all_samples"], asked["low_memory"]) == (2.5, True, False)
+    assert asked["quant_types"] == request.quant_types
     assert "--method" not in command
 
 

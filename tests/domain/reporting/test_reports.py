@@ -12,7 +12,7 @@ from pixart_tui.domain.bench_table import BenchTable
 from pixart_tui.domain.measurements import Measurement
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.reporting.content import Picture, Report, decade
+from pixart_tui.domain.reporting.content import Measured, Picture, Report, decade
 from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import code, escaped, render_markdown
 from pixart_tui.domain.selecting.menu import menu_of
@@ -51,8 +51,7 @@ def _report(pictures: tuple[Picture, ...] = ()) -> Report:
         machine=Machine(device="cpu", device_name="<CPU>", cpu_cores=2, memory_bytes=1, os="Linux"),
         versions={"torch": "2.13.0"},
         conditions=profile.conditions,
-        profile=profile,
-        curve=pareto_curve(menu_of([profile])),
+        measured=(Measured(profile, pareto_curve(menu_of([profile]))),),
         bench=BenchTable(("none", "<b>"), (("iteration speed", ("1 it/s", "2 it/s (+100.0%)")),)),
         pictures=pictures,
     )

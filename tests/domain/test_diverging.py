@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.domain.forking import forking_prompts
+from pixart_tui.domain.diverging import diverging_prompts
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.runs.profile_files import read_profile_file
 
@@ -18,21 +18,21 @@ def _comparison(prompt: str, loss: float, seed: int = 0) -> Comparison:
 
 
 @pytest.mark.parametrize(
-    ("profile", "forking"),
+    ("profile", "diverging"),
     [("pixart-emoji-wide/h100-16x2", ("snowman",)), ("pixart-emoji/h100-16x2", ())],
 )
-def test_what_forks_in_measured_profiles(profile: str, forking: tuple[str, ...]) -> None:
+def test_what_diverges_in_measured_profiles(profile: str, diverging: tuple[str, ...]) -> None:
     measured = read_profile_file(_PROFILES / profile / "fp8_e4m3.json")
-    assert forking_prompts(measured.floor) == forking
+    assert diverging_prompts(measured.floor) == diverging
 
 
 def test_the_worst_comes_first_and_seeds_are_averaged() -> None:
     usual = [_comparison(name, 1e-3, seed) for name in "abcde" for seed in (0, 1)]
     worse = [_comparison("f", 4e-3), _comparison("g", 1e-3), _comparison("g", 19e-3, 1)]
-    assert forking_prompts([*usual, *worse]) == ("g", "f")
+    assert diverging_prompts([*usual, *worse]) == ("g", "f")
 
 
 def test_three_prompts_say_nothing() -> None:
     few = [_comparison("a", 1e-3), _comparison("b", 1e-3), _comparison("c", 1.0)]
-    assert forking_prompts(few) == ()
-    assert forking_prompts([]) == ()
+    assert diverging_prompts(few) == ()
+    assert diverging_prompts([]) == ()

@@ -1,0 +1,102 @@
+"""What there is to say of a profile's samples: how linear they are, and which ones stand out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Iterator, Sequence
+
+from pixart_tui.domain.diverging import diverging_prompts, outliers
+from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.profile import Conditions, Profile
+from pixart_tui.domain.sidecar import SampleRecord
+from pixart_tui.domain.words import count
+
+
+def describe_method(found: Conditions) -> str:
+    """``adjoint, 8 draws, 16 samples``."""
+    draws = f"{count(found.draws, 'draw')}, " if found.method == "adjoint" else ""
+    unit = "sample" if found.method == "adjoint" else "image"
+    return f"{found.method}, {draws}{count(found.samples, unit)}"
+
+
+def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
+    """What is known of a sample under one of its quant types."""
+    # Only now: numpy takes a viewer longer to load than its first paint.
+    from pixart_tui.domain.effect_statistics import SampleStatistics
+
+    found = SampleStatistics.of(sample, quant_type)
+    return SampleRecord(
+        prompt=sample.prompt,
+        seed=sample.seed,
+        draws=len(sample.first_calls),
+        whole_draws=sample.first_calls.count(0),
+        predicted_loss=found.predicted_loss,
+        measured_loss=found.measured_loss,
+        nonlinear=found.nonlinear,
+        weight=found.weight,
+        elapsed_s=sample.elapsed_s,
+    )
+
+
+def sample_records(profile: Profile) -> tuple[SampleRecord, ...]:
+    """What is known of each sample of a profile; none with the exhaustive method."""
+    quant_type = profile.conditions.quant_type
+    return tuple(sample_record(sample, quant_type) for sample in profile.effects)
+
+
+def sample_notes(profile: Profile, samples: Sequence[SampleRecord]) -> Iterator[str]:
+    """One line each for what there is to say of a profile's samples."""
+    if (nonlinear := nonlinear_part(samples)) is not None:
+        yield nonlinear_note(nonlinear)
+    yield from (out_of_range_note(sample) for sample in out_of_range(samples))
+    yield from (diverging_note(prompt) for prompt in diverging(profile, samples))
+
+
+def nonlinear_part(samples: Iterable[SampleRecord]) -> float | None:
+    """The part of the joint loss that the sum of effects leaves over; of the median sample."""
+    known = [sample.nonlinear for sample in samples if sample.nonlinear is not None]
+    return statistics.median(known) if known else None
+
+
+def nonlinear_note(part: float) -> str:
+    """That part in words."""
+    return f"nonlinear part: {part:.0%} of the joint loss with every layer quantized"
+
+
+def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
+    """The samples that are out of the linear range, the farthest first."""
+    return sorted((s for s in samples if s.weight < 1), key=lambda sample: sample.weight)
+
+
+def out_of_range_note(sample: SampleRecord) -> str:
+    """Why a sample counts less than the others."""
+    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
+    return (
+        f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
+        f"predicts {sample.predicted_loss:.3g}{measured}; it counts {sample.weight:.2g}"
+    )
+
+
+def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, ...]:
+    """Prompts that a small error makes another image of, the worst first.
+
+    Args:
+        profile: Its deployment floor tells them with the exhaustive method.
+        samples: With the adjoint method, the losses of all layers together tell them: measured
+            where this is the quant type that was, else predicted.
+    """
+    if profile.conditions.method != "adjoint":
+        return diverging_prompts(profile.floor)
+    is_measured = any(sample.measured_loss is not None for sample in samples)
+    by_prompt: dict[str, list[float]] = {}
+    for sample in samples:
+        predicted = sample.weight * sample.predicted_loss
+        loss = sample.measured_loss if is_measured else predicted
+        if loss is not None:
+            by_prompt.setdefault(sample.prompt, []).append(loss)
+    return outliers({prompt: statistics.fmean(found) for prompt, found in by_prompt.items()})
+
+
+def diverging_note(prompt: str) -> str:
+    """That one prompt outweighs the others."""
+    return f'! "{prompt}" diverges: it outweighs the other prompts, ranks are surer without it'
