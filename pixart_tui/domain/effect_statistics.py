@@ -31,6 +31,35 @@ _TINY: Final = 1e-30
 
 
 @dataclass(frozen=True)
+class Linearity:
+    """How a sample's image answers to errors that are not small.
+
+    Attributes:
+        saturation: The loss at which losses level off, by q / (1 + q / saturation): infinite where
+            the measured loss of all layers together is not far below the predicted one.
+        curvature: The part of a loss that its linear prediction leaves out, per loss: what is left
+            out grows with the square of a loss, as its fields are of second order.
+    """
+
+    saturation: float
+    curvature: float
+
+    @classmethod
+    def of(cls, sample: SampleEffects) -> Linearity:
+        """From the image with every layer's local error added, and the same draws' effects."""
+        measured = np.array(sample.check.functionals, dtype=np.float64)
+        if not len(measured):
+            return cls(saturation=math.inf, curvature=0.0)
+        effects = sample.effects[sample.check.quant_type].array()
+        linear = np.nansum(effects, axis=(1, 2), dtype=np.float64)
+        p = max(float(np.square(linear).mean()), _TINY)
+        m = max(float(np.square(measured).mean()), _TINY)
+        left_out = float(np.square(measured - linear).mean())
+        saturates = p > LINEAR_UP_TO * m
+        return cls(saturation=p * m / (p - m) if saturates else math.inf, curvature=left_out / p**2)
+
+
+@dataclass(frozen=True)
 class SampleStatistics:
     """What one sample's effects say, under one quant type.
 
@@ -43,8 +72,7 @@ class SampleStatistics:
         whole: v, (whole draws, layers).
         calls: Mean square of the effects at each call, (layers, calls).
         predicted: Of each draw, the sum of every layer's effects.
-        ceiling: What the loss of all layers together can reach, where the sample was seen to be
-            out of the linear range; infinite where not.
+        linearity: How the image was seen to answer to every layer's local error at once.
         measured: Of each draw, the functional of the image with every layer's local error added;
             empty where that was another quant type, or the image is not finite.
     """
@@ -53,7 +81,7 @@ class SampleStatistics:
     whole: Floats
     calls: Floats
     predicted: Floats
-    ceiling: float
+    linearity: Linearity
     measured: Floats
 
     @classmethod
@@ -70,7 +98,7 @@ class SampleStatistics:
             whole=effects[first == 0].sum(axis=2),
             calls=np.square(effects).sum(axis=0) / reached,
             predicted=np.nansum(effects, axis=(1, 2)),
-            ceiling=_ceiling(sample, functionals),
+            linearity=Linearity.of(sample),
             measured=functionals if checked else functionals[:0],
         )
 
@@ -120,10 +148,17 @@ class SampleStatistics:
         """The same of the image, under the same draws; None where it was not measured."""
         return float(np.square(self.measured).mean()) if len(self.measured) else None
 
-    @property
-    def weight(self) -> float:
-        """1 in the linear range; beyond it, what brings the prediction down to the measured."""
-        return min(1.0, self.ceiling / max(self.predicted_loss, _TINY))
+    @cached_property
+    def weights(self) -> Floats:
+        """What each layer's loss counts, (layers,): 1 in the linear range, less near saturation."""
+        found: Floats = 1 / (1 + self.losses / self.linearity.saturation)
+        return found
+
+    @cached_property
+    def nonlinear_doubt(self) -> Floats:
+        """Standard deviation of each loss's logarithm that the nonlinear part makes, (layers,)."""
+        found: Floats = np.sqrt(self.linearity.curvature * self.losses)
+        return found
 
     @property
     def nonlinear(self) -> float | None:
@@ -132,16 +167,6 @@ class SampleStatistics:
         if measured is None:
             return None
         return float(np.square(self.measured - self.predicted).mean()) / max(measured, _TINY)
-
-
-def _ceiling(sample: SampleEffects, functionals: Floats) -> float:
-    """The measured loss of all layers where the prediction is far above it, else infinity."""
-    if not len(functionals):
-        return math.inf
-    effects = sample.effects[sample.check.quant_type].array()
-    predicted = float(np.square(np.nansum(effects, axis=(1, 2), dtype=np.float64)).mean())
-    measured = float(np.square(functionals).mean())
-    return measured if predicted > LINEAR_UP_TO * measured else math.inf
 
 
 @dataclass(frozen=True)
@@ -165,7 +190,12 @@ class EffectStatistics:
     @cached_property
     def by_sample(self) -> Floats:
         """Weighted loss of each sample and layer, (samples, layers); NaN where not finite."""
-        return np.stack([sample.weight * sample.losses for sample in self.samples])
+        return np.stack([sample.weights * sample.losses for sample in self.samples])
+
+    @property
+    def weights(self) -> Floats:
+        """What each sample's loss of each layer counts, (samples, layers)."""
+        return np.stack([sample.weights for sample in self.samples])
 
     @cached_property
     def losses(self) -> Floats:
@@ -186,12 +216,25 @@ class EffectStatistics:
         return found
 
     def of_these_images(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
-        """Ends of each loss's interval on the measured prompts and seeds."""
+        """Ends of each loss's interval on the measured prompts and seeds.
+
+        The chance of the draws and the doubt of the nonlinear part, which is taken to have one sign
+        in all samples, add in squares of logarithms.
+        """
         tail = (1 - confidence) / 2
-        spread = self.losses * self.degrees
-        low = spread / _chi_square(1 - tail, self.degrees)
-        high = spread / _chi_square(tail, self.degrees)
+        below = np.log(_chi_square(1 - tail, self.degrees) / self.degrees)
+        above = np.log(self.degrees / _chi_square(tail, self.degrees))
+        doubt = special.ndtri(1 - tail) * self._nonlinear_doubt
+        low = self.losses * np.exp(-np.hypot(below, doubt))
+        high = self.losses * np.exp(np.hypot(above, doubt))
         return low, high
+
+    @property
+    def _nonlinear_doubt(self) -> Floats:
+        shares = self.by_sample / np.maximum(self.by_sample.sum(axis=0), _TINY)
+        doubts = np.stack([sample.nonlinear_doubt for sample in self.samples])
+        found: Floats = (shares * doubts).sum(axis=0)
+        return found
 
     def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
         """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
@@ -213,7 +256,11 @@ class EffectStatistics:
 
     @cached_property
     def _products(self) -> Floats:
-        weighted = [sample.weight * sample.products for sample in self.samples]
+        roots = [np.sqrt(sample.weights) for sample in self.samples]
+        weighted = [
+            root[:, None] * sample.products * root
+            for root, sample in zip(roots, self.samples, strict=True)
+        ]
         found: Floats = np.mean(weighted, axis=0)
         return found
 
@@ -243,7 +290,7 @@ class EffectStatistics:
     @cached_property
     def steps(self) -> Floats:
         """The part of each call in a layer's effects, in squares, (layers, calls); sums to 1."""
-        weighted = [sample.weight * sample.calls for sample in self.samples]
+        weighted = [sample.weights[:, None] * sample.calls for sample in self.samples]
         mean = np.mean(weighted, axis=0)
         found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
         return found

@@ -159,7 +159,7 @@ def test_a_layer_that_is_not_finite_stays_so_and_disturbs_no_other() -> None:
     for mine, its in zip(found.of_these_images(), calm.of_these_images(), strict=True):
         assert np.isnan(mine[2])
         np.testing.assert_allclose(mine[others], its)
-    assert [x.weight for x in found.samples] == [1.0] * 3
+    assert [x.linearity.saturation for x in found.samples] == [np.inf] * 3
     apart = found.told_apart(0, others[1:])
     np.testing.assert_array_equal(apart, calm.told_apart(0, np.arange(1, 4)))
     assert not found.told_apart(0, np.array([2]))[0]
@@ -175,37 +175,62 @@ def _checked(scale: float, quant_type: str = QUANT_TYPE) -> SampleEffects:
 def test_in_the_linear_range_a_sample_counts_as_it_is() -> None:
     for scale in (1.0, 0.8, 3.0):
         found = SampleStatistics.of(_checked(scale), QUANT_TYPE)
-        assert found.weight == 1
+        np.testing.assert_array_equal(found.weights, 1)
         assert found.measured_loss == pytest.approx(scale**2 * found.predicted_loss)
         assert found.nonlinear == pytest.approx((1 - 1 / scale) ** 2)
 
 
-def test_beyond_it_a_sample_counts_what_its_image_really_changed() -> None:
-    found = SampleStatistics.of(_checked(0.1), QUANT_TYPE)
-    assert found.weight == pytest.approx(0.01)
-    beside = sample_of(np.ones((8, 5, 3)), prompt="another")
-    both = _statistics([_checked(0.1), beside])
-    np.testing.assert_allclose(both.losses, (0.01 * found.losses + 9) / 2)
+def test_beyond_it_losses_level_off_where_the_image_did() -> None:
+    """A loss as large as that of all layers together comes out as what was measured of them."""
+    sample = _checked(0.1)
+    found = SampleStatistics.of(sample, QUANT_TYPE)
+    predicted, saturation = found.predicted_loss, found.linearity.saturation
+    assert predicted / (1 + predicted / saturation) == pytest.approx(found.measured_loss)
+    counted = found.losses / (1 + found.losses / saturation)
+    both = _statistics([sample, sample_of(np.ones((8, 5, 3)), prompt="another")])
+    np.testing.assert_allclose(both.losses, (counted + 9) / 2)
 
 
-def test_what_the_coarsest_type_can_reach_bounds_the_others() -> None:
-    """The check is of one quant type; its ceiling holds for all."""
+def test_a_small_loss_counts_whole_even_out_of_the_linear_range() -> None:
+    effects = np.random.default_rng(4).normal(size=(8, 5, 3)).astype(np.float32)
+    effects[:, 2] /= 1000
+    changes = 0.1 * effects.astype(np.float64).sum(axis=(1, 2))
+    found = SampleStatistics.of(sample_of(effects, functionals=tuple(changes)), QUANT_TYPE)
+    assert found.weights[2] > 0.99
+    assert found.weights[0] < 0.2
+
+
+def test_where_an_image_levels_off_holds_for_every_quant_type() -> None:
+    """The check is of the coarsest type alone."""
     checked = _checked(0.1)
     coarse = checked.effects[QUANT_TYPE]
-    fine = sample_of(0.5 * coarse.array()).effects[QUANT_TYPE]
-    finest = sample_of(0.01 * coarse.array()).effects[QUANT_TYPE]
-    effects = {QUANT_TYPE: coarse, "int8_dynamic": fine, "int8_weightonly": finest}
-    sample = checked.model_copy(update={"effects": effects})
-    found = {name: SampleStatistics.of(sample, name) for name in effects}
-    assert found["int8_dynamic"].weight == pytest.approx(0.04)
-    assert found["int8_weightonly"].weight == 1
-    assert found["int8_dynamic"].measured_loss is None
-    assert found["int8_dynamic"].nonlinear is None
+    fine = sample_of(0.01 * coarse.array()).effects[QUANT_TYPE]
+    sample = checked.model_copy(update={"effects": {QUANT_TYPE: coarse, "int8_dynamic": fine}})
+    found = {name: SampleStatistics.of(sample, name) for name in sample.effects}
+    other = found["int8_dynamic"]
+    assert other.linearity == found[QUANT_TYPE].linearity
+    assert (other.weights > found[QUANT_TYPE].weights).all()
+    assert (other.measured_loss, other.nonlinear) == (None, None)
 
 
 def test_an_image_that_is_not_finite_bounds_nothing() -> None:
     found = SampleStatistics.of(sample_of(np.ones((4, 2, 1))), QUANT_TYPE)
-    assert (found.weight, found.measured_loss, found.nonlinear) == (1.0, None, None)
+    np.testing.assert_array_equal(found.weights, 1)
+    assert (found.measured_loss, found.nonlinear) == (None, None)
+
+
+def test_the_nonlinear_part_widens_the_interval_of_these_images() -> None:
+    """More draws do not help against it, and a small loss has less of it."""
+    effects = np.random.default_rng(4).normal(size=(256, 5, 3)).astype(np.float32)
+    effects[:, 4] /= 100
+    linear = effects.astype(np.float64).sum(axis=(1, 2))
+    bent = linear + 0.5 * linear.std() * np.random.default_rng(5).normal(size=256)
+    calm, doubtful = (
+        _statistics([sample_of(effects, functionals=tuple(x))]) for x in (linear, bent)
+    )
+    reach = [np.log(x.of_these_images()[1] / x.losses) for x in (calm, doubtful)]
+    assert reach[1][0] > 1.5 * reach[0][0]
+    assert reach[1][4] < 1.01 * reach[0][4]
 
 
 _PAIRS = arrays.arrays(np.float64, (8, 2), elements=st.floats(-1, 1, width=32))
