@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
-
 from pixart_tui.domain.quant_types import coarsest, parse_quant_type
 
 Floats = npt.NDArray[np.float64]

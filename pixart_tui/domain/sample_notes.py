@@ -70,7 +70,9 @@ def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
 
 def out_of_range_note(sample: SampleRecord) -> str:
     """Why a sample counts less than the others."""
-    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
+    measured = ", more than a coarser quant type was measured to do"
+    if sample.measured_loss is not None:
+        measured = f", measured {sample.measured_loss:.3g}"
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
         f"predicts {sample.predicted_loss:.3g}{measured}; it counts {sample.weight:.2g}"

@@ -226,11 +226,12 @@ class RunSnapshot:
         if isinstance(event, AttemptStarted):
             self._measuring_since_s = None
         elif isinstance(event, StageChanged):
-            measuring = event.stage == "measuring"
-            self._measuring_since_s = (self._measuring_since_s or t) if measuring else None
-        elif isinstance(event, LayerMeasured | SampleMeasured) and self._measuring_since_s:
-            self._measuring_s += t - self._measuring_since_s
-            self._measuring_since_s = t
+            since_s = self._measuring_since_s if self._measuring_since_s is not None else t
+            self._measuring_since_s = since_s if event.stage == "measuring" else None
+        elif isinstance(event, LayerMeasured | SampleMeasured):
+            if self._measuring_since_s is not None:
+                self._measuring_s += t - self._measuring_since_s
+                self._measuring_since_s = t
 
     @property
     def measuring_s(self) -> float:

@@ -14,7 +14,6 @@ from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printabl
 _COLUMNS: Final = {"seed": 8, "1-SSIM": 12, "PSNR": 12, "latent MSE": 12, "counts": 10}
 """Of each prompt and seed, with their cells."""
 _OF_IMAGES: Final = ("1-SSIM", "PSNR", "latent MSE")
-_OF_EFFECTS: Final = ("1-SSIM", "counts")
 _PROMPT_LEAST: Final = 12
 _PROMPT_MOST: Final = 60
 
@@ -33,7 +32,8 @@ def sample_lines(shown: Figures, fqn: str, width: int) -> Iterator[Line]:
     conditions = shown.profile.conditions
     adjoint = conditions.method == "adjoint"
     rows = _rows_of_effects(shown, fqn) if adjoint else _rows_of_images(shown, fqn)
-    wanted = _OF_EFFECTS if adjoint else _OF_IMAGES
+    outside = any(sample.weight < 1 for sample in shown.samples)
+    wanted = ("1-SSIM", *(("counts",) if outside else ())) if adjoint else _OF_IMAGES
     columns = _columns_within(width, wanted, several_seeds=len(conditions.seeds) > 1)
     rest = width - 2 - sum(_COLUMNS[column] for column in columns)
     room = min(max(rest, _PROMPT_LEAST), _PROMPT_MOST)
