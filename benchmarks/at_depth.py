@@ -47,6 +47,7 @@ def measure(
     prompts: tuple[Sequence[str], Sequence[str]],
     *,
     device: str,
+    keep: Path | None,
     save: Callable[[dict[str, Any]], None],
 ) -> None:
     """Measures everything; ``save`` takes what is known after each part."""
@@ -78,6 +79,9 @@ def measure(
                 device=device,
             )
             record = profiles[count].record
+            if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                profiles[count].save(keep / f"{guidance:g}-{count}.json")
             found[f"adjoint_{count}_draws"] = {
                 "measuring_s": record.measuring_s,
                 "samples": [x.model_dump(exclude={"seed"}) for x in record.samples],
@@ -182,11 +186,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--guidance", type=float, nargs="+", default=[4.5, 2.0])
     parser.add_argument("--draws", type=int, nargs="+", default=[16, 8])
     parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--other-prompts", type=int, default=8)
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument("--keep", type=Path, help="folder for the profiles and their effects")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     every = prompts_for("pixart-emoji")
-    own, others = every[: options.prompts], every[options.prompts : 2 * options.prompts]
+    own = every[: options.prompts]
+    others = every[options.prompts :][: options.other_prompts]
     options.output.parent.mkdir(parents=True, exist_ok=True)
 
     def save(result: dict[str, Any]) -> None:
@@ -198,6 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.draws,
         (own, others),
         device=options.device,
+        keep=options.keep,
         save=save,
     )
     print(summary(json.loads(options.output.read_text())))

@@ -80,3 +80,34 @@ def _check(
         loss=float(np.square(measured).mean()),
         functionals=tuple(measured.tolist()),
     )
+
+
+def sample_of(
+    effects: npt.ArrayLike,
+    *,
+    prompt: str = "robot",
+    seed: int = 0,
+    first_calls: Sequence[int] = (),
+    functionals: Sequence[float] = (),
+    quant_type: str = "fp8_e4m3_e4m3_dynamic",
+) -> SampleEffects:
+    """A sample with the very effects that are given, (draws, layers, calls).
+
+    Args:
+        effects: The effects.
+        prompt: Its prompt.
+        seed: Its seed.
+        first_calls: Of each draw, the first call that it reached; all reached the first if empty.
+        functionals: Of the image with everything quantized; empty where it is not finite.
+        quant_type: The one quant type.
+    """
+    array = np.asarray(effects, dtype=np.float32)
+    loss = float(np.square(functionals).mean()) if functionals else None
+    return SampleEffects(
+        prompt=prompt,
+        seed=seed,
+        first_calls=tuple(first_calls) or (0,) * len(array),
+        effects={quant_type: PackedArray.of(array)},
+        check=LinearCheck(quant_type=quant_type, loss=loss, functionals=tuple(functionals)),
+        elapsed_s=1.0,
+    )

@@ -26,8 +26,37 @@ LINEAR_UP_TO: Final = 2.0
 sample is out of the linear range."""
 
 _LEAST_SHARE: Final = 0.25
-"""Part of the plain mean that the estimate of two depths must reach; else the plain mean holds."""
+"""Part of the late calls' loss that the estimate of two depths does not fall below."""
 _TINY: Final = 1e-30
+
+
+@dataclass(frozen=True)
+class Linearity:
+    """How a sample's image answers to errors that are not small.
+
+    Attributes:
+        saturation: The loss at which losses level off, by q / (1 + q / saturation): infinite where
+            the measured loss of all layers together is not far below the predicted one.
+        curvature: The part of a loss that its linear prediction leaves out, per loss: what is left
+            out grows with the square of a loss, as its fields are of second order.
+    """
+
+    saturation: float
+    curvature: float
+
+    @classmethod
+    def of(cls, sample: SampleEffects) -> Linearity:
+        """From the image with every layer's local error added, and the same draws' effects."""
+        measured = np.array(sample.check.functionals, dtype=np.float64)
+        if not len(measured):
+            return cls(saturation=math.inf, curvature=0.0)
+        effects = sample.effects[sample.check.quant_type].array()
+        linear = np.nansum(effects, axis=(1, 2), dtype=np.float64)
+        p = max(float(np.square(linear).mean()), _TINY)
+        m = max(float(np.square(measured).mean()), _TINY)
+        left_out = float(np.square(measured - linear).mean())
+        saturates = p > LINEAR_UP_TO * m
+        return cls(saturation=p * m / (p - m) if saturates else math.inf, curvature=left_out / p**2)
 
 
 @dataclass(frozen=True)
@@ -43,8 +72,7 @@ class SampleStatistics:
         whole: v, (whole draws, layers).
         calls: Mean square of the effects at each call, (layers, calls).
         predicted: Of each draw, the sum of every layer's effects.
-        ceiling: What the loss of all layers together can reach, where the sample was seen to be
-            out of the linear range; infinite where not.
+        linearity: How the image was seen to answer to every layer's local error at once.
         measured: Of each draw, the functional of the image with every layer's local error added;
             empty where that was another quant type, or the image is not finite.
     """
@@ -53,7 +81,7 @@ class SampleStatistics:
     whole: Floats
     calls: Floats
     predicted: Floats
-    ceiling: float
+    linearity: Linearity
     measured: Floats
 
     @classmethod
@@ -70,7 +98,7 @@ class SampleStatistics:
             whole=effects[first == 0].sum(axis=2),
             calls=np.square(effects).sum(axis=0) / reached,
             predicted=np.nansum(effects, axis=(1, 2)),
-            ceiling=_ceiling(sample, functionals),
+            linearity=Linearity.of(sample),
             measured=functionals if checked else functionals[:0],
         )
 
@@ -86,10 +114,9 @@ class SampleStatistics:
     @cached_property
     def losses(self) -> Floats:
         """The loss of each layer alone, (layers,), before any weight."""
-        plain = np.square(self.whole).mean(axis=0)
         # Noise of the early calls may push the unbiased estimate below 0.
-        found = self.products.diagonal()
-        losses: Floats = np.where(found >= _LEAST_SHARE * plain, found, plain)
+        least = _LEAST_SHARE * np.square(self.late).mean(axis=0)
+        losses: Floats = np.maximum(self.products.diagonal(), least)
         return losses
 
     @cached_property
@@ -98,14 +125,15 @@ class SampleStatistics:
         count, whole = len(self.late), len(self.whole)
         if count == whole:
             return np.full(self.late.shape[1], float(count))
-        late_of_whole = self.late[:whole]
+        late = self.late[:whole]
+        early = self.whole - late
         a = np.square(self.late).mean(axis=0)
-        b = np.square(self.whole).mean(axis=0)
-        c = (late_of_whole * self.whole).mean(axis=0)
-        # Variance of a weighted sum of squares of jointly normal u and v (Isserlis 1918).
-        p, q = 1 / count - 1 / whole, 1 / whole
-        of_whole = 2 * (p**2 * a**2 + q**2 * b**2 + 2 * p * q * c**2)
-        variance = 2 * (count - whole) * a**2 / count**2 + whole * of_whole
+        b = np.square(early).mean(axis=0)
+        c = (late * early).mean(axis=0)
+        # Of mean(u^2) + mean(2 u w + w^2) with u and w, the early calls, jointly normal (Isserlis
+        # 1918): small differences of two noisy variances would say nothing.
+        variance = 2 * (a**2 + 4 * a * c + 2 * c**2) / count
+        variance += (4 * (a * b + c**2) + 2 * b**2 + 8 * b * c) / whole
         worth = 2 * np.square(self.losses) / np.maximum(variance, _TINY)
         found: Floats = np.clip(worth, whole, count)
         return found
@@ -120,10 +148,17 @@ class SampleStatistics:
         """The same of the image, under the same draws; None where it was not measured."""
         return float(np.square(self.measured).mean()) if len(self.measured) else None
 
-    @property
-    def weight(self) -> float:
-        """1 in the linear range; beyond it, what brings the prediction down to the measured."""
-        return min(1.0, self.ceiling / max(self.predicted_loss, _TINY))
+    @cached_property
+    def weights(self) -> Floats:
+        """What each layer's loss counts, (layers,): 1 in the linear range, less near saturation."""
+        found: Floats = 1 / (1 + self.losses / self.linearity.saturation)
+        return found
+
+    @cached_property
+    def nonlinear_doubt(self) -> Floats:
+        """Standard deviation of each loss's logarithm that the nonlinear part makes, (layers,)."""
+        found: Floats = np.sqrt(self.linearity.curvature * self.losses)
+        return found
 
     @property
     def nonlinear(self) -> float | None:
@@ -132,16 +167,6 @@ class SampleStatistics:
         if measured is None:
             return None
         return float(np.square(self.measured - self.predicted).mean()) / max(measured, _TINY)
-
-
-def _ceiling(sample: SampleEffects, functionals: Floats) -> float:
-    """The measured loss of all layers where the prediction is far above it, else infinity."""
-    if not len(functionals):
-        return math.inf
-    effects = sample.effects[sample.check.quant_type].array()
-    predicted = float(np.square(np.nansum(effects, axis=(1, 2), dtype=np.float64)).mean())
-    measured = float(np.square(functionals).mean())
-    return measured if predicted > LINEAR_UP_TO * measured else math.inf
 
 
 @dataclass(frozen=True)
@@ -165,7 +190,12 @@ class EffectStatistics:
     @cached_property
     def by_sample(self) -> Floats:
         """Weighted loss of each sample and layer, (samples, layers); NaN where not finite."""
-        return np.stack([sample.weight * sample.losses for sample in self.samples])
+        return np.stack([sample.weights * sample.losses for sample in self.samples])
+
+    @property
+    def weights(self) -> Floats:
+        """What each sample's loss of each layer counts, (samples, layers)."""
+        return np.stack([sample.weights for sample in self.samples])
 
     @cached_property
     def losses(self) -> Floats:
@@ -177,21 +207,34 @@ class EffectStatistics:
     def degrees(self) -> Floats:
         """Effective degrees of freedom of each loss, (layers,): samples of large loss weigh more.
 
-        (K + 2) / sum w^2 with w a sample's share of the loss and K its draws; the 2 makes up for
-        shares that are estimated from the same draws.
+        (K + 2) / sum w^2 - 2 with w a sample's share of the loss and K its draws; the 2s make up
+        for shares that are estimated from the same draws. A single sample has K.
         """
         shares = self.by_sample / np.maximum(self.by_sample.sum(axis=0), _TINY)
         worth = np.stack([sample.draws for sample in self.samples]) + 2
-        found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY)
+        found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY) - 2
         return found
 
     def of_these_images(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
-        """Ends of each loss's interval on the measured prompts and seeds."""
+        """Ends of each loss's interval on the measured prompts and seeds.
+
+        The chance of the draws and the doubt of the nonlinear part, which is taken to have one sign
+        in all samples, add in squares of logarithms.
+        """
         tail = (1 - confidence) / 2
-        spread = self.losses * self.degrees
-        low = spread / _chi_square(1 - tail, self.degrees)
-        high = spread / _chi_square(tail, self.degrees)
+        below = np.log(_chi_square(1 - tail, self.degrees) / self.degrees)
+        above = np.log(self.degrees / _chi_square(tail, self.degrees))
+        doubt = special.ndtri(1 - tail) * self._nonlinear_doubt
+        low = self.losses * np.exp(-np.hypot(below, doubt))
+        high = self.losses * np.exp(np.hypot(above, doubt))
         return low, high
+
+    @property
+    def _nonlinear_doubt(self) -> Floats:
+        shares = self.by_sample / np.maximum(self.by_sample.sum(axis=0), _TINY)
+        doubts = np.stack([sample.nonlinear_doubt for sample in self.samples])
+        found: Floats = (shares * doubts).sum(axis=0)
+        return found
 
     def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
         """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
@@ -213,7 +256,11 @@ class EffectStatistics:
 
     @cached_property
     def _products(self) -> Floats:
-        weighted = [sample.weight * sample.products for sample in self.samples]
+        roots = [np.sqrt(sample.weights) for sample in self.samples]
+        weighted = [
+            root[:, None] * sample.products * root
+            for root, sample in zip(roots, self.samples, strict=True)
+        ]
         found: Floats = np.mean(weighted, axis=0)
         return found
 
@@ -243,7 +290,7 @@ class EffectStatistics:
     @cached_property
     def steps(self) -> Floats:
         """The part of each call in a layer's effects, in squares, (layers, calls); sums to 1."""
-        weighted = [sample.weight * sample.calls for sample in self.samples]
+        weighted = [sample.weights[:, None] * sample.calls for sample in self.samples]
         mean = np.mean(weighted, axis=0)
         found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -25,6 +26,7 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
     from pixart_tui.domain.effect_statistics import SampleStatistics
 
     found = SampleStatistics.of(sample, quant_type)
+    saturation = found.linearity.saturation
     return SampleRecord(
         prompt=sample.prompt,
         seed=sample.seed,
@@ -33,7 +35,7 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
         nonlinear=found.nonlinear,
-        weight=found.weight,
+        saturation=saturation if math.isfinite(saturation) else None,
         elapsed_s=sample.elapsed_s,
     )
 
@@ -65,7 +67,8 @@ def nonlinear_note(part: float) -> str:
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
     """The samples that are out of the linear range, the farthest first."""
-    return sorted((s for s in samples if s.weight < 1), key=lambda sample: sample.weight)
+    saturated = [sample for sample in samples if sample.saturation is not None]
+    return sorted(saturated, key=lambda x: (x.saturation or 0.0) / max(x.predicted_loss, 1e-30))
 
 
 def out_of_range_note(sample: SampleRecord) -> str:
@@ -75,7 +78,8 @@ def out_of_range_note(sample: SampleRecord) -> str:
         measured = f", measured {sample.measured_loss:.3g}"
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
-        f"predicts {sample.predicted_loss:.3g}{measured}; it counts {sample.weight:.2g}"
+        f"predicts {sample.predicted_loss:.3g}{measured}; losses near {sample.saturation:.2g} "
+        "count less"
     )
 
 
@@ -92,7 +96,9 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
     is_measured = any(sample.measured_loss is not None for sample in samples)
     by_prompt: dict[str, list[float]] = {}
     for sample in samples:
-        predicted = sample.weight * sample.predicted_loss
+        predicted = sample.predicted_loss
+        if sample.saturation is not None:
+            predicted /= 1 + predicted / sample.saturation
         loss = sample.measured_loss if is_measured else predicted
         if loss is not None:
             by_prompt.setdefault(sample.prompt, []).append(loss)

@@ -33,7 +33,7 @@ class SampleRecord(Value):
         measured_loss: The same of the image with every layer's local error added, under the same
             functionals; None where it is not finite or is of a coarser quant type.
         nonlinear: The part of ``measured_loss`` that the sum of effects does not explain.
-        weight: What its effects count: less than 1 out of the linear range.
+        saturation: The loss at which losses level off in this sample; None in the linear range.
         elapsed_s: Seconds that it took.
     """
 
@@ -44,7 +44,7 @@ class SampleRecord(Value):
     predicted_loss: float
     measured_loss: float | None
     nonlinear: float | None
-    weight: float
+    saturation: float | None = None
     elapsed_s: float
 
 

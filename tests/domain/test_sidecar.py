@@ -7,9 +7,11 @@ import pytest
 from pixart_tui.domain import sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.latency import Latency
+from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.scoring import score_layers
-from tests.samples import conditions, layer, measurement
+from tests.adjoint_effects import sample_effects
+from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
 
 def _sample() -> sidecar.ProfileSidecar:
@@ -66,3 +68,39 @@ def test_a_sidecar_from_before_layers_were_timed_is_read() -> None:
     read = sidecar.parse(json.dumps(content), "f", sidecar.ProfileSidecar)
     assert read == _sample()
     assert read.profile.latencies == {}
+
+
+def test_a_sidecar_of_the_removed_method_is_refused_in_one_sentence() -> None:
+    content = json.loads(sidecar.render(_sample()))
+    content["conditions"]["method"] = "fast"
+    with pytest.raises(RequestError) as raised:
+        sidecar.parse(json.dumps(content), "f.meta.json", sidecar.ProfileSidecar)
+    assert raised.value.title == "f.meta.json is of the fast method, which was removed"
+    assert "pixart-tui profile" in raised.value.next_step
+
+
+def test_what_the_removed_method_wrote_besides_does_not_hide_that_it_was_removed() -> None:
+    content = json.loads(sidecar.render(_sample()))
+    content["conditions"] |= {"method": "fast", "cost_share": 0.1}
+    for entry in content["layers"]:
+        entry |= {"estimated": True, "imaged": 0}
+    content |= {"probing": {"rows": []}, "cost": {"forwards": 3.0}}
+    with pytest.raises(RequestError, match="which was removed"):
+        sidecar.parse(json.dumps(content), "f.meta.json", sidecar.ProfileSidecar)
+
+
+def test_scores_of_effects_come_back_without_the_effects() -> None:
+    profile = Profile(
+        conditions=conditions().model_copy(update={"method": "adjoint", "draws": 4}),
+        layers=(layer("a"), layer("b")),
+        excluded={},
+        measurements=(),
+        effects=(sample_effects("robot", {QUANT_TYPE: [0.1, 1e-4]}, draws=4),),
+    )
+    written = _sample().model_copy(
+        update={"conditions": profile.conditions, "layers": profile.scores(), "measurements": ()}
+    )
+    read = sidecar.parse(sidecar.render(written), "f", sidecar.ProfileSidecar).profile
+    assert read.scores() == profile.scores()
+    assert read.scores()[0].rank == 1
+    assert not read.effects

@@ -64,8 +64,10 @@ def _error_kernel(
     GIVEN: tl.constexpr,
     BLOCK: tl.constexpr,
 ):
-    row, columns = tl.program_id(0).to(tl.int64), tl.arange(0, BLOCK)
-    dtype, fits = x_ptr.dtype.element_ty, columns < width
+    dtype = x_ptr.dtype.element_ty
+    row = tl.program_id(0).to(tl.int64)
+    columns = tl.arange(0, BLOCK)
+    fits = columns < width
     x = tl.load(x_ptr + row * width + columns, mask=fits, other=0.0).to(tl.float32)
     if GIVEN:
         scale = tl.load(scale_ptr + row)

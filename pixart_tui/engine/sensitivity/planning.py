@@ -63,12 +63,12 @@ def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
     """How the quantized layer is computed, exactly as it was asked for.
 
     Raises:
-        RequestError: The device does not run a quant type for real.
+        RequestError: There is no such quant type, or the device does not run one for real.
     """
-    asked = Execution(request.execution)
+    asked, quant_types = Execution(request.execution), quant_types_of(request)
     if asked is Execution.SIMULATED:
         return asked
-    for quant_type in quant_types_of(request):
+    for quant_type in quant_types:
         plan = plan_execution(quant_type, device)
         if plan.execution is not Execution.REAL:
             raise RequestError(

@@ -77,10 +77,11 @@ def _rows_of_effects(shown: Figures, fqn: str) -> dict[_Key, _Row]:
         return {}
     place = [layer.fqn for layer in shown.profile.layers].index(fqn)
     losses = shown.effects.by_sample[:, place].tolist()
+    weights = shown.effects.weights[:, place].tolist()
     found: dict[_Key, _Row] = {}
-    for sample, loss in zip(shown.samples, losses, strict=True):
-        outside = sample.weight < 1
-        told = {"1-SSIM": wording.loss(loss), "counts": f"{sample.weight:.2f}" if outside else "1"}
+    for sample, loss, weight in zip(shown.samples, losses, weights, strict=True):
+        outside = sample.saturation is not None
+        told = {"1-SSIM": wording.loss(loss), "counts": f"{weight:.2f}" if outside else "1"}
         broken = isnan(loss)
         ink: Ink = "bad" if broken else "warn" if outside else "text"
         found[sample.prompt, sample.seed] = ({**told, "1-SSIM": "NaN"} if broken else told, ink)

@@ -8,14 +8,15 @@ import pytest
 import torch
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.events import Event, FloorMeasured, LayerMeasured, ProfilePlanned
+from pixart_tui.domain.events import FloorMeasured, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.quant import apply
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
-from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profiling
+from pixart_tui.engine.sensitivity import profile_model, profiling
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Renderer
+from tests.engine.sensitivity.events import Yielded, of
 
 _REQUEST = ProfileRequest(
     model="synthetic:alpha-tiny",
@@ -29,16 +30,12 @@ _REQUEST = ProfileRequest(
 )
 
 
-def _run(**changes: object) -> list[Event | BaselineImage]:
+def _run(**changes: object) -> list[Yielded]:
     return list(profile_model(_REQUEST.model_copy(update=changes), floor_known=True))
 
 
-def _of(events: list[Event | BaselineImage], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def _loss_by_layer(events: list[Event | BaselineImage]) -> dict[str, float]:
-    measured: list[LayerMeasured] = _of(events, LayerMeasured)
+def _loss_by_layer(events: list[Yielded]) -> dict[str, float]:
+    measured: list[LayerMeasured] = of(events, LayerMeasured)
     return {x.layer: sum(m.loss or 0.0 for m in x.measurements) for x in measured}
 
 
@@ -54,7 +51,7 @@ def test_real_kernels_measure_what_the_simulation_predicts(
 
     monkeypatch.setattr(apply, "IsolatedRealLinear", Watched)
     simulated, real = _run(), _run(execution="real")
-    (plan,) = _of(real, ProfilePlanned)
+    (plan,) = of(real, ProfilePlanned)
     assert plan.conditions.execution == "real"
     assert set(ran) == {"int8_dynamic"}
     expected, found = _loss_by_layer(simulated), _loss_by_layer(real)
@@ -89,7 +86,7 @@ def test_a_layer_that_the_kernel_refuses_is_excluded_with_its_reason(
 
     monkeypatch.setattr("pixart_tui.engine.quant.isolated.IsolatedRealLinear", Fussy)
     plain, fussy = _run(execution="simulated"), _run(execution="real")
-    (before,), (after,) = _of(plain, ProfilePlanned), _of(fussy, ProfilePlanned)
+    (before,), (after,) = of(plain, ProfilePlanned), of(fussy, ProfilePlanned)
     new = {fqn: why for fqn, why in after.excluded.items() if fqn not in before.excluded}
     assert new == {"caption_projection.linear_1": "its kernel failed: mat2 is not to my liking"}
     assert set(_loss_by_layer(fussy)).isdisjoint(after.excluded)
@@ -108,8 +105,8 @@ def test_a_bfloat16_baseline_loads_no_float32_model_and_measures_no_floor(
     request = _REQUEST.model_copy(update={"baseline_dtype": "bfloat16"})
     events = list(profile_model(request))
     assert loaded == [torch.bfloat16]
-    assert not _of(events, FloorMeasured)
-    (plan,) = _of(events, ProfilePlanned)
+    assert not of(events, FloorMeasured)
+    (plan,) = of(events, ProfilePlanned)
     assert (plan.conditions.baseline_dtype, plan.conditions.floor_dtype) == ("bfloat16", None)
     assert all(loss > 0 for loss in _loss_by_layer(events).values())
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
 from pixart_tui.domain.errors import CancelledError, RequestError
-from pixart_tui.domain.events import Event, FloorMeasured, LayerMeasured, ProfilePlanned
+from pixart_tui.domain.events import FloorMeasured, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import mse_per_sample, ssim_per_image
 from pixart_tui.engine.loading import load_pipeline
-from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity import profile_model
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Rendered, Renderer, Sample, compare
+from tests.engine.sensitivity.events import Yielded, of
 
 _REQUEST = ProfileRequest(
     model="synthetic:alpha-tiny",
@@ -31,12 +30,8 @@ _REQUEST = ProfileRequest(
 
 
 @pytest.fixture(scope="module")
-def events() -> list[Event | BaselineImage]:
+def events() -> list[Yielded]:
     return list(profile_model(_REQUEST))
-
-
-def _of(events: list[Event | BaselineImage], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
 
 
 def _by_layer(events: list[LayerMeasured]) -> dict[str, tuple[Measurement, ...]]:
@@ -44,28 +39,28 @@ def _by_layer(events: list[LayerMeasured]) -> dict[str, tuple[Measurement, ...]]
 
 
 def test_every_layer_is_measured_once_or_excluded_with_a_reason(
-    events: list[Event | BaselineImage],
+    events: list[Yielded],
 ) -> None:
-    (plan,) = _of(events, ProfilePlanned)
-    measured = [event.layer for event in _of(events, LayerMeasured)]
+    (plan,) = of(events, ProfilePlanned)
+    measured = [event.layer for event in of(events, LayerMeasured)]
     assert sorted(measured) == sorted({x.fqn for x in plan.layers} - set(plan.excluded))
     assert plan.excluded
     assert all("16" in reason for reason in plan.excluded.values())
 
 
 def test_each_layer_has_one_measurement_per_prompt_and_seed(
-    events: list[Event | BaselineImage],
+    events: list[Yielded],
 ) -> None:
-    for event in _of(events, LayerMeasured):
+    for event in of(events, LayerMeasured):
         found = [(m.prompt, m.seed) for m in event.measurements]
         assert found == [("red apple", 3), ("robot", 3)]
         assert all(m.finite and m.ssim is not None and m.ssim < 1 for m in event.measurements)
 
 
 def test_the_floor_is_measured_against_the_same_baseline(
-    events: list[Event | BaselineImage],
+    events: list[Yielded],
 ) -> None:
-    (floor,) = _of(events, FloorMeasured)
+    (floor,) = of(events, FloorMeasured)
     assert floor.dtype == "bfloat16"
     assert [c.prompt for c in floor.comparisons] == ["red apple", "robot"]
     assert all(c.loss is not None and c.loss > 0 for c in floor.comparisons)
@@ -102,10 +97,10 @@ def _rounded(values: torch.Tensor) -> torch.Tensor:
 
 
 def test_a_measurement_is_what_plain_diffusers_gives_with_that_layer_in_fp8(
-    events: list[Event | BaselineImage],
+    events: list[Yielded],
 ) -> None:
     fqn = "transformer_blocks.1.ff.net.0.proj"
-    (event,) = [e for e in _of(events, LayerMeasured) if e.layer == fqn]
+    (event,) = [e for e in of(events, LayerMeasured) if e.layer == fqn]
     latents, image = _by_hand(fqn)
     reference_latents, reference = _by_hand(None)
     measured = event.measurements[1]
@@ -116,13 +111,13 @@ def test_a_measurement_is_what_plain_diffusers_gives_with_that_layer_in_fp8(
 
 
 def test_what_is_measured_already_is_not_measured_again_and_the_rest_is_the_same(
-    events: list[Event | BaselineImage],
+    events: list[Yielded],
 ) -> None:
-    before = _of(events, LayerMeasured)
+    before = of(events, LayerMeasured)
     half = {event.layer for event in before[: len(before) // 2]}
     resumed = list(profile_model(_REQUEST, measured=half, floor_known=True))
-    after = _of(resumed, LayerMeasured)
-    assert not _of(resumed, FloorMeasured)
+    after = of(resumed, LayerMeasured)
+    assert not of(resumed, FloorMeasured)
     assert _by_layer(after) == {
         fqn: found for fqn, found in _by_layer(before).items() if fqn not in half
     }
@@ -157,9 +152,9 @@ def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
     assert torch.equal(*noises)
 
 
-def test_lanes_give_what_one_lane_gives(events: list[Event | BaselineImage]) -> None:
+def test_lanes_give_what_one_lane_gives(events: list[Yielded]) -> None:
     with_lanes = list(profile_model(_REQUEST.model_copy(update={"threads": 3})))
-    assert _by_layer(_of(with_lanes, LayerMeasured)) == _by_layer(_of(events, LayerMeasured))
+    assert _by_layer(of(with_lanes, LayerMeasured)) == _by_layer(of(events, LayerMeasured))
 
 
 def test_a_lane_that_fails_ends_the_others() -> None:

@@ -12,11 +12,8 @@ from torch import nn
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     BatchChosen,
-    Event,
     FloorMeasured,
     LayerMeasured,
-    LayerProbed,
-    ProbesPrepared,
 )
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
@@ -24,6 +21,7 @@ from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profilin
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Renderer
+from tests.engine.sensitivity.events import Yielded, of
 
 _REQUEST = ProfileRequest(
     model="synthetic:alpha-tiny",
@@ -69,24 +67,20 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> FullGpu:
     return full
 
 
-def _of(events: list[Event | BaselineImage], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
-
-
-def _run(**arguments: Any) -> list[Event | BaselineImage]:
+def _run(**arguments: Any) -> list[Yielded]:
     return list(profile_model(_REQUEST, **arguments))
 
 
 def test_the_batch_is_halved_until_it_fits_and_every_image_is_measured(gpu: FullGpu) -> None:
     gpu.largest = 1
     events = _run()
-    assert _of(events, BatchChosen) == [
+    assert of(events, BatchChosen) == [
         BatchChosen(images=5),
         BatchChosen(images=2, reason="the GPU ran out of memory at 5"),
         BatchChosen(images=1, reason="the GPU ran out of memory at 2"),
     ]
-    assert [x.sample.prompt for x in _of(events, BaselineImage)] == list(_REQUEST.prompts)
-    for event in _of(events, LayerMeasured):
+    assert [x.sample.prompt for x in of(events, BaselineImage)] == list(_REQUEST.prompts)
+    for event in of(events, LayerMeasured):
         assert [m.prompt for m in event.measurements] == list(_REQUEST.prompts)
     assert max(gpu.calls[2:]) == 1
 
@@ -101,7 +95,7 @@ def test_a_layer_that_does_not_fit_gets_a_baseline_of_its_own_batch_size(gpu: Fu
     # The baseline, two layers, the one that failed; the baseline again, that layer, the next.
     assert gpu.calls[:4] == [5, 5, 5, 5]
     assert gpu.calls[4:13] == [2, 2, 1] * 3
-    layers = _of(events, LayerMeasured)
+    layers = of(events, LayerMeasured)
     assert len({x.layer for x in layers}) == len(layers)
     assert {len(x.measurements) for x in layers} == {5}
 
@@ -110,7 +104,7 @@ def test_the_floor_that_does_not_fit_gets_a_baseline_of_its_own_batch_size(gpu: 
     gpu.largest, gpu.full_from_call = 4, 1
     request = _REQUEST.model_copy(update={"baseline_dtype": "float32"})
     events = list(profile_model(request))
-    (floor,) = _of(events, FloorMeasured)
+    (floor,) = of(events, FloorMeasured)
     assert [c.prompt for c in floor.comparisons] == list(_REQUEST.prompts)
     assert gpu.calls[:11] == [5, 5, 2, 2, 1, 2, 2, 1, 2, 2, 1]
 
@@ -128,19 +122,10 @@ def test_what_is_not_disturbed_does_not_differ_after_the_batch_was_halved(
     assert [c.latent_mse for c in comparisons] == [0.0] * 5
 
 
-def test_fewer_trajectories_are_followed_where_two_do_not_fit(gpu: FullGpu) -> None:
-    gpu.largest = 1
-    request = _REQUEST.model_copy(update={"method": "fast", "num_inference_steps": 3})
-    events = list(profile_model(request))
-    assert len(_of(events, ProbesPrepared)) == 1
-    assert len(_of(events, LayerProbed)) > 1
-    assert "ran out of memory" in _of(events, BatchChosen)[-1].reason
-
-
 def test_a_resumed_run_starts_with_the_batch_that_fitted(gpu: FullGpu) -> None:
     gpu.largest = 2
     events = _run(batch_size=2)
-    assert _of(events, BatchChosen) == [BatchChosen(images=2)]
+    assert of(events, BatchChosen) == [BatchChosen(images=2)]
     assert max(gpu.calls) == 2
 
 
@@ -154,7 +139,7 @@ def test_a_single_image_that_does_not_fit_ends_with_what_to_do(gpu: FullGpu) -> 
 
 def test_after_a_full_gpu_the_model_is_whole_again(gpu: FullGpu) -> None:
     """The layer that ran out of memory is put back, so the next ones measure themselves alone."""
-    calm = {x.layer: x.measurements for x in _of(_run(batch_size=2), LayerMeasured)}
+    calm = {x.layer: x.measurements for x in of(_run(batch_size=2), LayerMeasured)}
     gpu.largest = 2
-    stressed = {x.layer: x.measurements for x in _of(_run(), LayerMeasured)}
+    stressed = {x.layer: x.measurements for x in of(_run(), LayerMeasured)}
     assert stressed == calm

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.events import BatchChosen, Event, LayerMeasured, ProfilePlanned
+from pixart_tui.domain.events import BatchChosen, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.layers import list_layers
@@ -17,11 +16,12 @@ from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
-from pixart_tui.engine.sensitivity import BaselineImage, profile_model
+from pixart_tui.engine.sensitivity import profile_model
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.memory import free_unused
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Renderer
+from tests.engine.sensitivity.events import of
 
 pytestmark = pytest.mark.gpu
 
@@ -44,10 +44,6 @@ def runnable(name: str) -> QuantType:
 
 def relative_error(actual: Tensor, expected: Tensor) -> float:
     return float((actual - expected).float().norm() / expected.float().norm())
-
-
-def _of(events: list[Event | BaselineImage], kind: type[Any]) -> list[Any]:
-    return [event for event in events if isinstance(event, kind)]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +106,7 @@ def _changes(name: str, execution: str) -> dict[str, object]:
 
 def _latent_mse(request: ProfileRequest) -> dict[str, float]:
     events = list(profile_model(request, measured=_all_but(request, LAYERS), floor_known=True))
-    layers: list[LayerMeasured] = _of(events, LayerMeasured)
+    layers: list[LayerMeasured] = of(events, LayerMeasured)
     return {x.layer: sum(m.latent_mse or 0.0 for m in x.measurements) for x in layers}
 
 
@@ -133,11 +129,11 @@ def test_two_layers_of_a_tiny_model_for_real(dtype: str) -> None:
     request = _TINY.model_copy(update=changes)
     wanted = ["transformer_blocks.0.attn1.to_q", "transformer_blocks.1.ff.net.2"]
     events = list(profile_model(request, measured=_all_but(request, wanted), floor_known=True))
-    (plan,) = _of(events, ProfilePlanned)
+    (plan,) = of(events, ProfilePlanned)
     assert plan.conditions.execution == "real"
     assert plan.machine.device == "cuda"
-    assert _of(events, BatchChosen) == [BatchChosen(images=2)]
-    measured = _of(events, LayerMeasured)
+    assert of(events, BatchChosen) == [BatchChosen(images=2)]
+    measured = of(events, LayerMeasured)
     assert sorted(x.layer for x in measured) == wanted
     for layer in measured:
         assert all(m.finite and m.latent_mse > 0 for m in layer.measurements)

@@ -80,6 +80,7 @@ class Pass:
 class Taps:
     """Replaces the forward of a transformer's linears; a backward pass fills their effects.
 
+    Layers without a quant type are replaced too: no gradient flows through packed weights.
     Outside a pass the layers compute what they did. One transformer has one ``Taps``: workers in
     parallel need transformers of their own.
 
@@ -108,8 +109,6 @@ class Taps:
         self.adding: tuple[QuantType, BatchLayout] | None = None
         self.execution = execution
         for index, (fqn, able) in enumerate(quant_types.items()):
-            if not able:
-                continue
             linear = cast(nn.Linear, transformer.get_submodule(fqn))
             places = [types.index(quant_type) for quant_type in able]
             tap = Tap(self, linear, index, able, places)
@@ -202,17 +201,19 @@ class _Tapped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass) -> Tensor:
-        first = x[: x.shape[0] // found.copies]
         ctx.tap, ctx.found = tap, found  # type: ignore[attr-defined]
-        ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
+        if tap.quant_types:
+            first = x[: x.shape[0] // found.copies]
+            ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
         return tap.product(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         tap, found = ctx.tap, ctx.found
-        draws = slice(found.first, found.first + found.copies)
-        effects = inner_products(gradient, ctx.errors, found)
-        found.effects[:, draws, tap.index, tap.places] = effects.float()
+        if tap.quant_types:
+            draws = slice(found.first, found.first + found.copies)
+            effects = inner_products(gradient, ctx.errors, found)
+            found.effects[:, draws, tap.index, tap.places] = effects.float()
         return tap.pull(gradient), None, None, None
 
 
@@ -227,10 +228,12 @@ def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
     Returns:
         (images, copies, types).
     """
-    guidance, images = found.layout.guidance, found.layout.images
-    if images == 1:
-        product: Tensor = gradient.reshape(found.copies, -1) @ errors.flatten(1).T
+    guidance, images, copies = found.layout.guidance, found.layout.images, found.copies
+    if images == 1 and gradient.device.type == "cpu":
+        product: Tensor = gradient.reshape(copies, -1) @ errors.flatten(1).T
         return product[None]
-    g = gradient.reshape(found.copies, guidance, images, -1)
-    d = errors.reshape(len(errors), guidance, images, -1)
-    return torch.einsum("kgim,tgim->ikt", g, d)
+    # Row by row: a GPU has no fast kernel for a product of few very long vectors.
+    g = gradient.reshape(copies, -1, gradient.shape[-1]).transpose(0, 1)
+    d = errors.reshape(len(errors), -1, errors.shape[-1]).permute(1, 2, 0)
+    by_row = torch.bmm(g, d).reshape(guidance, images, -1, copies, len(errors))
+    return by_row.sum((0, 2), dtype=torch.float32)
