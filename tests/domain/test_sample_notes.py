@@ -31,7 +31,6 @@ def _record(prompt: str = "robot", **fields: object) -> SampleRecord:
         "predicted_loss": 0.02,
         "measured_loss": 0.021,
         "nonlinear": 0.1,
-        "weight": 1.0,
         "elapsed_s": 1.0,
     }
     return SampleRecord.model_validate(known | fields)
@@ -55,11 +54,12 @@ def _profile(method: str = "adjoint", quant_type: str = QUANT_TYPE) -> Profile:
 def test_records_tell_what_was_measured_and_what_was_not() -> None:
     first, second = sample_records(_profile())
     assert (first.prompt, first.seed, first.draws, first.whole_draws) == ("robot", 0, 8, 8)
-    assert first.weight == 1
+    assert first.saturation is None
     assert first.nonlinear is not None
     assert second.measured_loss is not None
-    assert second.weight == pytest.approx(second.measured_loss / second.predicted_loss)
-    assert second.weight == pytest.approx(0.29**2)
+    assert second.measured_loss == pytest.approx(0.29**2 * second.predicted_loss)
+    assert second.saturation is not None
+    assert second.measured_loss < second.saturation < 2 * second.measured_loss
     finer = sample_records(_profile(quant_type=_INT8))
     assert [record.measured_loss for record in finer] == [None, None]
     assert finer[0].nonlinear is None
@@ -75,16 +75,16 @@ def test_the_nonlinear_part_is_that_of_the_median_sample() -> None:
 
 
 def test_samples_out_of_the_linear_range_are_named_the_farthest_first() -> None:
-    near = _record("cat", weight=0.4)
-    far = _record("owl", seed=3, predicted_loss=19.6, measured_loss=1.65, weight=1.65 / 19.6)
-    assert out_of_range([_record(), near, far]) == [far, near]
+    near = _record("cat", predicted_loss=2.0, saturation=1.0)
+    far = _record("owl", seed=3, predicted_loss=19.6, measured_loss=1.65, saturation=1.8)
+    finer = _record("dog", predicted_loss=0.2, measured_loss=None, saturation=1.8)
+    assert out_of_range([_record(), near, finer, far]) == [far, near]
     assert out_of_range_note(far) == (
         '! "owl" (seed 3) is out of the linear range: the sum of effects predicts 19.6, measured '
-        "1.65; it counts 0.084"
+        "1.65; losses near 1.8 count less"
     )
-    finer = far.model_copy(update={"measured_loss": None})
-    assert "predicts 19.6, more than a coarser quant type was measured to do; it counts" in (
-        out_of_range_note(finer)
+    assert "predicts 19.6; losses near 1.8 count less" in out_of_range_note(
+        far.model_copy(update={"measured_loss": None})
     )
 
 
@@ -92,13 +92,11 @@ def test_samples_out_of_the_linear_range_are_named_the_farthest_first() -> None:
 def test_a_prompt_diverges_by_the_loss_of_all_layers_together(measured: bool) -> None:
     losses = {"a": 0.02, "b": 0.021, "c": 0.019, "d": 0.022, "e": 0.2}
     records = [
-        _record(prompt, predicted_loss=2 * loss, weight=0.5, measured_loss=loss)
-        if measured
-        else _record(prompt, predicted_loss=2 * loss, weight=0.5, measured_loss=None)
-        for prompt, loss in losses.items()
+        _record(p, predicted_loss=2 * loss, measured_loss=loss if measured else None)
+        for p, loss in losses.items()
     ]
     assert diverging(_profile(), records) == ("e",)
-    told = list(sample_notes(_profile(), [r.model_copy(update={"weight": 1.0}) for r in records]))
+    told = list(sample_notes(_profile(), records))
     assert told[-1].startswith('! "e" diverges: it outweighs the other prompts')
 
 
