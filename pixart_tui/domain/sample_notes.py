@@ -67,8 +67,9 @@ def nonlinear_note(part: float) -> str:
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
     """The samples that are out of the linear range, the farthest first."""
-    saturated = [sample for sample in samples if sample.saturation is not None]
-    return sorted(saturated, key=lambda x: (x.saturation or 0.0) / max(x.predicted_loss, 1e-30))
+    # Under a finer quant type than the one that was checked, a sample may still be in it.
+    found = [x for x in samples if x.saturation is not None and x.predicted_loss > x.saturation]
+    return sorted(found, key=lambda x: (x.saturation or 0.0) / x.predicted_loss)
 
 
 def out_of_range_note(sample: SampleRecord) -> str:
