@@ -34,6 +34,7 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
         whole_draws=sample.first_calls.count(0),
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
+        joint_loss=sample.check.loss,
         nonlinear=found.nonlinear,
         saturation=saturation if math.isfinite(saturation) else None,
         elapsed_s=sample.elapsed_s,
@@ -74,7 +75,8 @@ def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
 
 def out_of_range_note(sample: SampleRecord) -> str:
     """Why a sample counts less than the others."""
-    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
+    known = sample.measured_loss is not None and sample.joint_loss is not None
+    measured = f", measured {sample.joint_loss:.3g}" if known else ""
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
         f"predicts {sample.predicted_loss:.3g}{measured}; losses near {sample.saturation:.2g} "
