@@ -36,17 +36,13 @@ def pass_plans(
         lanes: Passes side by side.
         low_memory: Whether only the smallest will do.
     """
-    smallest = PassPlanned(
-        samples=1,
-        copies=1,
-        keeps_hidden_states=False,
-        keeps_weights=False,
-        decoder_at_once=False,
-    )
-    return [smallest] if low_memory else [*_faster(renderer, quant_types, draws, lanes), smallest]
+    plans = list(_shrinking(renderer, quant_types, draws, lanes))
+    return plans[-1:] if low_memory else plans
 
 
-def _faster(renderer: Renderer, quant_types: int, draws: int, lanes: int) -> Iterator[PassPlanned]:
+def _shrinking(
+    renderer: Renderer, quant_types: int, draws: int, lanes: int
+) -> Iterator[PassPlanned]:
     transformer: Transformer = renderer.transformer
     weight = next(transformer.parameters())
     settings, config = renderer.settings, transformer.config
