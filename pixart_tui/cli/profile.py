@@ -73,7 +73,7 @@ Examples:
     type=click.Choice(["adjoint", "exhaustive"]),
     default="adjoint",
     show_default=True,
-    help="adjoint: one backward pass through the sampler prices every layer. exhaustive: each "
+    help="adjoint: all layers at once, by a backward pass through the sampler. exhaustive: each "
     "layer quantized alone, whole images.",
 )
 @click.option(
@@ -97,7 +97,7 @@ Examples:
     "--max-minutes",
     type=click.FloatRange(0, min_open=True),
     metavar="X",
-    help="adjoint begins no further prompt after so long.",
+    help="adjoint begins no further prompt or seed after so long.",
 )
 @click.option(
     "--low-memory", is_flag=True, help="adjoint takes as little memory as it can, and longer."

@@ -34,6 +34,7 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
         whole_draws=sample.first_calls.count(0),
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
+        joint_loss=sample.check.loss,
         nonlinear=found.nonlinear,
         saturation=saturation if math.isfinite(saturation) else None,
         elapsed_s=sample.elapsed_s,
@@ -67,13 +68,15 @@ def nonlinear_note(part: float) -> str:
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
     """The samples that are out of the linear range, the farthest first."""
-    saturated = [sample for sample in samples if sample.saturation is not None]
-    return sorted(saturated, key=lambda x: (x.saturation or 0.0) / max(x.predicted_loss, 1e-30))
+    # Under a finer quant type than the one that was checked, a sample may still be in it.
+    found = [x for x in samples if x.saturation is not None and x.predicted_loss > x.saturation]
+    return sorted(found, key=lambda x: (x.saturation or 0.0) / x.predicted_loss)
 
 
 def out_of_range_note(sample: SampleRecord) -> str:
     """Why a sample counts less than the others."""
-    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
+    known = sample.measured_loss is not None and sample.joint_loss is not None
+    measured = f", measured {sample.joint_loss:.3g}" if known else ""
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
         f"predicts {sample.predicted_loss:.3g}{measured}; losses near {sample.saturation:.2g} "

@@ -223,13 +223,14 @@ class RunSnapshot:
 
     def _clock(self, event: Event, t: float) -> None:
         """Adds up the time of the stage that measures, up to what it measured last."""
+        since_s = self._measuring_since_s
         if isinstance(event, AttemptStarted):
             self._measuring_since_s = None
         elif isinstance(event, StageChanged):
-            measuring = event.stage == "measuring"
-            self._measuring_since_s = (self._measuring_since_s or t) if measuring else None
-        elif isinstance(event, LayerMeasured | SampleMeasured) and self._measuring_since_s:
-            self._measuring_s += t - self._measuring_since_s
+            begun_s = t if since_s is None else since_s
+            self._measuring_since_s = begun_s if event.stage == "measuring" else None
+        elif isinstance(event, LayerMeasured | SampleMeasured) and since_s is not None:
+            self._measuring_s += t - since_s
             self._measuring_since_s = t
 
     @property
@@ -243,10 +244,7 @@ class RunSnapshot:
 
     @property
     def _planned_samples(self) -> int:
-        if self.planned is None:
-            return 0
-        conditions = self.planned.conditions
-        return len(conditions.prompts) * len(conditions.seeds)
+        return self.planned.conditions.samples if self.planned is not None else 0
 
     @property
     def samples_in_order(self) -> tuple[SampleEffects, ...]:

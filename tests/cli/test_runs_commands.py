@@ -8,7 +8,9 @@ import pytest
 
 from pixart_tui.cli.main import main
 from pixart_tui.domain.events import AttemptFinished, Failure
-from tests.runs.builders import give_worker, measured, new_run, planned, started
+from pixart_tui.runs.run import OF_REMOVED_METHOD
+from tests.runs.builders import give_worker, measured, new_run, planned, removed_run, started
+from tests.tui import adjoint_runs
 
 
 def test_runs_as_json_holds_what_scripts_need(
@@ -51,6 +53,48 @@ def test_attach_ends_as_the_run_ended(
     give_worker(run, alive=False)
     assert main(["attach", run.id, "--display", "plain"]) == exit_code
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["resume"], ["attach"], ["select"], ["report"], ["export"]])
+def test_a_run_of_the_removed_method_is_refused_in_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    run = removed_run(tmp_path)
+    more = ["--format", "onediff"] if words == ["export"] else []
+    assert main([*words, run.id, *more]) == 2
+    assert capsys.readouterr().err.strip() == f"error: {OF_REMOVED_METHOD}"
+
+
+def test_it_is_listed_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = removed_run(tmp_path)
+    give_worker(run, alive=False)
+    assert main(["runs", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["id"], found["kind"], found["problem"]) == (run.id, None, OF_REMOVED_METHOD)
+    assert main(["runs"]) == 0
+    assert "fast method" in " ".join(capsys.readouterr().out.split())
+    assert main(["delete", run.id, "--yes"]) == 0
+
+
+def test_a_run_of_the_adjoint_method_counts_samples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adjoint_runs.running(tmp_path, done=5)
+    assert main(["runs", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)
+    assert (found["done"], found["total"], found["eta_s"]) == (5, 16, 44)
+
+
+def test_json_tells_each_sample_and_each_look(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = adjoint_runs.finished(tmp_path, adjoint_runs.small(seeds=1))
+    assert main(["attach", run.id, "--display", "json"]) == 0
+    events = [json.loads(line)["event"] for line in capsys.readouterr().out.splitlines()]
+    kinds = [event["type"] for event in events]
+    assert (kinds.count("sample_measured"), kinds.count("look_taken")) == (4, 1)
+    look = next(event["look"] for event in events if event["type"] == "look_taken")
+    assert (look["samples"], look["outcome"]) == (4, "spent")
 
 
 def test_attach_to_a_dead_run_shows_its_last_words_and_the_way_on(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,12 @@ import pytest
 from pixart_tui.cli.main import main
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.requests import ProfileRequest, VerifyRequest, output_of
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.runs.profile_files import profile_sidecar
+from pixart_tui.runs.run import Run
 from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_profile
+from tests.tui import adjoint_runs
 
 _INT8 = "int8_dynamic"
 
@@ -55,6 +60,65 @@ def test_each_layer_gets_the_quant_type_that_costs_it_least(
     assert record.profiles == ("fp8_e4m3.json", "int8_dynamic.json")
     assert record.use_with_top_percentage is None
     assert record.measured_ssim["b"] == pytest.approx(0.999)
+
+
+def test_a_run_of_several_quant_types_is_all_of_them_or_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = adjoint_runs.small(QUANT_TYPE, _INT8, seeds=1)
+    run = adjoint_runs.finished(tmp_path, plan)
+    assert main(["select", run.id]) == 2
+    assert "give one quant type, or another rule" in capsys.readouterr().err
+    assert main(["select", run.id, "--flops-share", "1"]) == 0
+    assert "mixed.selected.json" in capsys.readouterr().out
+    assert main(["select", run.id, "--quant-type", _INT8]) == 0
+    told = capsys.readouterr().out
+    assert "77 of 86 layers" in told
+    assert (tmp_path / "int8_dynamic.selected.json").is_file()
+    assert main(["select", run.id, "--quant-type", "int4_weightonly"]) == 2
+    told = capsys.readouterr().err
+    assert "no profile is of int4_weightonly" in told
+    assert f"there is {QUANT_TYPE}, {_INT8}" in told
+
+
+def test_so_is_what_is_exported_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = adjoint_runs.finished(tmp_path, adjoint_runs.small(QUANT_TYPE, _INT8, seeds=1))
+    asked = ["export", run.id, "--format", "onediff", "--top-percentage", "50"]
+    assert main(asked) == 2
+    assert "give one quant type" in capsys.readouterr().err
+    assert main([*asked, "--quant-type", QUANT_TYPE]) == 0
+    assert len(json.loads((tmp_path / "fp8_e4m3.selected.json").read_text())) == 42
+
+
+def test_a_run_is_verified_by_the_files_that_it_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Run] = []
+    monkeypatch.setattr("pixart_tui.cli.select.start_worker", started.append)
+    run = adjoint_runs.finished(tmp_path, adjoint_runs.small(QUANT_TYPE, _INT8, seeds=1))
+    run.poll()
+    request = run.record.request if run.record else None
+    assert isinstance(request, ProfileRequest)
+    for profile in run.snapshot.profiles:
+        quant_type = profile.conditions.quant_type
+        path = output_of(request, quant_type)
+        record = profile_sidecar(run.snapshot, run.id, datetime.now(UTC), quant_type)
+        ssims = {s.layer.fqn: s.ssim for s in record.layers if s.ssim is not None}
+        path.write_text(onediff_file.render(ssims))
+        Path(onediff_file.sidecar_path(path)).write_text(sidecar.render(record))
+    asked = ["select", run.id, "--max-loss", "0.01", "--verify", "--detach"]
+    assert main(asked) == 0
+    (verification,) = started
+    assert verification.record is not None
+    verified = verification.record.request
+    assert isinstance(verified, VerifyRequest)
+    assert [Path(path).name for path in verified.profiles] == ["fp8_e4m3.json", "int8_dynamic.json"]
+    capsys.readouterr()
+
+    other = Path(onediff_file.sidecar_path(output_of(request, _INT8)))
+    other.write_text(other.read_text().replace('"samples": 4', '"samples": 3', 1))
+    assert main(asked) == 2
+    assert "holds another profile by now" in capsys.readouterr().err
 
 
 def test_a_mixed_selection_is_refused_for_onediff_with_the_reason(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pixart_tui.domain.events import AttemptStarted, Event, LayerMeasured, ProfilePlanned
@@ -20,6 +21,17 @@ def new_run(tmp_path: Path, *events: Event, device: str = "cpu") -> Run:
     run = create_run(ProfileRequest(method="exhaustive", output=output, device=device))
     append(run, *events)
     return run
+
+
+def removed_run(tmp_path: Path) -> Run:
+    """A run that the fast method left behind, with an event that nobody knows any more."""
+    run = new_run(tmp_path, started(), planned("a"), measured("a"))
+    request = json.loads(run.paths.request.read_text())
+    request["request"] |= {"method": "fast", "cost_share": 0.1}
+    run.paths.request.write_text(json.dumps(request))
+    with run.paths.events.open("a") as journal:
+        journal.write('{"v":1,"t":1.0,"event":{"type":"layer_probed","layer":"b"}}\n')
+    return Run.open(run.paths.directory)
 
 
 def append(run: Run, *events: Event) -> None:

@@ -14,12 +14,16 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ArtifactWritten, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.reporting.html import render_html
+from pixart_tui.domain.reporting.markdown import render_markdown
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.reporting import report_of_file, report_of_run
 from pixart_tui.runs.run import Run
+from tests.runs.builders import removed_run
 from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_profile
+from tests.tui import adjoint_runs
 
 _NAMES = ("transformer_blocks.0.attn1.to_q", "proj_out")
 _MACHINE = Machine(device="cpu", device_name="x", cpu_cores=2, memory_bytes=1, os="Linux")
@@ -74,6 +78,34 @@ def test_a_run_s_report_has_its_kept_images_and_no_other_file() -> None:
     )
     (measured,) = report.measured
     assert measured.curve is not None
+
+
+def test_a_run_of_several_quant_types_is_reported_with_all_of_them(tmp_path: Path) -> None:
+    plan = adjoint_runs.small(QUANT_TYPE, adjoint_runs.INT8, seeds=1, out_of_range=("robot",))
+    run = adjoint_runs.finished(tmp_path, plan)
+    run.poll()
+    joint = ArtifactWritten(
+        role="joint_image", path="artifacts/j.png", prompt="robot", seed=0, label=QUANT_TYPE
+    )
+    run.paths.artifacts.mkdir()
+    (run.paths.artifacts / "j.png").write_bytes(_image("PNG"))
+    run.snapshot.apply(JournalEntry(t=time.time(), event=joint))
+    report = report_of_run(run)
+    assert report.title == f"pixart-emoji: sensitivity to {QUANT_TYPE}, {adjoint_runs.INT8}"
+    assert [picture.caption for picture in report.pictures] == [f"every layer in {QUANT_TYPE}"]
+    markdown, html = render_markdown(report), render_html(report)
+    for text in (markdown.replace("\\", ""), html.replace("&quot;", '"')):
+        for quant_type in (QUANT_TYPE, adjoint_runs.INT8):
+            assert f"Layers, most sensitive first: {quant_type}" in text
+        assert "all 4 samples measured; " in text
+        assert '! "robot" (seed 0) is out of the linear range' in text
+        assert "adjoint, 8 draws" in text
+        assert "PSNR" not in text
+
+
+def test_a_run_of_the_removed_method_is_not_reported(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="of the fast method, which was removed"):
+        report_of_run(removed_run(tmp_path))
 
 
 def test_a_run_without_anything_says_so() -> None:

@@ -6,9 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import AttemptFinished, StageChanged
-from pixart_tui.runs.run import Run, RunState
-from tests.runs.builders import append, give_worker, measured, new_run, planned, started
+from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
+from tests.runs.builders import (
+    append,
+    give_worker,
+    measured,
+    new_run,
+    planned,
+    removed_run,
+    started,
+)
 
 
 def test_a_new_run_is_queued_until_its_worker_has_had_time_to_start(tmp_path: Path) -> None:
@@ -64,6 +73,19 @@ def test_an_unreadable_request_is_a_problem_and_not_an_exception(tmp_path: Path)
     assert opened.record is None
     assert opened.problem
     assert opened.snapshot.done == 1
+
+
+def test_a_run_of_the_removed_method_says_so_and_its_old_events_harm_nothing(
+    tmp_path: Path,
+) -> None:
+    run = removed_run(tmp_path)
+    run.poll()
+    assert run.record is None
+    assert run.problem == OF_REMOVED_METHOD
+    assert (run.snapshot.done, run.unreadable_lines) == (1, 1)
+    with pytest.raises(RequestError, match="start a new one with: pixart-tui profile"):
+        run.refuse_removed()
+    new_run(tmp_path).refuse_removed()
 
 
 def test_the_log_tail_is_its_last_lines(tmp_path: Path) -> None:

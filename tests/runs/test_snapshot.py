@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from pixart_tui.domain.events import AttemptFinished, Event
+from pixart_tui.domain.events import AttemptFinished, Event, LookTaken, SampleMeasured
 from pixart_tui.domain.profile import LayerStatus
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.runs.builders import measured, planned, started
+from tests.samples import QUANT_TYPE
+from tests.tui import adjoint_runs
 
 
 def _fold(*events: tuple[float, Event]) -> RunSnapshot:
@@ -51,3 +53,41 @@ def test_a_layer_measured_twice_counts_once_and_the_first_stays() -> None:
 def test_a_resumed_attempt_is_not_finished() -> None:
     snapshot = _fold((0, started()), (1, AttemptFinished(state="failed")), (2, started(2)))
     assert snapshot.finished is None
+
+
+def _adjoint(done: int) -> RunSnapshot:
+    return adjoint_runs.snapshot(adjoint_runs.small(QUANT_TYPE, adjoint_runs.INT8), done)
+
+
+def test_the_adjoint_method_counts_samples_and_scores_every_quant_type() -> None:
+    snapshot = _adjoint(6)
+    assert (snapshot.done, snapshot.total) == (6, 16)
+    assert snapshot.eta_s == 40
+    assert snapshot.images_per_s is None
+    assert snapshot.look is not None
+    assert (snapshot.look.samples, snapshot.look.outcome) == (4, "")
+    assert [p.conditions.quant_type for p in snapshot.profiles] == [QUANT_TYPE, adjoint_runs.INT8]
+    assert snapshot.profile == snapshot.profile_of(QUANT_TYPE)
+    assert snapshot.profile_of("int4_weightonly") is None
+    for profile in snapshot.profiles:
+        scores = profile.scores()
+        assert {score.samples for score in scores if score.ssim is not None} == {6}
+        assert all(s.these_low is not None for s in scores if s.ssim is not None)
+
+
+def test_nothing_is_left_to_measure_once_the_last_look_says_so() -> None:
+    snapshot = _adjoint(8)
+    assert snapshot.total == 16
+    assert snapshot.look is not None
+    ended = snapshot.look.model_copy(update={"outcome": "settled"})
+    snapshot.apply(JournalEntry(t=1e3, event=LookTaken(look=ended)))
+    assert (snapshot.done, snapshot.total) == (8, 8)
+
+
+def test_a_sample_measured_twice_counts_once() -> None:
+    plan = adjoint_runs.small()
+    snapshot = adjoint_runs.snapshot(plan, 2)
+    again = SampleMeasured(sample=plan.samples()[0].model_copy(update={"elapsed_s": 9.0}))
+    snapshot.apply(JournalEntry(t=1e3, event=again))
+    assert snapshot.done == 2
+    assert snapshot.samples_in_order[0].elapsed_s == 4.0

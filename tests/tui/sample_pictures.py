@@ -19,7 +19,7 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.measurements import Likeness
 from pixart_tui.domain.requests import BenchRequest, CompareRequest
 from pixart_tui.runs.run import Run
-from tests.tui import sample_runs
+from tests.tui import adjoint_runs, sample_runs
 from tests.tui.sample_runs import PROMPTS, QUANT_TYPE, START_S
 
 COMPARE_ID = "5a3c0005"
@@ -74,6 +74,19 @@ def imaged_profile(folder: Path) -> Run:
     return sample_runs.write_run(request, sample_runs.PROFILE_ID, [*events, *kept, done])
 
 
+def jointly_quantized(folder: Path) -> Run:
+    """A profile of the adjoint method with pictures of every layer quantized."""
+    plan = adjoint_runs.small(seeds=1)
+    kept: list[Event] = []
+    for number, prompt in enumerate(PROMPTS):
+        twin = draw(folder / f"baseline-{number}.webp", 60 * number)
+        image = draw(folder / f"joint-{number}.webp", 60 * number + 9, offset=1)
+        kept.append(_artifact("baseline_image", twin, prompt))
+        kept.append(_artifact("joint_image", image, prompt, QUANT_TYPE))
+    events = [*adjoint_runs.events(plan, 4, ended=True), *kept, AttemptFinished(state="done")]
+    return sample_runs.write_run(adjoint_runs.request(folder, plan), sample_runs.PROFILE_ID, events)
+
+
 def imaged_bench(folder: Path) -> Run:
     """A benchmark whose first two rows have their image."""
     rows = sample_runs.bench_rows()
@@ -89,4 +102,12 @@ def _artifact(role: str, path: Path, prompt: str, label: str | None = None) -> A
     return ArtifactWritten(role=role, path=str(path), prompt=prompt, seed=0, label=label)
 
 
-__all__ = ["COMPARE_ID", "LAYER", "QUANT_TYPE", "comparison", "imaged_bench", "imaged_profile"]
+__all__ = [
+    "COMPARE_ID",
+    "LAYER",
+    "QUANT_TYPE",
+    "comparison",
+    "imaged_bench",
+    "imaged_profile",
+    "jointly_quantized",
+]

@@ -72,6 +72,16 @@ async def test_arrows_go_through_the_prompts_and_round(tmp_path: Path) -> None:
         await until_shown(pilot, "4 of 4", "owl")
 
 
+async def test_a_profile_shows_every_layer_quantized_at_once(tmp_path: Path) -> None:
+    run = sample_pictures.jointly_quantized(tmp_path / "pictures")
+
+    async with dashboard(run.id).run_test() as pilot:
+        await until_shown(pilot, "4 of 4 samples")
+        await pilot.press("p")
+        text = await until_shown(pilot, "1 of 4", "every layer in", sample_runs.QUANT_TYPE, "SSIM")
+        assert "SSIM 0." in text
+
+
 async def test_three_pictures_stand_side_by_side_only_where_they_have_room(
     tmp_path: Path,
 ) -> None:

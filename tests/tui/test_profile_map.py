@@ -223,7 +223,7 @@ async def test_details_stay_while_one_goes_to_the_next_block(tmp_path: Path) -> 
     async with dashboard(sample_runs.PROFILE_ID).run_test(size=(100, 50)) as pilot:
         await until_shown(pilot, "8 of 8 samples")
         await pilot.press("down", "enter")
-        await until_shown(pilot, "degrees of freedom", "not told apart")
+        await until_shown(pilot, "degrees of freedom", "most at step")
         await pilot.press("right")  # to the next block, still in detail
         await until(pilot, lambda: pane_of(pilot).has_class("-detail"))
         assert pilot.app.focused is pane_of(pilot).body

@@ -35,7 +35,7 @@ async def test_a_wide_screen_shows_the_pace(tmp_path: Path) -> None:
     sample_runs.running_profile(tmp_path)
 
     async with dashboard(sample_runs.PROFILE_ID).run_test(size=(120, 36)) as pilot:
-        await until_shown(pilot, "34 of 85 layers", "2.7 images/s, 4 images, 20 steps")
+        await until_shown(pilot, "34 of 85 layers", "2.7 images/s, exhaustive, 4 images, 20 steps")
 
 
 async def test_the_device_is_looked_at_while_it_runs(tmp_path: Path) -> None:

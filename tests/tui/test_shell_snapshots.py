@@ -73,14 +73,16 @@ def _head(pilot: Pilot[None]) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_form(snap_compare: SnapCompare, size: tuple[int, int], theme: Literal["dark"]) -> None:
     """With an answer that is the same on every machine."""
-    request = ProfileRequest(output="/data/profiles/pixart-emoji/fp8_e4m3.json")
+    request = ProfileRequest(
+        method="exhaustive", output="/data/profiles/pixart-emoji/fp8_e4m3.json"
+    )
     app = dashboard(settings=_settings(theme))
     app._work = Work(ask=lambda words: request)
 
     async def prepare(pilot: Pilot[None]) -> None:
         await until_shown(pilot, "No runs yet")
-        await pilot.press("n", "down", "down", *"fast")
-        await until(pilot, lambda: "✓" in _all(pilot) and "--method fast" in _all(pilot))
+        await pilot.press("n", "down", "down", *"exhaustive")
+        await until(pilot, lambda: "✓" in _all(pilot) and "--method exhaustive" in _all(pilot))
 
     assert snap_compare(app, terminal_size=size, run_before=prepare)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from textual.pilot import Pilot
 
 from pixart_tui.tui.widgets.picture_view import HalfCells
-from tests.tui import sample_pictures, sample_runs
+from tests.tui import adjoint_runs, sample_pictures, sample_runs
 from tests.tui.pilots import dashboard, until, until_shown
 
 SnapCompare = Callable[..., bool]
@@ -52,6 +53,45 @@ def test_select(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
 
     app = dashboard(sample_runs.PROFILE_ID)
     assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", MAP_SIZES)
+def test_a_profile_of_two_quant_types(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    adjoint_runs.running(OUTPUT, _two_types(out_of_range=("robot",)), 6)
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "6 of 16 samples", "after 4 of 16 samples")
+        await pilot.press("y")
+        await until_shown(pilot, "int8_dynamic (2 of 2)")
+
+    app = dashboard(sample_runs.PROFILE_ID)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+@pytest.mark.parametrize("size", MAP_SIZES)
+def test_a_selection_of_two_quant_types(snap_compare: SnapCompare, size: tuple[int, int]) -> None:
+    plan = _two_types(seeds=1)
+    losses = dict(zip(plan.quant_types, _crossing(plan), strict=True))
+    adjoint_runs.finished(OUTPUT, replace(plan, losses=losses))
+
+    async def prepare(pilot: Pilot[None]) -> None:
+        await until_shown(pilot, "4 of 4 samples")
+        await pilot.press("3")
+        await until_shown(pilot, "90.0", "1-SSIM (log) over share of FLOPs")
+
+    app = dashboard(sample_runs.PROFILE_ID)
+    assert snap_compare(app, terminal_size=size, run_before=prepare)
+
+
+def _two_types(**changes: object) -> adjoint_runs.Plan:
+    return adjoint_runs.small(sample_runs.QUANT_TYPE, adjoint_runs.INT8, **changes)
+
+
+def _crossing(plan: adjoint_runs.Plan) -> list[list[float | None]]:
+    """Losses of which every other one is smaller under the other quant type."""
+    first, other = (list(found) for found in plan.losses.values())
+    first[::2], other[::2] = other[::2], first[::2]
+    return [first, other]
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -197,7 +197,7 @@ def test_an_adjoint_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: P
     assert [(x.prompt, x.predicted_loss) for x in known[0].samples] == [
         (x.prompt, x.predicted_loss) for x in known[1].samples
     ]
-    roles = [a.role for a in run.snapshot.artifacts if a.label == "int8_dynamic"]
+    roles = [a.role for a in run.snapshot.artifacts if a.label == "fp8_e4m3_e4m3_dynamic"]
     assert roles.count("joint_image") == 3
 
 

@@ -92,11 +92,13 @@ def _summary(request: ProfileRequest | BenchRequest) -> tuple[str, ...]:
         quantized = f", quantized rows with {request.quant_type}" if request.quantize else ""
         rows = f"matrix {request.matrix}" if request.matrix else ", ".join(request.compilers)
         what = f"{rows}{quantized}, on {request.device}"
-    return (what, *_output_words(request.output))
+    more = len(request.more_quant_types) if isinstance(request, ProfileRequest) else 0
+    return (what, *_output_words(request.output, more))
 
 
-def _output_words(output: str | None) -> tuple[str, str]:
+def _output_words(output: str | None, more: int) -> tuple[str, str]:
     if output is None:
         return ("writes no file", "")
-    there = Path(output).exists()
-    return (f"writes {output}", "and replaces the file that is there" if there else "")
+    words = [f"{more} more JSON beside it"] if more else []
+    words += ["replaces the file that is there"] if Path(output).exists() else []
+    return (f"writes {output}", f"and {' and '.join(words)}" if words else "")

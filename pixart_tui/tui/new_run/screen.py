@@ -21,7 +21,7 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.tui import glyphs
-from pixart_tui.tui.lines import Span, fit, line, spread, wrap_path
+from pixart_tui.tui.lines import Line, Span, fit, line, spread, wrap_path
 from pixart_tui.tui.new_run.checking import Ask, Verdict, check, command_lines, verdict_lines
 from pixart_tui.tui.new_run.fields import FIELDS, FormField, FormKind, words_of
 from pixart_tui.tui.widgets.line_view import LineBlock
@@ -31,6 +31,7 @@ Draft = dict[FormKind, dict[str, str]]
 
 _PAUSE_S: Final = 0.25
 _LABEL: Final = 16
+_FIELDS_LEAST: Final = 4
 
 
 class FieldRow(Horizontal):
@@ -75,7 +76,7 @@ class NewRunScreen(Screen[tuple[str, ...] | None]):
     ]
     DEFAULT_CSS = f"""
     NewRunScreen {{
-        & #form-fields {{ height: auto; max-height: 1fr; scrollbar-size-vertical: 1; }}
+        & #form-fields {{ height: auto; scrollbar-size-vertical: 1; }}
         & FieldRow {{ height: 1; }}
         & FieldRow .label {{ width: {_LABEL}; color: $foreground 70%; }}
         & FieldRow Input {{ width: 1fr; background: $surface; }}
@@ -167,16 +168,27 @@ class NewRunScreen(Screen[tuple[str, ...] | None]):
             return
         title = (Span(f" New {self.kind} run", "title"),)
         marked = Span("empty fields take what is shown in them ", "muted")
-        self.query_one("#form-title", LineBlock).show([spread(title, [marked], width), line()])
         rule = line(Span(glyphs.RULE * width, "track"))
         about = line(Span(fit(f"   {self._about()}", width), "live"))
-        self.query_one("#form-about", LineBlock).show([line(), about, rule])
+        command = command_lines(Verdict(tuple(self.words)).command, width)
+        blocks = {
+            "title": [spread(title, [marked], width), line()],
+            "about": [line(), about, rule],
+            "verdict": [*self._told(width), rule],
+            "command": [*command, *self._note_lines(width)],
+        }
+        # What has no room scrolls, so that the command line is never out of sight.
+        left = self.size.height - sum(map(len, blocks.values())) - 1
+        self.query_one("#form-fields").styles.max_height = max(left, _FIELDS_LEAST)
+        for name, lines in blocks.items():
+            self.query_one(f"#form-{name}", LineBlock).show(lines)
+
+    def _told(self, width: int) -> list[Line]:
+        """What the command line says, on as many lines as it usually needs."""
         current = self._verdict is not None and list(self._verdict.words) == self.words
         verdict = self._verdict if current else None
         told = verdict_lines(verdict, width) if verdict else [line(Span("   checking", "muted"))]
-        self.query_one("#form-verdict", LineBlock).show([*told, *[line()] * (3 - len(told)), rule])
-        command = command_lines(Verdict(tuple(self.words)).command, width)
-        self.query_one("#form-command", LineBlock).show([*command, *self._note_lines(width)])
+        return [*told, *[line()] * (3 - len(told))]
 
     def _about(self) -> str:
         focused = (row for row in self.query(FieldRow) if row.input is self.focused)

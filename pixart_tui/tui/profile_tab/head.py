@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from textwrap import wrap
 from typing import Final
 
@@ -21,7 +21,7 @@ from pixart_tui.domain.sample_notes import (
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import Figures, ProfileView
 from pixart_tui.tui.gauge_lines import gauges_line
-from pixart_tui.tui.lines import Line, Span, fit, line, printable, spread
+from pixart_tui.tui.lines import Ink, Line, Span, fit, line, printable, spread
 from pixart_tui.tui.run_head import outcome_lines, progress_line, state_line
 
 _PROMPT_MOST: Final = 30
@@ -38,17 +38,20 @@ def head_lines(view: ProfileView, width: int) -> list[Line]:
     warnings = [f"! {view.memory}"] if view.memory else []
     if view.shown is not None:
         warnings += _sample_warnings(view.shown)
-    for text in warnings:
-        lines += [
-            line(" ", Span(fit(part, width - 2).rstrip(), "warn"))
-            for part in wrap(printable(text), width - 2)
-        ]
+    lines += _wrapped(warnings, "warn", width)
     lines += outcome_lines(view.run, width)
     if view.shown is not None:
         lines += [_reference_line(view, view.shown.profile, width)]
-        lines += [line(Span(fit(f" {text}", width), "muted")) for text in _found(view, view.shown)]
+        lines += _wrapped(_found(view, view.shown), "muted", width)
         lines += _time_lines(view, width)
     return lines
+
+
+def _wrapped(texts: Iterable[str], ink: Ink, width: int) -> Iterator[Line]:
+    """Each text over as many lines as it needs."""
+    for text in texts:
+        for part in wrap(printable(text), width - 2):
+            yield line(" ", Span(fit(part, width - 2).rstrip(), ink))
 
 
 def _facts(view: ProfileView) -> list[str]:

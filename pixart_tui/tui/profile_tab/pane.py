@@ -55,7 +55,7 @@ class ProfilePane(Pane):
         Binding("enter", "details", "Details", id="layer_details"),
         Binding("slash", "filter", "Filter", key_display="/", id="filter_layers"),
         Binding("o", "sort", "Sort by the next column", show=False, id="sort_layers"),
-        Binding("y", "next_type", "Quant type", id="next_quant_type"),
+        Binding("y", "next_type", "Type", id="next_quant_type"),
         Binding("m", "map", "Map and table, or the table", show=False, id="show_map"),
         Binding("space", "next_picture", "In detail: the next picture", show=False, id="next_face"),
         Binding("i", "make_pictures", "Make the layer's pictures", show=False, id="make_pictures"),

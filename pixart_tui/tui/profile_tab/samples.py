@@ -14,7 +14,9 @@ from pixart_tui.tui.lines import Ink, Line, Span, fit, fit_right, line, printabl
 _COLUMNS: Final = {"seed": 8, "1-SSIM": 12, "PSNR": 12, "latent MSE": 12, "counts": 10}
 """Of each prompt and seed, with their cells."""
 _OF_IMAGES: Final = ("1-SSIM", "PSNR", "latent MSE")
-_OF_EFFECTS: Final = ("1-SSIM", "counts")
+_WHOLE: Final = "1"
+_COUNTS_LESS: Final = 0.995
+"""A weight that is told as less than 1."""
 _PROMPT_LEAST: Final = 12
 _PROMPT_MOST: Final = 60
 
@@ -33,7 +35,8 @@ def sample_lines(shown: Figures, fqn: str, width: int) -> Iterator[Line]:
     conditions = shown.profile.conditions
     adjoint = conditions.method == "adjoint"
     rows = _rows_of_effects(shown, fqn) if adjoint else _rows_of_images(shown, fqn)
-    wanted = _OF_EFFECTS if adjoint else _OF_IMAGES
+    less = any(told["counts"] != _WHOLE for told, _ in rows.values()) if adjoint else False
+    wanted = ("1-SSIM", *(("counts",) if less else ())) if adjoint else _OF_IMAGES
     columns = _columns_within(width, wanted, several_seeds=len(conditions.seeds) > 1)
     rest = width - 2 - sum(_COLUMNS[column] for column in columns)
     room = min(max(rest, _PROMPT_LEAST), _PROMPT_MOST)
@@ -80,9 +83,14 @@ def _rows_of_effects(shown: Figures, fqn: str) -> dict[_Key, _Row]:
     weights = shown.effects.weights[:, place].tolist()
     found: dict[_Key, _Row] = {}
     for sample, loss, weight in zip(shown.samples, losses, weights, strict=True):
-        outside = sample.saturation is not None
-        told = {"1-SSIM": wording.loss(loss), "counts": f"{weight:.2f}" if outside else "1"}
-        broken = isnan(loss)
-        ink: Ink = "bad" if broken else "warn" if outside else "text"
-        found[sample.prompt, sample.seed] = ({**told, "1-SSIM": "NaN"} if broken else told, ink)
+        told, ink = _effects_row(loss, weight)
+        found[sample.prompt, sample.seed] = (told, ink)
     return found
+
+
+def _effects_row(loss: float, weight: float) -> _Row:
+    if isnan(loss):
+        return {"1-SSIM": "NaN", "counts": _WHOLE}, "bad"
+    less = weight < _COUNTS_LESS
+    told = {"1-SSIM": wording.loss(loss), "counts": f"{weight:.2f}" if less else _WHOLE}
+    return told, "warn" if less else "text"

@@ -66,7 +66,7 @@ class Frame:
 
 def chart_lines(plot: Plot, marked: Marked, width: int, height: int) -> list[Line]:
     """The title, the drawing, its axis, and what the marks are; in ``height`` lines."""
-    legend = legend_lines(_legend(marked), width)
+    legend = legend_lines(_legend(plot, marked), width)
     what = "FLOPs" if plot.axis == "flops" else "time saved"
     title = line(Span(fit(f" 1-SSIM (log) over share of {what}", width), "head"))
     rows = height - len(legend) - 3
@@ -78,9 +78,10 @@ def chart_lines(plot: Plot, marked: Marked, width: int, height: int) -> list[Lin
     return [title, *drawing, *_axis_lines(frame), *legend]
 
 
-def _legend(marked: Marked) -> Iterator[Span]:
+def _legend(plot: Plot, marked: Marked) -> Iterator[Span]:
     yield Span(f"{glyphs.CHOSEN} least loss", "live")
-    yield Span(f"{glyphs.KEPT} top percentage", "muted")
+    if plot.seed_rule:
+        yield Span(f"{glyphs.KEPT} top percentage", "muted")
     if marked.chosen is not None:
         yield Span(f"{glyphs.POINT} this one, predicted", "warn")
     if marked.verified is not None:

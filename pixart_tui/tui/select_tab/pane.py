@@ -52,7 +52,7 @@ class SelectPane(Pane):
         Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
         Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
         Binding("t", "next_rule", "Rule", id="next_rule"),
-        Binding("y", "next_type", "Quant type", id="next_quant_type"),
+        Binding("y", "next_type", "Type", id="next_quant_type"),
         Binding("s", "save", "Save", id="save_selection"),
         Binding("b", "bench", "Bench it", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),

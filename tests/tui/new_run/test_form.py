@@ -49,7 +49,7 @@ async def test_empty_fields_ask_for_what_the_bare_command_asks_for() -> None:
 
     async with dashboard(starts=starts).run_test() as pilot:
         await _open(pilot)
-        await _until_said(pilot, "✓ fast, fp8_e4m3_e4m3_dynamic", "$ pixart-tui profile\n")
+        await _until_said(pilot, "✓ adjoint, fp8_e4m3_e4m3_dynamic", "$ pixart-tui profile\n")
         assert starts.runs == []
         await pilot.press("enter")
         await until(pilot, lambda: len(starts.runs) == 1)
@@ -64,8 +64,10 @@ async def test_every_field_of_a_profile_gets_into_its_request(tmp_path: Path) ->
     prompts.write_text("owl\n# no prompt\nrobot\n")
     typed = {
         "model": "synthetic:alpha",
-        "quant type": "int8_dynamic",
-        "method": "exhaustive",
+        "quant types": "int8_dynamic, fp8_e4m3_e4m3_dynamic",
+        "method": "adjoint",
+        "draws": "4",
+        "max minutes": "2.5",
         "prompts file": str(prompts),
         "seeds": "3",
         "steps": "7",
@@ -80,7 +82,8 @@ async def test_every_field_of_a_profile_gets_into_its_request(tmp_path: Path) ->
         await _open(pilot)
         for label, text in typed.items():
             await _type(pilot, label, text)
-        await _until_said(pilot, "✓ exhaustive, int8_dynamic, 2 prompts, 3 seeds, on cpu")
+        asked = "✓ adjoint, int8_dynamic, fp8_e4m3_e4m3_dynamic, 2 prompts, 3 seeds, on cpu"
+        await _until_said(pilot, asked, "and 1 more JSON beside it")
         assert not (tmp_path / "deep").exists()
         await pilot.press("ctrl+y", "ctrl+s")
         await until(pilot, lambda: len(starts.runs) == 1)
@@ -88,8 +91,10 @@ async def test_every_field_of_a_profile_gets_into_its_request(tmp_path: Path) ->
     assert starts.runs[0].record is not None
     request = starts.runs[0].record.request
     assert isinstance(request, ProfileRequest)
-    assert (request.model, request.quant_type) == ("synthetic:alpha", "int8_dynamic")
-    assert (request.method, request.prompts) == ("exhaustive", ("owl", "robot"))
+    assert request.model == "synthetic:alpha"
+    assert request.quant_types == ("int8_dynamic", "fp8_e4m3_e4m3_dynamic")
+    assert (request.method, request.draws, request.max_minutes) == ("adjoint", 4, 2.5)
+    assert request.prompts == ("owl", "robot")
     assert (request.seeds, request.num_inference_steps) == ((0, 1, 2), 7)
     assert (request.guidance_scale, request.height, request.width) == (1.5, 64, 128)
     assert request.output == typed["output"]
@@ -130,7 +135,9 @@ async def test_every_field_of_a_bench_gets_into_its_request(tmp_path: Path) -> N
     ("kind", "label", "text", "said"),
     [
         ("profile", "model", "./nowhere", "is not a directory"),
-        ("profile", "quant type", "fp9", "there is no quant type"),
+        ("profile", "quant types", "fp9", "there is no quant type"),
+        ("profile", "draws", "0", "not in the range"),
+        ("profile", "max minutes", "soon", "not a valid float"),
         ("profile", "method", "slow", "is not one of"),
         ("profile", "prompts file", "none.txt", "cannot be read"),
         ("profile", "seeds", "0", "not in the range"),
@@ -184,9 +191,9 @@ async def test_what_is_typed_is_still_there_after_going_back() -> None:
 async def test_what_comes_in_one_packet_goes_where_it_was_meant() -> None:
     async with dashboard(starts=Starts()).run_test() as pilot:
         await _open(pilot)
-        for key in ("down", "down", "tab", "tab", "9"):
+        for key in ("down", "down", "tab", "9"):
             pilot.app.post_message(Key(key, key if len(key) == 1 else None))
-        await _until_said(pilot, "$ pixart-tui profile --seeds 9")
+        await _until_said(pilot, "$ pixart-tui profile --draws 9")
 
 
 async def test_the_command_line_is_copied_and_written_down() -> None:

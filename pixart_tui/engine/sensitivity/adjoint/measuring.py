@@ -148,5 +148,11 @@ class AdjointMethod:
             parse_quant_type(name): [x for x in layers if x not in excluded]
             for name, excluded in self.plan.excluded_by_type.items()
         }
-        execution = Execution(self.request.execution)
-        return Backward(renderer, layers, able, execution, self.request.draws, self.stop)
+        return Backward(
+            renderer,
+            layers,
+            able,
+            execution=Execution(self.request.execution),
+            draws=self.request.draws,
+            check=self.stop,
+        )

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional
 
 from pixart_tui.domain.quant_types import QuantType
 from pixart_tui.engine.packed_linear import packed_product

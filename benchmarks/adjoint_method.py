@@ -1,7 +1,7 @@
 r"""The adjoint method on a trained PixArt of the published shape: ranks, intervals, sums, seconds.
 
     python -m training.train --published-shape --output build/pixart-emoji-28
-    python -m benchmarks.at_depth build/pixart-emoji-28 \
+    python -m benchmarks.adjoint_method build/pixart-emoji-28 \
         --output benchmarks/results/adjoint-depth.json
 
 For each guidance: brute force on 8 prompts, the adjoint method on the same, and the joint loss of
@@ -58,7 +58,7 @@ def measure(
         "machine": describe_machine(where).model_dump(),
         "versions": describe_versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m benchmarks.at_depth", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.adjoint_method", *sys.argv[1:]]),
         "prompts": list(own),
         "other_prompts": list(others),
         "guidances": {},
