@@ -94,7 +94,7 @@ def test_effects_do_not_depend_on_the_batch_or_its_order(model: str, guidance: f
     ],
     ids=str,
 )
-def test_how_memory_is_used_changes_no_effect(changes: dict[str, object]) -> None:
+def test_how_memory_is_used_changes_no_effect(changes: dict[str, Any]) -> None:
     made = renderer(**_DDIM)
     _check_same(_measure(made, **changes), _measure(made))
 

@@ -22,7 +22,7 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.looks import Look
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
-from pixart_tui.engine.sensitivity.adjoint import measuring
+from pixart_tui.engine.sensitivity.adjoint import measuring, memory_plan
 from pixart_tui.engine.sensitivity.adjoint.backward import Backward, SampleResult
 from pixart_tui.engine.sensitivity.rendering import Sample
 from tests.engine.sensitivity.events import Yielded, of
@@ -151,7 +151,7 @@ def test_what_a_batch_measures_beyond_a_decision_does_not_count(
     whole: list[Yielded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a CPU a batch has one sample; here it has as many as a GPU's might have."""
-    plans = measuring.pass_plans
+    plans = memory_plan.pass_plans
 
     def larger(*args: Any, **kwargs: Any) -> list[PassPlanned]:
         return [x.model_copy(update={"samples": 5, "copies": 3}) for x in plans(*args, **kwargs)]
@@ -281,11 +281,11 @@ def test_unguided_models_are_profiled(model: str, guidance: float) -> None:
     ],
 )
 def test_other_schedulers_and_timesteps_are_profiled(
-    tmp_path: Path, kind: str, changes: dict[str, object], calls: int
+    tmp_path: Path, kind: str, changes: dict[str, Any], calls: int
 ) -> None:
     """With the embedded model."""
     model = model_with_scheduler(tmp_path / "model", kind)
-    size = {"height": 64, "width": 64, "draws": 2, "prompts": ("robot",)}
+    size: dict[str, Any] = {"height": 64, "width": 64, "draws": 2, "prompts": ("robot",)}
     events = _run(model=model, **size, **changes)
     (plan,) = of(events, ProfilePlanned)
     assert plan.conditions.calls == calls

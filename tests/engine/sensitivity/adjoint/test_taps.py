@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import pytest
@@ -128,44 +128,53 @@ def _taps(model: nn.Module) -> Taps:
     return Taps(model, _ABLE, (_FP8, _INT8), Execution.SIMULATED)
 
 
+class _Seen:
+    """A forward of an untapped model: what each linear got and gave."""
+
+    def __init__(self, model: _Model, x: Tensor) -> None:
+        self.leaf = x.clone().requires_grad_()
+        self.inputs: dict[str, Tensor] = {}
+        self.outputs: dict[str, Tensor] = {}
+        named = list(model.named_children())
+        hooks = [linear.register_forward_hook(partial(self._see, name)) for name, linear in named]
+        self.y = model(self.leaf)
+        for hook in hooks:
+            hook.remove()
+
+    def _see(self, name: str, _module: nn.Module, inputs: tuple[Tensor], y: Tensor) -> None:
+        self.inputs[name], self.outputs[name] = inputs[0].detach(), y
+
+    def gradients(self, of_y: Tensor) -> tuple[Tensor, ...]:
+        """Of the input and of each linear's output."""
+        wanted = [self.leaf, *self.outputs.values()]
+        return torch.autograd.grad(self.y, wanted, of_y, retain_graph=True)
+
+
 @pytest.mark.parametrize("copies", [1, 2, 4])
 @pytest.mark.parametrize("packed", [False, True])
 def test_effects_are_gradients_times_errors(packed: bool, copies: int) -> None:
     plain, model, x = _Model(), _Model(), _randn(4, 5, 128).float()
-    gradients = _randn(4, 4, 5, 48, seed=3).float()
+    of_output = _randn(4, 4, 5, 48, seed=3).float()
     if packed:
         pack_linears(model)
-    effects, pulled = _record(model, _taps(model), x, gradients, copies)
-    seen: dict[str, Tensor] = {}
-    inputs: dict[str, Tensor] = {}
-    hooks = []
-    for name, linear in plain.named_children():
-
-        def see(_m: nn.Module, args: Sequence[Tensor], y: Tensor, at: str = name) -> None:
-            inputs[at], seen[at] = args[0].detach(), y
-
-        hooks.append(linear.register_forward_hook(see))
-    leaf = x.clone().requires_grad_()
-    y = plain(leaf)
-    for hook in hooks:
-        hook.remove()
-    for draw, gradient in enumerate(gradients):
-        wanted = [leaf, *seen.values()]
-        found = torch.autograd.grad(y, wanted, gradient, retain_graph=True)
-        torch.testing.assert_close(pulled[draw], found[0], rtol=1e-4, atol=1e-4)
-        for at, name in enumerate(seen):
-            for kind, quant_type in enumerate((_FP8, _INT8)):
-                mine = effects[:, draw, at, kind]
-                if quant_type not in _ABLE[name]:
-                    assert mine.isnan().all()
-                    continue
+    effects, pulled = _record(model, _taps(model), x, of_output, copies)
+    seen = _Seen(plain, x)
+    for draw, cotangent in enumerate(of_output):
+        of_input, *gradients = seen.gradients(cotangent)
+        torch.testing.assert_close(pulled[draw], of_input, rtol=1e-4, atol=1e-4)
+        for at, name in enumerate(_ABLE):
+            for quant_type in _ABLE[name]:
+                place = (_FP8, _INT8).index(quant_type)
                 linear = plain.get_submodule(name)
                 assert isinstance(linear, nn.Linear)
-                simulated = SimulatedLinear(linear, quant_type, _PAIR)(inputs[name])
-                products = found[1 + at] * (simulated - linear(inputs[name]))
-                expected = products.reshape(2, 2, -1).sum((0, 2))
+                got = seen.inputs[name]
+                error = SimulatedLinear(linear, quant_type, _PAIR)(got) - linear(got)
+                products = (gradients[at] * error).detach().reshape(2, 2, -1)
+                found = effects[:, draw, at, place]
                 size = float(products.norm())
-                torch.testing.assert_close(mine, expected.detach(), rtol=0, atol=1e-3 * size)
+                torch.testing.assert_close(found, products.sum((0, 2)), rtol=0, atol=1e-3 * size)
+    assert effects[:, :, 1, 0].isnan().all()
+    assert effects[:, :, 2].isnan().all()
 
 
 def test_outside_a_pass_nothing_changes_and_nothing_is_recorded() -> None:
