@@ -55,11 +55,10 @@ class Linearity:
         p = max(float(np.square(linear).mean()), _TINY)
         left_out = float(np.square(measured - linear).mean())
         # Far from the undisturbed image 1 - SSIM levels off too, so that it is what counts here.
-        saturates = p > LINEAR_UP_TO * loss
-        return cls(
-            saturation=p * loss / (p - loss) if saturates else math.inf,
-            curvature=left_out / p**2,
-        )
+        saturation = p * loss / (p - loss) if p > LINEAR_UP_TO * loss else math.inf
+        # Beyond saturation what is left out grows no more; a loss as large as that is in doubt by
+        # its own size.
+        return cls(saturation=saturation, curvature=left_out / p**2 + 1 / saturation)
 
 
 @dataclass(frozen=True)

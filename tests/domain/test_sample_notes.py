@@ -76,7 +76,7 @@ def test_the_nonlinear_part_is_that_of_the_median_sample() -> None:
 
 def test_samples_out_of_the_linear_range_are_named_the_farthest_first() -> None:
     near = _record("cat", predicted_loss=2.0, saturation=1.0)
-    far = _record("owl", seed=3, predicted_loss=19.6, measured_loss=1.65, saturation=1.8)
+    far = _record("owl", seed=3, predicted_loss=19.6, joint_loss=1.65, saturation=1.8)
     finer = _record("dog", predicted_loss=0.2, measured_loss=None, saturation=1.8)
     assert out_of_range([_record(), near, finer, far]) == [far, near]
     assert out_of_range_note(far) == (
