@@ -63,7 +63,7 @@ def nonlinear_part(samples: Iterable[SampleRecord]) -> float | None:
 
 def nonlinear_note(part: float) -> str:
     """That part in words."""
-    return f"nonlinear part: {part:.0%} of the joint loss with every layer quantized"
+    return f"nonlinear part: {part:.0%} of what the errors of all layers together change"
 
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
@@ -89,20 +89,14 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
 
     Args:
         profile: Its deployment floor tells them with the exhaustive method.
-        samples: With the adjoint method, the losses of all layers together tell them: measured
-            where this is the quant type that was, else predicted.
+        samples: With the adjoint method, the measured losses of all errors together tell them.
     """
     if profile.conditions.method != "adjoint":
         return diverging_prompts(profile.floor)
-    is_measured = any(sample.measured_loss is not None for sample in samples)
     by_prompt: dict[str, list[float]] = {}
     for sample in samples:
-        predicted = sample.predicted_loss
-        if sample.saturation is not None:
-            predicted /= 1 + predicted / sample.saturation
-        loss = sample.measured_loss if is_measured else predicted
-        if loss is not None:
-            by_prompt.setdefault(sample.prompt, []).append(loss)
+        if sample.joint_loss is not None:
+            by_prompt.setdefault(sample.prompt, []).append(sample.joint_loss)
     return outliers({prompt: statistics.fmean(found) for prompt, found in by_prompt.items()})
 
 
