@@ -24,6 +24,7 @@ from pixart_tui.runs.run import Run, RunState
 _WRITTEN = (
     "fp8_e4m3.json",
     "fp8_e4m3.meta.json",
+    "fp8_e4m3.effects.safetensors",
     "fp8_e4m3.selected.json",
     "fp8_e4m3.selected.meta.json",
     "fp8_e4m3.bench.json",

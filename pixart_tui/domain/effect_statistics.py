@@ -22,7 +22,7 @@ from pixart_tui.domain.effects import SampleEffects
 Floats: TypeAlias = npt.NDArray[np.float64]
 
 LINEAR_UP_TO: Final = 2.0
-"""Times that the predicted joint loss of a sample may exceed the measured one: beyond it, the
+"""Times that the predicted loss of all layers together may exceed the measured one: beyond it, the
 sample is out of the linear range."""
 
 _LEAST_SHARE: Final = 0.25
@@ -47,16 +47,18 @@ class Linearity:
     @classmethod
     def of(cls, sample: SampleEffects) -> Linearity:
         """From the image with every layer's local error added, and the same draws' effects."""
-        measured = np.array(sample.check.functionals, dtype=np.float64)
-        if not len(measured):
+        measured, loss = np.array(sample.check.functionals, dtype=np.float64), sample.check.loss
+        if loss is None:
             return cls(saturation=math.inf, curvature=0.0)
         effects = sample.effects[sample.check.quant_type].array()
         linear = np.nansum(effects, axis=(1, 2), dtype=np.float64)
         p = max(float(np.square(linear).mean()), _TINY)
-        m = max(float(np.square(measured).mean()), _TINY)
         left_out = float(np.square(measured - linear).mean())
-        saturates = p > LINEAR_UP_TO * m
-        return cls(saturation=p * m / (p - m) if saturates else math.inf, curvature=left_out / p**2)
+        # Far from the undisturbed image 1 - SSIM levels off too, so that it is what counts here.
+        saturation = p * loss / (p - loss) if p > LINEAR_UP_TO * loss else math.inf
+        # Beyond saturation what is left out grows no more; a loss as large as that is in doubt by
+        # its own size.
+        return cls(saturation=saturation, curvature=left_out / p**2 + 1 / saturation)
 
 
 @dataclass(frozen=True)

@@ -82,15 +82,12 @@ def parse_quant_type(name: str) -> QuantType:
 
 
 def coarsest(quant_types: Sequence[QuantType]) -> QuantType:
-    """The one whose rounding is the coarsest: fewest bits, activations before weights alone."""
+    """The one whose rounding changes a layer's output most."""
 
-    def rank(quant_type: QuantType) -> tuple[int, int, int]:
-        activation = quant_type.activation
-        return (
-            _COARSENESS[activation] if activation is not None else -1,
-            _COARSENESS[quant_type.weight],
-            int(quant_type.granularity is Granularity.PER_TENSOR),
-        )
+    def rank(quant_type: QuantType) -> tuple[float, bool]:
+        formats = [x for x in (quant_type.activation, quant_type.weight) if x is not None]
+        per_tensor = quant_type.granularity is Granularity.PER_TENSOR
+        return sum(_ROUNDING[x] ** 2 for x in formats), per_tensor
 
     return max(quant_types, key=rank)
 
@@ -131,12 +128,13 @@ def _fp8_pairs() -> Iterator[QuantType]:
         yield QuantType(f"{stem}_weightonly{suffix}", weight, None, granularity)
 
 
-_COARSENESS: Final = {
-    NumberFormat.INT8: 0,
-    NumberFormat.E4M3: 1,
-    NumberFormat.E5M2: 2,
-    NumberFormat.INT4: 3,
+_ROUNDING: Final = {
+    NumberFormat.INT8: 0.007,
+    NumberFormat.E4M3: 0.026,
+    NumberFormat.E5M2: 0.051,
+    NumberFormat.INT4: 0.099,
 }
+"""Root mean square of what rounding changes in normal values, of theirs."""
 _FP8: Final = (NumberFormat.E4M3, NumberFormat.E5M2)
 _BY_NAME: Final = {quant_type.name: quant_type for quant_type in _every_quant_type()}
 _PUBLISHED_FILENAMES: Final = {

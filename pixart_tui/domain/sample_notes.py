@@ -33,6 +33,7 @@ def _record(sample: SampleEffects, found: SampleStatistics) -> SampleRecord:
         whole_draws=sample.first_calls.count(0),
         predicted_loss=found.predicted_loss,
         measured_loss=found.measured_loss,
+        joint_loss=sample.check.loss,
         nonlinear=found.nonlinear,
         saturation=saturation if math.isfinite(saturation) else None,
         elapsed_s=sample.elapsed_s,
@@ -66,7 +67,7 @@ def nonlinear_part(samples: Iterable[SampleRecord]) -> float | None:
 
 def nonlinear_note(part: float) -> str:
     """That part in words."""
-    return f"nonlinear part: {part:.0%} of the joint loss with every layer quantized"
+    return f"nonlinear part: {part:.0%} of what the errors of all layers together change"
 
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
@@ -78,7 +79,8 @@ def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
 
 def out_of_range_note(sample: SampleRecord) -> str:
     """Why a sample counts less than the others."""
-    measured = "" if sample.measured_loss is None else f", measured {sample.measured_loss:.3g}"
+    known = sample.measured_loss is not None and sample.joint_loss is not None
+    measured = f", measured {sample.joint_loss:.3g}" if known else ""
     return (
         f'! "{sample.prompt}" (seed {sample.seed}) is out of the linear range: the sum of effects '
         f"predicts {sample.predicted_loss:.3g}{measured}; losses near {sample.saturation:.2g} "
@@ -91,20 +93,14 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
 
     Args:
         profile: Its deployment floor tells them with the exhaustive method.
-        samples: With the adjoint method, the losses of all layers together tell them: measured
-            where this is the quant type that was, else predicted.
+        samples: With the adjoint method, the measured losses of all errors together tell them.
     """
     if profile.conditions.method != "adjoint":
         return diverging_prompts(profile.floor)
-    is_measured = any(sample.measured_loss is not None for sample in samples)
     by_prompt: dict[str, list[float]] = {}
     for sample in samples:
-        predicted = sample.predicted_loss
-        if sample.saturation is not None:
-            predicted /= 1 + predicted / sample.saturation
-        loss = sample.measured_loss if is_measured else predicted
-        if loss is not None:
-            by_prompt.setdefault(sample.prompt, []).append(loss)
+        if sample.joint_loss is not None:
+            by_prompt.setdefault(sample.prompt, []).append(sample.joint_loss)
     return outliers({prompt: statistics.fmean(found) for prompt, found in by_prompt.items()})
 
 

@@ -32,6 +32,7 @@ class SampleRecord(Value):
         predicted_loss: Loss of all layers together, by the sum of their effects.
         measured_loss: The same of the image with every layer's local error added, under the same
             functionals; None where it is not finite or is of a coarser quant type.
+        joint_loss: 1 - SSIM of that image, of the coarsest quant type; None where it is not finite.
         nonlinear: The part of ``measured_loss`` that the sum of effects does not explain.
         saturation: The loss at which losses level off in this sample; None in the linear range.
         elapsed_s: Seconds that it took.
@@ -43,6 +44,7 @@ class SampleRecord(Value):
     whole_draws: int
     predicted_loss: float
     measured_loss: float | None
+    joint_loss: float | None = None
     nonlinear: float | None
     saturation: float | None = None
     elapsed_s: float

@@ -1,8 +1,9 @@
 """What quantizing a row's values changes in them, in one pass over the row.
 
-Codes and scales are those of ``engine.quant.reference``, and the code that they stand for is rounded
-to the tensor's dtype as there; the difference is formed in float32. Bytes: a row is read once and
-its error written once.
+Codes and scales are those of ``engine.quant.reference``, and what a code stands for is rounded to
+the tensor's dtype as there; the difference is formed in float32. Bytes: a row is read once and its
+error written once. The largest value of a row lies on a tie of int8 (127.5): which neighbor it is
+rounded to depends on the last bit, here and there; its error is as large either way.
 """
 
 from __future__ import annotations

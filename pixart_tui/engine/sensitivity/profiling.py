@@ -128,7 +128,7 @@ def profile_model(
         pack_linears(loaded.pipeline.transformer)
         renderer = Renderer(loaded.pipeline, settings, stop)
     if request.method == "adjoint":
-        yield from _adjoint(request, plan, renderer, samples, floor_known, stop)
+        yield from _adjoint(request, plan, renderer, samples, floor_known=floor_known, stop=stop)
         return
     images = min(batch_size or len(settings.samples), settings.batch_size(device))
     yield BatchChosen(images=images)
@@ -153,6 +153,7 @@ def _adjoint(
     plan: ProfilePlanned,
     renderer: Renderer,
     samples: Sequence[SampleEffects],
+    *,
     floor_known: bool,
     stop: StopSwitch,
 ) -> Iterator[Event | BaselineImage | JointImage]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, QuantType, parse_quant_type
+from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, QuantType, coarsest, parse_quant_type
 from pixart_tui.engine.quant.reference import quantize
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
 
@@ -95,6 +95,21 @@ def test_worse_formats_give_larger_errors() -> None:
     layers = [SimulatedLinear(linear, parse_quant_type(name)) for name in names]
     errors = [relative_error(layer(x), linear(x)) for layer in layers]
     assert errors == sorted(errors)
+
+
+@pytest.mark.parametrize("other", QUANT_TYPE_NAMES)
+@pytest.mark.parametrize("name", QUANT_TYPE_NAMES)
+@torch.no_grad()
+def test_the_coarser_of_two_types_gives_the_larger_error(name: str, other: str) -> None:
+    linear, x = linear_of(256, 64), randn(64, 256)
+    pair = [parse_quant_type(name), parse_quant_type(other)]
+    errors = {
+        quant_type: relative_error(SimulatedLinear(linear, quant_type)(x), linear(x))
+        for quant_type in pair
+    }
+    # Types that share the formats but not the scales are about as coarse.
+    assert errors[coarsest(pair)] > 0.95 * max(errors.values())
+    assert coarsest(pair[::-1]) in pair
 
 
 @pytest.mark.parametrize("name", ["fp8_e4m3_e4m3_dynamic", PER_TENSOR, "int8_dynamic"])

@@ -88,6 +88,7 @@ class Backward:
         renderer: Renderer,
         layers: Sequence[str],
         able: Mapping[QuantType, Sequence[str]],
+        *,
         execution: Execution,
         draws: int,
         check: Callable[[], None],

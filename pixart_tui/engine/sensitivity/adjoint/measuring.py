@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 
 from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     Event,
     LookTaken,
@@ -123,12 +124,17 @@ class AdjointMethod:
                         yield SampleMeasured(sample=measured)
         except torch.OutOfMemoryError as error:
             cause = first_line(error)
-            if len(plans) == 1:
-                raise
         else:
             return
         # Only here, because the error's traceback holds the tensors that filled the memory.
         free_unused()
+        if len(plans) == 1:
+            raise WorkError(
+                "a single image does not fit into the GPU's memory",
+                cause[:200],
+                "free the GPU and resume, or start again with --baseline-dtype bfloat16 or a "
+                "smaller --height and --width",
+            )
         plans.pop(0)
         yield plans[0].model_copy(update={"reason": f"the GPU ran out of memory: {cause[:80]}"})
 
@@ -142,5 +148,11 @@ class AdjointMethod:
             parse_quant_type(name): [x for x in layers if x not in excluded]
             for name, excluded in self.plan.excluded_by_type.items()
         }
-        execution = Execution(self.request.execution)
-        return Backward(renderer, layers, able, execution, self.request.draws, self.stop)
+        return Backward(
+            renderer,
+            layers,
+            able,
+            execution=Execution(self.request.execution),
+            draws=self.request.draws,
+            check=self.stop,
+        )

@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from pixart_tui.domain.events import PassPlanned
+from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.rendering import Renderer
 
 # diffusers ships no types; the name says what is meant.
@@ -36,17 +37,13 @@ def pass_plans(
         lanes: Passes side by side.
         low_memory: Whether only the smallest will do.
     """
-    smallest = PassPlanned(
-        samples=1,
-        copies=1,
-        keeps_hidden_states=False,
-        keeps_weights=False,
-        decoder_at_once=False,
-    )
-    return [smallest] if low_memory else [*_faster(renderer, quant_types, draws, lanes), smallest]
+    plans = list(_shrinking(renderer, quant_types, draws, lanes))
+    return plans[-1:] if low_memory else plans
 
 
-def _faster(renderer: Renderer, quant_types: int, draws: int, lanes: int) -> Iterator[PassPlanned]:
+def _shrinking(
+    renderer: Renderer, quant_types: int, draws: int, lanes: int
+) -> Iterator[PassPlanned]:
     transformer: Transformer = renderer.transformer
     weight = next(transformer.parameters())
     settings, config = renderer.settings, transformer.config
@@ -58,23 +55,24 @@ def _faster(renderer: Renderer, quant_types: int, draws: int, lanes: int) -> Ite
     copies = max(1, min(draws, _GPU_TOKENS // (samples * tokens))) if on_gpu else 1
     allowed = _allowed_bytes(weight.device) / lanes
     width = config.num_attention_heads * config.attention_head_dim
-    calls = max(settings.num_inference_steps, len(settings.timesteps))
+    calls = call_count(renderer.pipeline, settings.num_inference_steps, settings.timesteps)
     states = calls * (config.num_layers + 1) * tokens * width * weight.element_size()
     weights = sum(x.numel() * x.element_size() for x in transformer.parameters())
     decoder = settings.height * settings.width * _DECODER_BYTES_PER_PIXEL * weight.element_size()
     while True:
-        yield PassPlanned(
+        plan = PassPlanned(
             samples=samples,
             copies=copies,
             keeps_hidden_states=samples * states <= allowed,
             keeps_weights=2 * quant_types * weights <= allowed,
             decoder_at_once=decoder <= allowed,
         )
+        yield plan
         if copies > 1:
             copies //= 2
         elif samples > 1:
             samples //= 2
-        elif allowed:
+        elif plan.keeps_hidden_states or plan.keeps_weights or plan.decoder_at_once:
             allowed = 0
         else:
             return

@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
+from torch.nn import functional
 
 from pixart_tui.domain.quant_types import QuantType
 from pixart_tui.engine.packed_linear import packed_product
@@ -51,8 +52,9 @@ class LocalError:
     def __call__(self, x: Tensor) -> Tensor:
         """The change of the layer's output, (..., N), at its input (..., K)."""
         if self._real is not None:
-            changed: Tensor = self._real(x).float() - self._linear(x).float()
-            return changed
+            plain = functional.linear(x, self._linear.weight, self._linear.bias)
+            changed: Tensor = self._real(x).float() - plain.float()
+            return changed.to(x.dtype)
         error = self._of_weight(x)
         if self._by_weight is not None:
             error = error + self._by_weight(self._simulated.rounding_error(x))

@@ -94,7 +94,14 @@ def backward(
     """
     layers = linears(made)
     by_type = {parse_quant_type(name): able or layers for name in quant_types}
-    return Backward(made, layers, by_type, Execution.SIMULATED, draws, lambda: None)
+    return Backward(
+        made,
+        layers,
+        by_type,
+        execution=Execution.SIMULATED,
+        draws=draws,
+        check=lambda: None,
+    )
 
 
 def totals(sample: SampleEffects, quant_type: str = QUANT_TYPE) -> Tensor:

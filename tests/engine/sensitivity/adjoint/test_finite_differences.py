@@ -148,8 +148,8 @@ def test_every_kind_of_layer_at_every_guidance(model: str, guidance: float) -> N
 
 
 def test_a_model_of_one_step_ends_on_the_denoised_sample() -> None:
-    changes = {"num_inference_steps": 1, "timesteps": (400,), "guidance_scale": 0.0}
-    made = renderer(ALPHA, scheduler="DDPMScheduler", **changes)
+    changes: dict[str, Any] = {"num_inference_steps": 1, "timesteps": (400,)}
+    made = renderer(ALPHA, scheduler="DDPMScheduler", guidance_scale=0.0, **changes)
     _check(made, _FEW, epsilon=5e-3, tolerance=3e-3)
 
 

@@ -1,7 +1,7 @@
 r"""The adjoint method on a trained PixArt of the published shape: ranks, intervals, sums, seconds.
 
     python -m training.train --published-shape --output build/pixart-emoji-28
-    python -m benchmarks.at_depth build/pixart-emoji-28 \
+    python -m benchmarks.adjoint_method build/pixart-emoji-28 \
         --output benchmarks/results/adjoint-depth.json
 
 For each guidance: brute force on 8 prompts, the adjoint method on the same, and the joint loss of
@@ -26,6 +26,8 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images, spearman
+from benchmarks.profile_accuracy import Samples, reference_of
+from benchmarks.profile_agreement import read
 from benchmarks.variants import Variants
 from pixart_tui import library
 from pixart_tui.domain.quant_types import parse_quant_type
@@ -48,9 +50,21 @@ def measure(
     *,
     device: str,
     keep: Path | None,
+    known: Samples | None,
     save: Callable[[dict[str, Any]], None],
 ) -> None:
-    """Measures everything; ``save`` takes what is known after each part."""
+    """Measures everything; ``save`` takes what is known after each part.
+
+    Args:
+        model: As ``--model`` takes it.
+        guidances: Classifier-free guidance.
+        draws: Of the adjoint method, one profile each.
+        prompts: Those that are profiled, and others.
+        device: Where.
+        keep: Folder for the profiles; None for none.
+        known: Brute force of single layers, seed 0, in place of measuring it.
+        save: Takes the result.
+    """
     own, others = prompts
     where = torch.device(device)
     result: dict[str, Any] = {
@@ -58,7 +72,7 @@ def measure(
         "machine": describe_machine(where).model_dump(),
         "versions": describe_versions(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(["python -m benchmarks.at_depth", *sys.argv[1:]]),
+        "command": " ".join(["python -m benchmarks.adjoint_method", *sys.argv[1:]]),
         "prompts": list(own),
         "other_prompts": list(others),
         "guidances": {},
@@ -89,8 +103,8 @@ def measure(
             save(result)
         imager = _Brute(model, own, others, guidance, where)
         fqns = [s.layer.fqn for s in profiles[draws[0]].record.layers if s.loss is not None]
-        reference, found["brute_force_s"] = imager.layers(fqns, own)
-        found["reference"] = _losses(reference)
+        reference, figures = imager.reference(fqns, own, known)
+        found["brute_force"] = figures
         for count, made in profiles.items():
             figures = on_the_same_images(made.record.layers, reference)
             found[f"adjoint_{count}_draws"]["these_images"] = figures
@@ -98,11 +112,9 @@ def measure(
         found["joint"] = _joint(imager, profiles[draws[0]], reference, own, others)
         save(result)
         if guidance == guidances[0]:
-            elsewhere, _ = imager.layers(fqns, others)
-            found["reference_on_other_prompts"] = _losses(elsewhere)
-            found["brute_force_on_other_prompts"] = {
-                "spearman": spearman(reference.means, elsewhere.means)
-            }
+            elsewhere, figures = imager.reference(fqns, others, known)
+            figures["spearman"] = spearman(reference.means, elsewhere.means)
+            found["brute_force_on_other_prompts"] = figures
             for count, made in profiles.items():
                 figures = on_other_prompts(made.record.layers, elsewhere)
                 found[f"adjoint_{count}_draws"]["other_prompts"] = figures
@@ -134,12 +146,17 @@ class _Brute:
         self._renderer = Renderer(loaded.pipeline, self._settings, lambda: None)
         self._quant_type = parse_quant_type(DEFAULT_QUANT_TYPE)
 
-    def layers(self, fqns: Sequence[str], prompts: Sequence[str]) -> tuple[Reference, float]:
-        """Each layer alone, and the seconds that it took."""
+    def reference(
+        self, fqns: Sequence[str], prompts: Sequence[str], known: Samples | None
+    ) -> tuple[Reference, dict[str, Any]]:
+        """Each layer alone, and what is kept of it: seconds and losses where they are measured."""
+        if known is not None:
+            return known.of(lambda key: key in {(x, 0) for x in prompts}).reference, {}
         start_s = time.perf_counter()
         losses = self.sets([{fqn} for fqn in fqns], prompts)
+        measuring_s = round(time.perf_counter() - start_s, 2)
         reference = Reference(tuple(fqns), tuple(prompts), losses)
-        return reference, round(time.perf_counter() - start_s, 2)
+        return reference, {"measuring_s": measuring_s, "losses": _losses(reference)}
 
     def sets(self, sets: Sequence[set[str]], prompts: Sequence[str]) -> Any:
         """1 - SSIM of each set of layers and prompt."""
@@ -188,6 +205,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--prompts", type=int, default=8)
     parser.add_argument("--other-prompts", type=int, default=8)
     parser.add_argument("--device", default="cuda:0")
+    parser.add_argument(
+        "--reference", type=Path, metavar="PROFILE.json", help="brute force that is there already"
+    )
     parser.add_argument("--keep", type=Path, help="folder for the profiles and their effects")
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
@@ -206,6 +226,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         (own, others),
         device=options.device,
         keep=options.keep,
+        known=reference_of(read(options.reference)) if options.reference else None,
         save=save,
     )
     print(summary(json.loads(options.output.read_text())))
@@ -220,9 +241,11 @@ def summary(result: dict[str, Any]) -> str:
             if name.startswith("adjoint"):
                 these, others = made.get("these_images", {}), made.get("other_prompts", {})
                 lines.append(f"{guidance} {name} {made['measuring_s']} s {these} others {others}")
-        lines.append(f"{guidance} brute force {found.get('brute_force_s')} s")
+        for name in ("brute_force", "brute_force_on_other_prompts"):
+            figures = found.get(name, {})
+            told = {key: x for key, x in figures.items() if key != "losses"}
+            lines.append(f"{guidance} {name} {told}")
         lines += [str(x) for x in found.get("joint", [])]
-        lines.append(str(found.get("brute_force_on_other_prompts", "")))
     return "\n".join(lines)
 
 
