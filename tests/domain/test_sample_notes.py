@@ -51,8 +51,12 @@ def _profile(method: str = "adjoint", quant_type: str = QUANT_TYPE) -> Profile:
     )
 
 
+def _records(profile: Profile) -> tuple[SampleRecord, ...]:
+    return sample_records(profile, profile.effect_statistics())
+
+
 def test_records_tell_what_was_measured_and_what_was_not() -> None:
-    first, second = sample_records(_profile())
+    first, second = _records(_profile())
     assert (first.prompt, first.seed, first.draws, first.whole_draws) == ("robot", 0, 8, 8)
     assert first.saturation is None
     assert first.nonlinear is not None
@@ -60,7 +64,7 @@ def test_records_tell_what_was_measured_and_what_was_not() -> None:
     assert second.measured_loss == pytest.approx(0.29**2 * second.predicted_loss)
     assert second.saturation is not None
     assert second.measured_loss < second.saturation < 2 * second.measured_loss
-    finer = sample_records(_profile(quant_type=_INT8))
+    finer = _records(_profile(quant_type=_INT8))
     assert [record.measured_loss for record in finer] == [None, None]
     assert finer[0].nonlinear is None
 
