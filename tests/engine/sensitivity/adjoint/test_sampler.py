@@ -85,5 +85,6 @@ def test_cotangents_of_the_predictions_are_autograds(kind: str, steps: int) -> N
 
     graph.pull(cotangent, pull)
     assert called == list(reversed(range(len(predictions))))
-    assert all(x[:, :4].any() for x in expected)
+    # PNDM leaves one of its calls unused in the end.
+    assert sum(bool(x[:, :4].any()) for x in expected) >= len(expected) - 1
     assert all(not x[:, 4:].any() for x in expected)
