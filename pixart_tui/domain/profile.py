@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.latency import Latency
@@ -13,6 +13,9 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.measurements import Comparison, Measurement
 from pixart_tui.domain.timesteps import Timesteps
 from pixart_tui.domain.values import Value
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics
 
 
 class Conditions(Value):
@@ -163,14 +166,27 @@ class Profile(Value):
     effects: tuple[SampleEffects, ...] = ()
     scored: tuple[LayerScore, ...] | None = None
 
-    def scores(self) -> tuple[LayerScore, ...]:
-        """Every layer's score, in the model's order."""
+    def effect_statistics(self) -> EffectStatistics | None:
+        """What the effects say; None where there are none. It takes a while for many samples."""
+        if not self.effects:
+            return None
+        # Only now: it needs numpy, which takes a viewer longer to load than its first paint.
+        from pixart_tui.domain.effect_statistics import EffectStatistics
+
+        return EffectStatistics.of(self.effects, self.conditions.quant_type)
+
+    def scores(self, found: EffectStatistics | None = None) -> tuple[LayerScore, ...]:
+        """Every layer's score, in the model's order.
+
+        Args:
+            found: What the effects say, where that is worked out already.
+        """
         if self.scored is not None:
             return self.scored
-        # Only now: scoring needs numpy, which takes a viewer longer to load than its first paint.
+        # Only now, as above.
         from pixart_tui.domain.scoring import scores_of
 
-        scores = scores_of(self)
+        scores = scores_of(self, found or self.effect_statistics())
         timed = ((score, self.latencies.get(score.layer.fqn)) for score in scores)
         return tuple(x.model_copy(update={"latency_s": latency}) for x, latency in timed)
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from pixart_tui.domain.diverging import diverging_prompts, outliers
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.profile import Conditions, Profile
 from pixart_tui.domain.sidecar import SampleRecord
 from pixart_tui.domain.words import count
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics, SampleStatistics
 
 
 def describe_method(found: Conditions) -> str:
@@ -20,12 +24,7 @@ def describe_method(found: Conditions) -> str:
     return f"{found.method}, {draws}{count(found.samples, unit)}"
 
 
-def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
-    """What is known of a sample under one of its quant types."""
-    # Only now: numpy takes a viewer longer to load than its first paint.
-    from pixart_tui.domain.effect_statistics import SampleStatistics
-
-    found = SampleStatistics.of(sample, quant_type)
+def _record(sample: SampleEffects, found: SampleStatistics) -> SampleRecord:
     saturation = found.linearity.saturation
     return SampleRecord(
         prompt=sample.prompt,
@@ -41,10 +40,15 @@ def sample_record(sample: SampleEffects, quant_type: str) -> SampleRecord:
     )
 
 
-def sample_records(profile: Profile) -> tuple[SampleRecord, ...]:
-    """What is known of each sample of a profile; none with the exhaustive method."""
-    quant_type = profile.conditions.quant_type
-    return tuple(sample_record(sample, quant_type) for sample in profile.effects)
+def sample_records(profile: Profile, found: EffectStatistics | None) -> tuple[SampleRecord, ...]:
+    """What is known of each sample of a profile.
+
+    Args:
+        profile: The profile.
+        found: What its effects say; None where it has none, as with the exhaustive method.
+    """
+    known = found.samples if found is not None else ()
+    return tuple(map(_record, profile.effects, known))
 
 
 def sample_notes(profile: Profile, samples: Sequence[SampleRecord]) -> Iterator[str]:
@@ -63,7 +67,7 @@ def nonlinear_part(samples: Iterable[SampleRecord]) -> float | None:
 
 def nonlinear_note(part: float) -> str:
     """That part in words."""
-    return f"nonlinear part: {part:.0%} of the joint loss with every layer quantized"
+    return f"nonlinear part: {part:.0%} of what the errors of all layers together change"
 
 
 def out_of_range(samples: Iterable[SampleRecord]) -> list[SampleRecord]:
@@ -89,20 +93,14 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
 
     Args:
         profile: Its deployment floor tells them with the exhaustive method.
-        samples: With the adjoint method, the losses of all layers together tell them: measured
-            where this is the quant type that was, else predicted.
+        samples: With the adjoint method, the measured losses of all errors together tell them.
     """
     if profile.conditions.method != "adjoint":
         return diverging_prompts(profile.floor)
-    is_measured = any(sample.measured_loss is not None for sample in samples)
     by_prompt: dict[str, list[float]] = {}
     for sample in samples:
-        predicted = sample.predicted_loss
-        if sample.saturation is not None:
-            predicted /= 1 + predicted / sample.saturation
-        loss = sample.measured_loss if is_measured else predicted
-        if loss is not None:
-            by_prompt.setdefault(sample.prompt, []).append(loss)
+        if sample.joint_loss is not None:
+            by_prompt.setdefault(sample.prompt, []).append(sample.joint_loss)
     return outliers({prompt: statistics.fmean(found) for prompt, found in by_prompt.items()})
 
 

@@ -22,10 +22,15 @@ _TAIL: Final = 2.5
 """Percent beyond each end of a 95% interval."""
 
 
-def scores_of(profile: Profile) -> tuple[LayerScore, ...]:
-    """Every layer's score, in the model's order, without its time."""
-    if profile.effects:
-        return _scores_of_effects(profile)
+def scores_of(profile: Profile, found: EffectStatistics | None) -> tuple[LayerScore, ...]:
+    """Every layer's score, in the model's order, without its time.
+
+    Args:
+        profile: The profile.
+        found: What its effects say; None where it has none.
+    """
+    if found is not None:
+        return _scores_of_effects(profile, found)
     return score_layers(profile.layers, profile.excluded, profile.measurements)
 
 
@@ -70,12 +75,8 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
     return tuple(placed(score) for score in scores)
 
 
-def _scores_of_effects(profile: Profile) -> tuple[LayerScore, ...]:
+def _scores_of_effects(profile: Profile, found: EffectStatistics) -> tuple[LayerScore, ...]:
     """Scores of the adjoint method: all layers from the same backward passes."""
-    # Only now: scipy takes a viewer of whole images longer to load than the scoring.
-    from pixart_tui.domain.effect_statistics import EffectStatistics
-
-    found = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
     these = found.of_these_images()
     intervals = np.stack([*these, *(found.of_other_prompts() or these)])
     scores = [

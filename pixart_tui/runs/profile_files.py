@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.profile import Profile, noise_of
 from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
 from pixart_tui.domain.sample_notes import sample_records
 from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar, SelectionSidecar
@@ -38,6 +38,8 @@ def profile_sidecar(
     profile, plan = snapshot.profile_of(quant_type), snapshot.planned
     assert profile is not None
     assert plan is not None
+    effect_statistics = profile.effect_statistics()
+    scores = profile.scores(effect_statistics)
     return ProfileSidecar(
         run=run_id,
         date=date.isoformat(timespec="seconds"),
@@ -47,12 +49,12 @@ def profile_sidecar(
         elapsed_s=round(snapshot.worked_s, 3),
         batch_sizes=tuple(snapshot.batch_sizes),
         deployment_floor=profile.deployment_floor,
-        measurement_noise=profile.measurement_noise,
-        layers=profile.scores(),
+        measurement_noise=noise_of(scores),
+        layers=scores,
         measurements=profile.measurements,
         floor=profile.floor,
         measuring_s=round(snapshot.measuring_s, 3),
-        samples=sample_records(profile),
+        samples=sample_records(profile, effect_statistics),
         look=snapshot.look,
         effects=effects,
     )

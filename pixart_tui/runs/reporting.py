@@ -91,7 +91,8 @@ def report_of_file(path: Path) -> Report:
 
 def _measured(snapshot: RunSnapshot) -> Iterator[Measured]:
     for profile in snapshot.profiles:
-        yield Measured(profile, _curve(profile), sample_records(profile), snapshot.look)
+        records = sample_records(profile, profile.effect_statistics())
+        yield Measured(profile, _curve(profile), records, snapshot.look)
 
 
 def _title(

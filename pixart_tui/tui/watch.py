@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pixart_tui.domain.events import StageChanged
 from pixart_tui.domain.live import Live
@@ -38,6 +38,12 @@ _NEW_RUNS_S: Final = 0.2
 """After so long a reading opens no more runs that are new to it: the screen must not wait."""
 _Signature = tuple[tuple[int, int], ...]
 
+if TYPE_CHECKING:
+    from pixart_tui.domain.effect_statistics import EffectStatistics, SampleStatistics
+
+Statistics: TypeAlias = "dict[tuple[str, str, int], SampleStatistics]"
+"""Quant type, prompt and seed to what the sample says."""
+
 
 @dataclass
 class _Watched:
@@ -53,6 +59,7 @@ class _Watched:
     pairs_version: _Signature | None = None
     pairs: tuple[Pair, ...] = ()
     score_again_s: float = 0.0
+    statistics: Statistics = field(default_factory=dict)
     live_stamp: tuple[int, int] = (0, 0)
     live: Live | None = None
 
@@ -145,7 +152,7 @@ class RunWatch:
         known, pairs = watched.profile_view, self._pairs(view)
         if known is None or not known.profile or _is_outdated(watched):
             started_s = time.thread_time()
-            known = watched.profile_view = _measured_view(view, watched.run)
+            known = watched.profile_view = _measured_view(view, watched.run, watched.statistics)
             watched.profile_version = snapshot.known_figures
             spent_s = time.thread_time() - started_s
             watched.score_again_s = time.monotonic() + min(
@@ -211,29 +218,43 @@ def _is_outdated(watched: _Watched) -> bool:
     return watched.state.is_finished or time.monotonic() >= watched.score_again_s
 
 
-def _measured_view(view: RunView, run: Run) -> ProfileView:
+def _measured_view(view: RunView, run: Run, statistics: Statistics) -> ProfileView:
     profiles, plan = run.snapshot.profiles, run.snapshot.planned
     if plan is None:
         return ProfileView(view)
     return ProfileView(
         run=view,
-        figures=tuple(map(figures_of, profiles)),
+        figures=tuple(figures_of(profile, statistics) for profile in profiles),
         floor=profiles[0].deployment_floor,
         machine=plan.machine,
         images_per_s=run.snapshot.images_per_s,
     )
 
 
-def figures_of(profile: Profile) -> Figures:
-    """What is known under the quant type of a profile."""
-    scores = profile.scores()
-    effects = None
-    if profile.effects:
-        # Only now: the first paint needs no numpy.
-        from pixart_tui.domain.effect_statistics import EffectStatistics
+def figures_of(profile: Profile, known: Statistics | None = None) -> Figures:
+    """What is known under the quant type of a profile.
 
-        effects = EffectStatistics.of(profile.effects, profile.conditions.quant_type)
-    return Figures(profile, scores, noise_of(scores), sample_records(profile), effects)
+    Args:
+        profile: The profile.
+        known: What was worked out of samples before; it is kept up to date.
+    """
+    effects = _statistics(profile, {} if known is None else known) if profile.effects else None
+    scores = profile.scores(effects)
+    return Figures(profile, scores, noise_of(scores), sample_records(profile, effects), effects)
+
+
+def _statistics(profile: Profile, known: Statistics) -> EffectStatistics:
+    """What the effects say; of samples that were seen before nothing is worked out again."""
+    # Only now: the first paint needs no numpy.
+    from pixart_tui.domain.effect_statistics import EffectStatistics, SampleStatistics
+
+    quant_type = profile.conditions.quant_type
+    for sample in profile.effects:
+        key = (quant_type, sample.prompt, sample.seed)
+        if key not in known:
+            known[key] = SampleStatistics.of(sample, quant_type)
+    found = tuple(known[quant_type, sample.prompt, sample.seed] for sample in profile.effects)
+    return EffectStatistics(found, tuple(sample.prompt for sample in profile.effects))
 
 
 def _unscored(view: RunView | None) -> ProfileView | None:

@@ -114,7 +114,7 @@ def test_a_real_run_outlives_its_viewers(shell: Shell, tmp_path: Path) -> None:
     shell.until_shown("New profile run")
     shell.press("Down", "Down")
     shell.tmux("send-keys", "-l", "exhaustive")
-    shell.press(*["Down"] * 8)
+    shell.press(*["Down"] * 10)
     shell.tmux("send-keys", "-l", str(tmp_path / "p.json"))
     shell.until_shown("✓ exhaustive", "--method exhaustive --output")
     shell.press("Enter")

@@ -16,20 +16,27 @@ if TYPE_CHECKING:
 
 
 def profile_notes(
-    profile: Profile, scores: Sequence[LayerScore], look: Look | None
+    profile: Profile,
+    scores: Sequence[LayerScore],
+    effects: EffectStatistics | None,
+    look: Look | None,
 ) -> Iterator[str]:
-    """One line each for what there is to say."""
+    """One line each for what there is to say.
+
+    Args:
+        profile: The profile.
+        scores: Its scores.
+        effects: What its effects say; None where it has none.
+        look: The last decision of the adjoint method.
+    """
     conditions = profile.conditions
     if tied := sum(score.tied for score in scores):
         yield f"{TIE_MARK} ranks that cannot be told apart: {tied} layers"
     if look is not None:
         yield describe_look(look, conditions.samples, conditions.quant_type)
-    if profile.effects:
-        # Only now: numpy takes longer to load than most commands.
-        from pixart_tui.domain.effect_statistics import EffectStatistics
-
-        yield _steps_note(EffectStatistics.of(profile.effects, conditions.quant_type), profile)
-    yield from sample_notes(profile, sample_records(profile))
+    if effects is not None:
+        yield _steps_note(effects, profile)
+    yield from sample_notes(profile, sample_records(profile, effects))
 
 
 def _steps_note(found: EffectStatistics, profile: Profile) -> str:

@@ -19,7 +19,14 @@ from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.looks import Look
-from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
+from pixart_tui.domain.profile import (
+    Conditions,
+    LayerScore,
+    LayerStatus,
+    Profile,
+    noise_of,
+    ranked,
+)
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.sample_notes import describe_method
@@ -85,7 +92,8 @@ def print_profile(profile: Profile, look: Look | None = None) -> None:
         profile: The profile.
         look: The last decision of the adjoint method.
     """
-    scores = profile.scores()
+    effects = profile.effect_statistics()
+    scores = profile.scores(effects)
     order = ranked(scores)
     conditions = profile.conditions
     title = f"{conditions.model}, {conditions.quant_type} ({conditions.execution})"
@@ -102,7 +110,7 @@ def print_profile(profile: Profile, look: Look | None = None) -> None:
         cells = _score_cells(score, total, imaged=imaged)
         table.add_row(rank_text(rank, score), *cells, *_time_cells(score))
     console().print(table)
-    notes = [*_footnotes(profile, scores, order), *profile_notes(profile, scores, look)]
+    notes = [*_footnotes(profile, scores, order), *profile_notes(profile, scores, effects, look)]
     for line in notes:
         console().print(line, highlight=False, soft_wrap=True)
 
@@ -132,7 +140,7 @@ def _time_cells(score: LayerScore) -> tuple[str, ...]:
 def _footnotes(
     profile: Profile, scores: Sequence[LayerScore], order: Sequence[LayerScore]
 ) -> list[str]:
-    floor, noise = profile.deployment_floor, profile.measurement_noise
+    floor, noise = profile.deployment_floor, noise_of(scores)
     dtype = profile.conditions.floor_dtype
     hidden = max(len(order) - _SHOWN_LAYERS, 0)
     excluded = [s for s in scores if s.status is LayerStatus.EXCLUDED]
