@@ -242,9 +242,9 @@ class EffectStatistics:
         """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
 
         From the spread of the logarithms over prompts; the second term of the variance is that of
-        the mean of a log-normal variate (Cox's method: Zhou and Gao 1997). The doubt of the nonlinear
-        part is added as above. No interval foresees a prompt that behaves unlike all that were
-        measured.
+        the mean of a log-normal variate (Cox's method: Zhou and Gao 1997). The doubt of the
+        nonlinear part is added as above. No interval foresees a prompt that behaves unlike all that
+        were measured.
         """
         names = list(dict.fromkeys(self.prompts))
         if len(names) < 2:
