@@ -242,8 +242,9 @@ class EffectStatistics:
         """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
 
         From the spread of the logarithms over prompts; the second term of the variance is that of
-        the mean of a log-normal variate (Cox's method: Zhou and Gao 1997). No interval foresees a
-        prompt that behaves unlike all that were measured.
+        the mean of a log-normal variate (Cox's method: Zhou and Gao 1997). The doubt of the
+        nonlinear part is added as above. No interval foresees a prompt that behaves unlike all that
+        were measured.
         """
         names = list(dict.fromkeys(self.prompts))
         if len(names) < 2:
@@ -253,7 +254,9 @@ class EffectStatistics:
         variance = np.log(np.maximum(by_prompt, _TINY)).var(axis=0, ddof=1)
         count = len(names)
         width = np.sqrt(variance / count + variance**2 / (2 * (count + 1)))
-        reach = np.exp(special.stdtrit(count - 1, (1 + confidence) / 2) * width)
+        tail = (1 + confidence) / 2
+        doubt = special.ndtri(tail) * self._nonlinear_doubt
+        reach = np.exp(np.hypot(special.stdtrit(count - 1, tail) * width, doubt))
         return self.losses / reach, self.losses * reach
 
     @cached_property

@@ -228,16 +228,19 @@ def test_two_draws_are_always_whole() -> None:
     assert _follow(_by_call(1e-4, 1e-4, 1e-4, 1.0, draws=2)).by_draw == [[0, 0]]
 
 
-def test_draws_that_end_leave_the_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("quiet", "ends"), [(0.92, [2, 0]), (0.96, [2, 2])])
+def test_draws_that_end_leave_the_others_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, quiet: float, ends: list[int]
+) -> None:
     made = renderer(num_inference_steps=6, **_DDIM)
     whole = _measure(made)
     assert {x.effects.first_calls for x in whole.values()} == {(0,) * _DRAWS}
     # Random weights have no quiet calls: those are taken that are less loud than others.
-    monkeypatch.setattr(module, "_QUIET", 0.96)
+    monkeypatch.setattr(module, "_QUIET", quiet)
     short = _measure(made)
+    assert [x.effects.first_calls[-1] for x in short.values()] == ends
     for sample, result in short.items():
         first = result.effects.first_calls[-1]
-        assert first > 0
         assert result.effects.first_calls == (0, 0, first, first)
         mine, its = _effects(result), _effects(whole[sample])
         torch.testing.assert_close(mine[:2], its[:2], rtol=1e-5, atol=1e-7)

@@ -58,6 +58,12 @@ def _in_the_corner() -> Tensor:
     return change
 
 
+def _in_the_far_corner() -> Tensor:
+    change = torch.zeros(_SHAPE, dtype=torch.float64)
+    change[:, -1, -1] = 1
+    return change
+
+
 def _brighter() -> Tensor:
     return torch.ones(_SHAPE, dtype=torch.float64)
 
@@ -75,7 +81,16 @@ def _loss(image: Tensor, change: Tensor) -> float:
 
 
 @pytest.mark.parametrize(
-    "change", [_everywhere, _inside, _at_the_border, _in_the_corner, _brighter, _one_channel]
+    "change",
+    [
+        _everywhere,
+        _inside,
+        _at_the_border,
+        _in_the_corner,
+        _in_the_far_corner,
+        _brighter,
+        _one_channel,
+    ],
 )
 def test_the_mean_square_is_what_ssim_loses(change: Callable[[], Tensor]) -> None:
     image, small = _photo(), 1e-4 * change()
