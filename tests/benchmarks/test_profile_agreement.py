@@ -17,7 +17,8 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.sidecar import ProfileSidecar
 
-COMMITTED = Path(pixart_tui.__file__).parents[1] / "profiles" / "pixart-emoji" / "fp8_e4m3.json"
+_PROFILES = Path(pixart_tui.__file__).parents[1] / "profiles" / "pixart-emoji"
+COMMITTED = _PROFILES / "exhaustive" / "fp8_e4m3.json"  # it has the noise of images
 
 
 @pytest.fixture(scope="module")
