@@ -17,6 +17,11 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ("Search log", "Look for a text in the log", "app.in_tab('log', 'search')"),
     ("End of log", "Follow the log's end", "app.in_tab('log', 'follow_end')"),
     ("Pictures", "Show the pictures of this tab's run", "app.open_pictures"),
+    (
+        "Next quant type",
+        "Show the next of the quant types that were measured together",
+        "app.in_tab('profile', 'next_type')",
+    ),
     ("Next rule", "Take the next rule for selecting layers", "app.in_tab('select', 'next_rule')"),
     (
         "Save selection",
