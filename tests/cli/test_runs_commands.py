@@ -72,7 +72,8 @@ def test_it_is_listed_all_the_same(tmp_path: Path, capsys: pytest.CaptureFixture
     (found,) = json.loads(capsys.readouterr().out)
     assert (found["id"], found["kind"], found["problem"]) == (run.id, None, OF_REMOVED_METHOD)
     assert main(["runs"]) == 0
-    assert "fast method" in " ".join(capsys.readouterr().out.split())
+    # The column may be so narrow that each word has a line.
+    assert {"fast", "removed;"} <= set(capsys.readouterr().out.split())
     assert main(["delete", run.id, "--yes"]) == 0
 
 
