@@ -136,7 +136,8 @@ def test_a_run_prints_the_lines_of_onediffs_script(
 ) -> None:
     output = tmp_path / "owl.png"
 
-    assert main([*_TINY, "--steps", "3", "--output-image", str(output), "--print-output"]) == 0
+    # The display looks four times a second: the call must last for longer than that.
+    assert main([*_TINY, "--steps", "15", "--output-image", str(output), "--print-output"]) == 0
 
     out, err = capsys.readouterr()
     wanted = [
