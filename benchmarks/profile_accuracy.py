@@ -45,7 +45,8 @@ def evaluate(made: ProfileSidecar, reference: ProfileSidecar) -> dict[str, Any]:
     mine = {(sample.prompt, sample.seed) for sample in made.samples}
     common = whole.of(lambda key: key in mine)
     others = whole.of(lambda key: key[0] not in {prompt for prompt, _ in mine})
-    losses = np.array([s.loss for s in measured], dtype=np.float64)
+    by_layer = {s.layer.fqn: s.loss for s in measured}
+    losses = np.array([by_layer[fqn] for fqn in whole.reference.fqns], dtype=np.float64)
     found: dict[str, Any] = {
         "layers": len(measured),
         "samples": len(made.samples),
