@@ -17,7 +17,6 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -134,7 +133,7 @@ class _Brute:
     ) -> None:
         loaded = load_pipeline(model, dtype=torch.float32, device=device)
         defaults = loaded.defaults
-        self._settings = Settings(
+        settings = Settings(
             samples=tuple(Sample(prompt, 0) for prompt in (*own, *others)),
             negative_prompt="",
             num_inference_steps=defaults.num_inference_steps,
@@ -143,7 +142,7 @@ class _Brute:
             width=defaults.width,
             max_sequence_length=defaults.max_sequence_length,
         )
-        self._renderer = Renderer(loaded.pipeline, self._settings, lambda: None)
+        self._renderer = Renderer(loaded.pipeline, settings, lambda: None)
         self._quant_type = parse_quant_type(DEFAULT_QUANT_TYPE)
 
     def reference(
@@ -161,7 +160,7 @@ class _Brute:
     def sets(self, sets: Sequence[set[str]], prompts: Sequence[str]) -> Any:
         """1 - SSIM of each set of layers and prompt."""
         samples = tuple(Sample(prompt, 0) for prompt in prompts)
-        renderer = self._renderer.with_settings(replace(self._settings, samples=samples))
+        renderer = self._renderer.of(samples)
         return Variants(renderer, self._quant_type).losses(sets)
 
 

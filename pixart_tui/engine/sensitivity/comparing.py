@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,7 +16,6 @@ from pixart_tui.engine.sensitivity.rendering import (
     Disturbance,
     Rendered,
     Renderer,
-    Sample,
     compare,
     undisturbed,
 )
@@ -68,7 +67,6 @@ class Comparer:
         self,
         renderer: Renderer,
         disturb: Disturbance = undisturbed,
-        wanted: Collection[Sample] | None = None,
         batches_at_once: int = 1,
         see: See = _unseen,
     ) -> tuple[Comparison, ...]:
@@ -77,7 +75,6 @@ class Comparer:
         Args:
             renderer: Makes the images.
             disturb: What is changed in its model meanwhile.
-            wanted: Only images of batches that hold one of these are made; None for all.
             batches_at_once: More than one where the renderer's dtype is another anyway, so that
                 the order of the additions is nothing beside what is compared.
             see: Shown each batch and its twins, once more where it is made again.
@@ -85,9 +82,7 @@ class Comparer:
         Raises:
             WorkError: Not even one image fits into the memory.
         """
-        return self._within_memory(
-            lambda: self._compare(renderer, disturb, wanted, batches_at_once, see)
-        )
+        return self._within_memory(lambda: self._compare(renderer, disturb, batches_at_once, see))
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
         """How the batch size changed since the last call."""
@@ -98,14 +93,13 @@ class Comparer:
         self,
         renderer: Renderer,
         disturb: Disturbance,
-        wanted: Collection[Sample] | None,
         batches_at_once: int,
         see: See,
     ) -> tuple[Comparison, ...]:
         twins = self._known_baseline()
         size = batches_at_once * self.batch_size
         found: list[Comparison] = []
-        for rendered in renderer.render(size, disturb, wanted):
+        for rendered in renderer.render(size, disturb):
             same = _twins(rendered, twins)
             see(rendered, same)
             found += compare(rendered, same)

@@ -16,7 +16,7 @@ from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
-from pixart_tui.engine.sensitivity.rendering import Rendered, Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Rendered, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,8 @@ class LayerImager:
         """This one and others that work beside it, each with a transformer of its own."""
         return [self, *(replace(self, comparer=self.comparer.twin()) for _ in range(count - 1))]
 
-    def measure(self, layer: Layer, wanted: Collection[Sample] | None = None) -> tuple[Event, ...]:
-        """The images with this layer quantized alone, compared; a new batch size before it.
-
-        Args:
-            layer: The layer.
-            wanted: Only images of batches that hold one of these samples; None for all.
-        """
+    def measure(self, layer: Layer) -> tuple[Event, ...]:
+        """The images with this layer quantized alone, compared; a new batch size before it."""
         start_s = time.perf_counter()
         renderer = self.comparer.reference
         comparisons = self.comparer.compare(
@@ -57,8 +52,7 @@ class LayerImager:
                 layout,
                 execution=self.execution,
             ),
-            wanted,
-            see=lambda made, twins: self._show(layer, made, twins, wanted),
+            see=lambda made, twins: self._show(layer, made, twins),
         )
         measured = LayerMeasured(
             layer=layer.fqn,
@@ -70,11 +64,9 @@ class LayerImager:
         )
         return (*self.comparer.take_changes(), measured)
 
-    def _show(
-        self, layer: Layer, made: Rendered, twins: Rendered, wanted: Collection[Sample] | None
-    ) -> None:
-        """Keeps the image of the first sample that is wanted of this layer."""
-        first = next(iter(wanted or self.comparer.reference.settings.samples))
+    def _show(self, layer: Layer, made: Rendered, twins: Rendered) -> None:
+        """Keeps the image of the first sample."""
+        first = self.comparer.reference.settings.samples[0]
         if self.keep is keep_none or first not in made.samples:
             return
         index = made.samples.index(first)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
@@ -159,32 +159,21 @@ class Renderer:
         """How the images are made."""
         return self._settings
 
-    def with_settings(self, settings: Settings) -> Renderer:
-        """Another renderer with the same model, of the same samples under other settings."""
-        other = copy(self)
-        other._settings = settings
-        return other
-
     def of(self, samples: tuple[Sample, ...]) -> Renderer:
         """A renderer of some of the images, with the same transformer."""
-        return self.with_settings(replace(self._settings, samples=samples))
+        other = copy(self)
+        other._settings = replace(self._settings, samples=samples)
+        return other
 
-    def render(
-        self,
-        batch_size: int,
-        disturb: Disturbance = undisturbed,
-        wanted: Collection[Sample] | None = None,
-    ) -> Iterator[Rendered]:
+    def render(self, batch_size: int, disturb: Disturbance = undisturbed) -> Iterator[Rendered]:
         """The images, batch by batch, on the pipeline's device.
 
         Args:
             batch_size: Images at once.
             disturb: Opened around each batch: what is changed in the model meanwhile.
-            wanted: Only the batches that hold one of these are made; None for all.
         """
         for samples in self._settings.batches(batch_size):
-            if wanted is None or not set(samples).isdisjoint(wanted):
-                yield self._render_batch(self.prepare(samples), disturb)
+            yield self._render_batch(self.prepare(samples), disturb)
 
     def prepare(self, samples: tuple[Sample, ...]) -> Batch:
         """The inputs of one batch."""
