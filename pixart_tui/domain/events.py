@@ -145,6 +145,7 @@ class PassPlanned(Value):
             again on the way back.
         keeps_weights: Whether quantized weights are kept, or made again for each call.
         decoder_at_once: Whether the decoder's graph is in memory as a whole, or part by part.
+        keeps_graphs: Whether the graphs of all calls are kept from the way forward.
         reason: Why it is another way than before; empty at the start of an attempt.
     """
 
@@ -154,6 +155,7 @@ class PassPlanned(Value):
     keeps_hidden_states: bool
     keeps_weights: bool
     decoder_at_once: bool
+    keeps_graphs: bool = False
     reason: str = ""
 
 

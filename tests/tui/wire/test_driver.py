@@ -48,11 +48,12 @@ WALK = (
 """Keys, and what stands on the screen after them."""
 
 _LAUNCH = """
-import sys
+import os, sys
 from pathlib import Path
 from pixart_tui.tui.running import run_dashboard
 from tests.tui import sample_runs
 sample_runs.finished_profile(Path(sys.argv[1]))
+Path(sys.argv[1], "pid").write_text(str(os.getpid()))
 run_dashboard([sample_runs.PROFILE_ID])
 """
 
@@ -68,14 +69,23 @@ class Terminal(Tmux):
         pyte.Stream(screen).feed("\r\n".join(lines))
         return seen(screen)
 
+    pid = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether the dashboard works, or would if it were given a core."""
+        stats = Path(f"/proc/{self.pid}/task").glob("*/stat")
+        return any(x.read_text().rpartition(")")[2].split()[0] != "S" for x in stats)
+
     def settled(self) -> list[list[Char]]:
-        """The cells once it has stood still for a moment."""
+        """The cells once it has stood still for a moment, with nothing to do."""
         deadline = time.monotonic() + LIMIT_S
         before, since = self.cells, time.monotonic()
         while time.monotonic() - since < QUIET_S:
             assert time.monotonic() < deadline, self.screen
             time.sleep(0.05)
-            if (now := self.cells) != before:
+            busy = self.busy
+            if (now := self.cells) != before or busy:
                 before, since = now, time.monotonic()
         return before
 
@@ -98,6 +108,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     terminal.tmux("-f", "/dev/null", "new-session", "-d", "-x80", "-y24", *environment, command)
     try:
         terminal.until(lambda: "85 of 85 layers" in terminal.screen)
+        terminal.pid = int((tmp_path / "pid").read_text())
         yield terminal
     finally:
         subprocess.run(["tmux", "-L", terminal.socket, "kill-server"], check=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -14,19 +14,24 @@ from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
 from pixart_tui.domain.events import PassPlanned
 from pixart_tui.domain.quant_types import QuantType, coarsest
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
-from pixart_tui.engine.precision import tensor_float32
+from pixart_tui.engine.precision import cpu_bfloat16, tensor_float32
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import guide, micro_conditions
-from pixart_tui.engine.schedule import Schedule
+from pixart_tui.engine.schedule import Schedule, call_count
 from pixart_tui.engine.sensitivity.adjoint.functional import draw_generator, functional_gradients
-from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts, decoder_parts
-from pixart_tui.engine.sensitivity.adjoint.pulling import TransformerAdjoint, chained, pull_through
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, decoder_parts
+from pixart_tui.engine.sensitivity.adjoint.pulling import (
+    Trace,
+    TransformerAdjoint,
+    chained,
+    pull_through,
+)
 from pixart_tui.engine.sensitivity.adjoint.sampler import SamplerGraph
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 
-_WHOLE_DRAWS: Final = 2
+_WHOLE_DRAWS: Final = 1
 """Draws that go back through every call, whatever the effects are there."""
 _QUIET: Final = 0.003
 """Part of the effects, in squares, up to which a call is quiet; the other draws end behind two
@@ -56,7 +61,7 @@ class _Forward:
         batch: Samples, conditioning and noise.
         layout: How images lie among the rows of a transformer call.
         predictions: Of each call, the guided prediction.
-        hidden_states: Of each call, what the blocks got and the last gave; empty if not kept.
+        traces: Of each call, what was kept of it.
         latents: The final ones.
         images: (n, 3, height, width).
         joint: With every layer's local error added, shaped like ``images``.
@@ -65,7 +70,7 @@ class _Forward:
     batch: Batch
     layout: BatchLayout
     predictions: list[Tensor]
-    hidden_states: list[list[Tensor]]
+    traces: list[Trace]
     latents: Tensor
     images: Tensor
     joint: Tensor
@@ -102,7 +107,7 @@ class Backward:
         self._coarsest = coarsest(types)
         by_layer = {x: [kind for kind in types if x in able[kind]] for x in layers}
         self._taps = Taps(transformer, by_layer, types, execution)
-        self._adjoint = TransformerAdjoint(TransformerParts(transformer), self._taps)
+        self._adjoint = TransformerAdjoint(transformer, self._taps)
         self._decoder = decoder_parts(pipeline.vae)
 
     def measure(self, samples: tuple[Sample, ...], plan: PassPlanned) -> list[SampleResult]:
@@ -114,10 +119,12 @@ class Backward:
         """
         start_s = time.perf_counter()
         self._taps.keep_weights(plan.keeps_weights)
-        forward = self._forward(samples, plan)
+        batch = self._renderer.prepare(samples)
+        effects = self._no_effects(batch)
+        forward = self._forward(batch, effects, plan)
         with tensor_float32():
             gradients = self._gradients(forward)
-            effects, first_calls = self._carry(forward, gradients, plan)
+            first_calls = self._carry(forward, gradients, effects, plan)
         elapsed_s = (time.perf_counter() - start_s) / len(samples)
         return [
             SampleResult(
@@ -135,33 +142,44 @@ class Backward:
             for i, sample in enumerate(samples)
         ]
 
+    def _no_effects(self, batch: Batch) -> Tensor:
+        """(calls, n, draws, layers, types), of NaN."""
+        settings, draws = self._renderer.settings, self._draws
+        calls = call_count(
+            self._renderer.pipeline, settings.num_inference_steps, settings.timesteps
+        )
+        shape = (calls, len(batch.samples), draws, len(self._layers), len(self._able))
+        return torch.full(shape, torch.nan, device=batch.noise.device)
+
     @torch.no_grad()
-    def _forward(self, samples: tuple[Sample, ...], plan: PassPlanned) -> _Forward:
+    def _forward(self, batch: Batch, effects: Tensor, plan: PassPlanned) -> _Forward:
         """The undisturbed trajectories, and beside them those with every local error added."""
-        batch = self._renderer.prepare(samples)
-        count = len(samples)
+        count = len(batch.samples)
         layout = BatchLayout(2 if self._guided else 1, count)
         schedule = self._schedule(batch, 2)
         dtype = batch.conditioning.prompt_embeds.dtype
         latents = batch.noise.to(dtype).repeat(2, 1, 1, 1) * schedule.init_noise_sigma
-        predictions, hidden_states = [], []
+        predictions, traces = [], []
         for at in range(len(schedule)):
-            inputs = schedule.inputs(latents, at)
-            call = self._call(batch, schedule.timesteps[at], inputs, 2)
-            with self._taps.errors_added(self._coarsest, layout):
-                prediction, hidden = self._adjoint.forward(call)
-            prediction = torch.cat([self._guide(part) for part in prediction.chunk(2)])
-            predictions.append(prediction[:count])
-            if plan.keeps_hidden_states:
-                hidden_states.append([x[: len(x) // 2].clone() for x in hidden])
-            latents = schedule.step(prediction, at, latents)
+            inputs, joint = schedule.inputs(latents, at).chunk(2)
+            trace = self._adjoint.forward(
+                self._call(batch, schedule.timesteps[at], inputs),
+                self._rows(joint),
+                (self._coarsest, layout),
+                keep=Pass(layout, 1, effects[at]) if plan.keeps_graphs else None,
+                keep_hidden_states=plan.keeps_hidden_states,
+            )
+            both = [self._guide(x) for x in (trace.prediction, trace.joint)]
+            predictions.append(both[0])
+            traces.append(trace)
+            latents = schedule.step(torch.cat(both), at, latents)
             self._check()
         images = torch.cat([self._decode(x[None]) for x in latents])
         return _Forward(
             batch,
             layout,
             predictions,
-            hidden_states,
+            traces,
             latents[:count],
             images[:count],
             images[count:],
@@ -195,9 +213,9 @@ class Backward:
         )
 
     def _carry(
-        self, forward: _Forward, gradients: Tensor, plan: PassPlanned
-    ) -> tuple[Tensor, list[list[int]]]:
-        """Effects (calls, n, draws, layers, types), and each sample's and draw's first call."""
+        self, forward: _Forward, gradients: Tensor, effects: Tensor, plan: PassPlanned
+    ) -> list[list[int]]:
+        """Fills the effects; gives each sample's and draw's first call."""
         count, layout, draws = len(gradients), forward.layout, self._draws
         schedule = self._schedule(forward.batch, draws)
         graph = SamplerGraph(
@@ -205,18 +223,15 @@ class Backward:
             forward.batch.noise.to(forward.latents.dtype).repeat(draws, 1, 1, 1),
             [x.repeat(draws, 1, 1, 1) for x in forward.predictions],
         )
-        shape = (len(schedule), count, draws, len(self._layers), len(self._able))
-        effects = torch.full(shape, torch.nan, device=gradients.device)
         reach = _Reach(count, draws)
 
         def pull_call(at: int, of_prediction: Tensor) -> Tensor:
             active = reach.active
-            call = self._call(forward.batch, schedule.timesteps[at], graph.inputs(at)[:count], 1)
-            kept = forward.hidden_states
-            hidden = kept[at] if kept else self._adjoint.forward(call)[1]
+            call = self._call(forward.batch, schedule.timesteps[at], graph.inputs(at)[:count])
             by_draw = of_prediction.reshape(draws, count, *of_prediction.shape[1:])[:active]
-            found = Pass(layout, _divisor(active, plan.copies), effects[at])
-            pulled = self._adjoint.pull(call, hidden, self._of_halves(by_draw), found)
+            trace = forward.traces[at]
+            found = trace.found or Pass(layout, _divisor(active, plan.copies), effects[at])
+            pulled = self._adjoint.pull(call, trace, self._of_halves(by_draw), found)
             effects[at, :, active:] = 0
             reach.see(at, effects[at:])
             self._check()
@@ -228,7 +243,7 @@ class Backward:
         graph.pull(self._through_decoder(forward, gradients, plan), pull_call)
         for i, first in enumerate(reach.first_calls):
             effects[:first, i, _WHOLE_DRAWS:] = 0
-        return effects, reach.by_draw
+        return reach.by_draw
 
     def _check_of(self, image: Tensor, joint: Tensor, gradients: Tensor) -> LinearCheck:
         """How the image answers to every local error at once.
@@ -248,10 +263,11 @@ class Backward:
     def _through_decoder(self, forward: _Forward, gradients: Tensor, plan: PassPlanned) -> Tensor:
         """Cotangents of the final latents, (draws * n, channels, h, w), from those of images."""
         parts = chained(self._decoder) if plan.decoder_at_once else self._decoder
-        pulled = [
-            pull_through(parts, forward.latents[i : i + 1], gradients[i][:, None])
-            for i in range(len(gradients))
-        ]
+        with cpu_bfloat16():
+            pulled = [
+                pull_through(parts, forward.latents[i : i + 1], gradients[i][:, None])
+                for i in range(len(gradients))
+            ]
         return torch.cat(pulled, 1).flatten(0, 1)
 
     def _of_halves(self, of_guided: Tensor) -> Tensor:
@@ -272,19 +288,19 @@ class Backward:
             device=batch.noise.device,
         )
 
-    def _call(self, batch: Batch, timestep: Tensor, inputs: Tensor, variants: int) -> Call:
-        """The arguments of a call for several variants of a batch, one behind another."""
+    def _call(self, batch: Batch, timestep: Tensor, inputs: Tensor) -> Call:
+        """The arguments of a call, ``inputs`` being those of the images."""
         settings = self._renderer.settings
         embeds, mask = batch.conditioning.batch(self._guided)
         micro = micro_conditions(
             self._renderer.transformer, embeds, settings.height, settings.width
         )
-        one = Call(inputs, timestep[None].expand(len(embeds)), embeds, mask, micro)
-        if variants > 1:
-            one = one.repeated(variants)
-        halves = 2 if self._guided else 1
-        rows = torch.cat([x.repeat(halves, 1, 1, 1) for x in inputs.chunk(variants)])
-        return replace(one, latents=rows)
+        rows = self._rows(inputs)
+        return Call(rows, timestep[None].expand(len(rows)), embeds, mask, micro)
+
+    def _rows(self, inputs: Tensor) -> Tensor:
+        """Each image's latents, for both halves of the guidance."""
+        return inputs.repeat(2, 1, 1, 1) if self._guided else inputs
 
 
 class _Reach:

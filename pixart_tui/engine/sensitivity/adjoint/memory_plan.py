@@ -21,6 +21,10 @@ _CPU_BYTES: Final = 4 * 2**30
 """What the states and weights that are kept may take on a CPU, each."""
 _GPU_PART: Final = 0.25
 """The part of a GPU's free memory that each may take."""
+_GRAPH: Final = 30
+"""What a block's graph keeps, in sizes of its hidden states; and besides, for each quant type,"""
+_ERRORS: Final = 13
+"""the local errors of its layers."""
 _DECODER_BYTES_PER_PIXEL: Final = 5000
 """Of the decoder's graph, for each byte of a number: about 10 GiB at 1024 x 1024 in bfloat16."""
 
@@ -59,11 +63,15 @@ def _shrinking(
     states = calls * (config.num_layers + 1) * tokens * width * weight.element_size()
     weights = sum(x.numel() * x.element_size() for x in transformer.parameters())
     decoder = settings.height * settings.width * _DECODER_BYTES_PER_PIXEL * weight.element_size()
+    graphs = states * (_GRAPH + _ERRORS * quant_types)
     while True:
+        # A GPU with room for the graphs has more use for draws side by side.
+        keeps_graphs = not on_gpu and graphs <= allowed
         plan = PassPlanned(
             samples=samples,
             copies=copies,
-            keeps_hidden_states=samples * states <= allowed,
+            keeps_graphs=keeps_graphs,
+            keeps_hidden_states=not keeps_graphs and samples * states <= allowed,
             keeps_weights=2 * quant_types * weights <= allowed,
             decoder_at_once=decoder <= allowed,
         )
@@ -72,7 +80,7 @@ def _shrinking(
             copies //= 2
         elif samples > 1:
             samples //= 2
-        elif plan.keeps_hidden_states or plan.keeps_weights or plan.decoder_at_once:
+        elif keeps_graphs or plan.keeps_hidden_states or plan.keeps_weights or plan.decoder_at_once:
             allowed = 0
         else:
             return

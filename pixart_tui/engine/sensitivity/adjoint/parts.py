@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -55,26 +56,32 @@ class Call:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TransformerParts:
-    """Runs a ``PixArtTransformer2DModel`` part by part."""
+    """Runs a call of a ``PixArtTransformer2DModel`` part by part.
+
+    Attributes:
+        transformer: The model.
+        call: The arguments; each part takes what is differentiated as its own argument.
+    """
 
     transformer: Transformer
+    call: Call
 
     @property
     def depth(self) -> int:
         """How many blocks there are."""
         return len(self.transformer.transformer_blocks)
 
-    def begin(self, call: Call) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def begin(self, latents: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Everything before the blocks.
 
         Returns:
             Hidden states (rows, patches, dim), the modulation of all blocks (rows, 6 dim), the
             embedded timestep (rows, dim), and the projected text (rows, tokens, dim).
         """
-        model, rows = self.transformer, call.latents.shape[0]
-        hidden = model.pos_embed(call.latents)
+        model, call, rows = self.transformer, self.call, latents.shape[0]
+        hidden = model.pos_embed(latents)
         modulation, embedded = model.adaln_single(
             call.timesteps, dict(call.micro), batch_size=rows, hidden_dtype=hidden.dtype
         )
@@ -83,47 +90,42 @@ class TransformerParts:
             text = model.caption_projection(text).view(rows, -1, hidden.shape[-1])
         return hidden, modulation, embedded, text
 
-    def text_bias(self, call: Call) -> Tensor:
+    @cached_property
+    def _text_bias(self) -> Tensor:
         """What the attention to the text adds to its logits, (rows, 1, tokens)."""
+        call = self.call
         return ((1 - call.mask.to(call.latents.dtype)) * _MASKED).unsqueeze(1)
 
-    def block(
-        self, index: int, hidden: Tensor, modulation: Tensor, text: Tensor, bias: Tensor
-    ) -> Tensor:
+    def block(self, index: int, hidden: Tensor, modulation: Tensor, text: Tensor) -> Tensor:
         """The hidden states behind one block."""
         block: nn.Module = self.transformer.transformer_blocks[index]
         after: Tensor = block(
             hidden,
             attention_mask=None,
             encoder_hidden_states=text,
-            encoder_attention_mask=bias,
+            encoder_attention_mask=self._text_bias,
             timestep=modulation,
             cross_attention_kwargs=None,
             class_labels=None,
         )
         return after
 
-    def finish(self, hidden: Tensor, embedded: Tensor, grid: tuple[int, int]) -> Tensor:
+    def finish(self, hidden: Tensor, embedded: Tensor) -> Tensor:
         """Everything behind the blocks: the prediction, (rows, out channels, h, w).
 
         Args:
             hidden: Hidden states behind the last block.
             embedded: The embedded timestep.
-            grid: Height and width in patches.
         """
-        model = self.transformer
+        model, latents = self.transformer, self.call.latents
         table = model.scale_shift_table[None] + embedded[:, None]
         shift, scale = table.chunk(2, dim=1)
         hidden = model.proj_out(model.norm_out(hidden) * (1 + scale) + shift).squeeze(1)
-        patch, channels, (height, width) = model.config.patch_size, model.out_channels, grid
+        patch, channels = model.config.patch_size, model.out_channels
+        height, width = latents.shape[-2] // patch, latents.shape[-1] // patch
         hidden = hidden.reshape(-1, height, width, patch, patch, channels)
         hidden = torch.einsum("nhwpqc->nchpwq", hidden)
         return hidden.reshape(-1, channels, height * patch, width * patch)
-
-    def grid(self, call: Call) -> tuple[int, int]:
-        """Height and width in patches."""
-        patch = self.transformer.config.patch_size
-        return call.latents.shape[-2] // patch, call.latents.shape[-1] // patch
 
 
 def decoder_parts(vae: Vae) -> list[Callable[[Tensor], Tensor]]:

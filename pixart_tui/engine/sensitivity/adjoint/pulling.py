@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
-from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts
+from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.engine.quant.simulated import BatchLayout
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, Transformer, TransformerParts
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 
-Part: TypeAlias = Callable[..., Tensor | tuple[Tensor, ...]]
+Tensors: TypeAlias = tuple[Tensor, ...]
+Part: TypeAlias = Callable[..., Tensor | Tensors]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One part of a call that has run, with its graph.
+
+    Attributes:
+        inputs: Leaves, rows first.
+        outputs: What the part gave.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """A call that has run forward.
+
+    Attributes:
+        prediction: (rows, out channels, h, w).
+        joint: The same of the rows whose layers add their local errors.
+        hidden_states: What each block got and the last one gave; empty if not kept.
+        segments: Its parts with their graphs, the first one first; empty if not kept.
+        found: What takes the effects when these are pulled; None if not kept.
+    """
+
+    prediction: Tensor
+    joint: Tensor
+    hidden_states: list[Tensor]
+    segments: list[Segment]
+    found: Pass | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,91 +56,122 @@ class TransformerAdjoint:
     """Pulls cotangents of a transformer call back to its latents; the taps record meanwhile.
 
     Attributes:
-        parts: The transformer.
-        taps: Those of the same transformer.
+        transformer: The model.
+        taps: Those of the same model.
     """
 
-    parts: TransformerParts
+    transformer: Transformer
     taps: Taps
 
     @torch.no_grad()
-    def forward(self, call: Call) -> tuple[Tensor, list[Tensor]]:
-        """The prediction, and what each block got and the last one gave."""
-        hidden, modulation, embedded, text = self.parts.begin(call)
-        bias, hiddens = self.parts.text_bias(call), [hidden]
-        for index in range(self.parts.depth):
-            hidden = self.parts.block(index, hidden, modulation, text, bias)
-            hiddens.append(hidden)
-        return self.parts.finish(hidden, embedded, self.parts.grid(call)), hiddens
+    def _hidden_states(self, call: Call) -> list[Tensor]:
+        """What each block gets and the last one gives."""
+        of = TransformerParts(self.transformer, call)
+        hidden, modulation, _embedded, text = of.begin(call.latents)
+        found = [hidden]
+        for index in range(of.depth):
+            found.append(of.block(index, found[-1], modulation, text))
+        return found
 
-    def pull(
-        self, call: Call, hiddens: Sequence[Tensor], cotangents: Tensor, found: Pass
-    ) -> Tensor:
-        """Cotangents of the call's latents.
+    @torch.no_grad()
+    def forward(
+        self,
+        call: Call,
+        joint: Tensor,
+        error: tuple[QuantType, BatchLayout],
+        *,
+        keep: Pass | None = None,
+        keep_hidden_states: bool = False,
+    ) -> Trace:
+        """Runs a call, and beside it other latents whose layers add the local errors of the call.
+
+        Part by part, so that local errors wait for their use within one part alone.
+
+        Args:
+            call: The arguments.
+            joint: The other latents, shaped like the call's.
+            error: Whose local errors, and how images lie among the rows.
+            keep: What is to take the effects, of a single copy: the graph is kept; None keeps none.
+            keep_hidden_states: Whether what the blocks get is kept.
+        """
+        of = TransformerParts(self.transformer, call)
+        segments: list[Segment] = []
+
+        def run(part: Part, inputs: Tensors, others: Tensors) -> tuple[Tensors, Tensors]:
+            with self.taps.holding_errors(*error):
+                if keep is None:
+                    outputs = _as_tuple(part(*inputs))
+                else:
+                    with self.taps.recording(keep):
+                        segments.append(_with_graph(part, inputs, 1))
+                    outputs = tuple(x.detach() for x in segments[-1].outputs)
+            with self.taps.adding_errors():
+                return outputs, _as_tuple(part(*others))
+
+        begun, also = run(of.begin, (call.latents,), (joint,))
+        (hidden, *rest), (other, *other_rest) = begun, also
+        kept = [hidden]
+        for index in range(of.depth):
+            (hidden,), (other,) = run(
+                partial(of.block, index),
+                (hidden, rest[0], rest[2]),
+                (other, other_rest[0], other_rest[2]),
+            )
+            kept.append(hidden)
+        (prediction,), (joint,) = run(of.finish, (hidden, rest[1]), (other, other_rest[1]))
+        return Trace(prediction, joint, kept if keep_hidden_states else [], segments, keep)
+
+    def pull(self, call: Call, trace: Trace, cotangents: Tensor, found: Pass) -> Tensor:
+        """Cotangents of the call's latents; a graph that was kept is used up.
 
         Args:
             call: The arguments of the call; rows are those of ``found.layout``.
-            hiddens: What ``forward`` gave for it.
+            trace: The same call on its way forward.
             cotangents: Of the prediction, (draws, rows, out channels, h, w).
-            found: Takes the effects.
+            found: Takes the effects; that of the trace if it has one.
 
         Returns:
             (draws, rows, channels, h, w).
         """
         with self.taps.recording(found):
-            return self._pull(call, hiddens, cotangents, found)
+            return self._pull(self._backwards(call, trace, found), cotangents, found.copies)
 
-    def _pull(
-        self, call: Call, hiddens: Sequence[Tensor], cotangents: Tensor, found: Pass
-    ) -> Tensor:
-        parts, many = self.parts, call.repeated(found.copies)
+    def _backwards(self, call: Call, trace: Trace, found: Pass) -> Iterator[Segment]:
+        """Every part with its graph, the last one first."""
+        if trace.segments:
+            while trace.segments:
+                yield trace.segments.pop()
+            return
+        states = trace.hidden_states or self._hidden_states(call)
         with torch.no_grad():
-            _, modulation, embedded, text = parts.begin(call)
-        bias, grid = parts.text_bias(many), parts.grid(call)
+            of = TransformerParts(self.transformer, call)
+            _, modulation, embedded, text = of.begin(call.latents)
+        of = TransformerParts(self.transformer, call.repeated(found.copies))
+        yield _with_graph(of.finish, (states[-1], embedded), found.copies)
+        for index in reversed(range(of.depth)):
+            inputs = (states[index], modulation, text)
+            yield _with_graph(partial(of.block, index), inputs, found.copies)
+        yield _with_graph(of.begin, (call.latents,), found.copies)
 
-        def finish(hidden: Tensor, embedded: Tensor) -> Tensor:
-            return parts.finish(hidden, embedded, grid)
-
-        of_hidden, of_embedded = self._back(finish, (hiddens[-1], embedded), (cotangents,), found)
-        draws = len(cotangents)
-        of_modulation = modulation.new_zeros(draws, *modulation.shape)
-        of_text = text.new_zeros(draws, *text.shape)
-        for index in reversed(range(parts.depth)):
-
-            def block(hidden: Tensor, modulation: Tensor, text: Tensor, at: int = index) -> Tensor:
-                return parts.block(at, hidden, modulation, text, bias)
-
-            inputs = (hiddens[index], modulation, text)
-            of_hidden, more_modulation, more_text = self._back(block, inputs, (of_hidden,), found)
-            of_modulation += more_modulation
-            of_text += more_text
+    def _pull(self, segments: Iterator[Segment], cotangents: Tensor, copies: int) -> Tensor:
+        of_hidden, of_embedded = self._back(next(segments), (cotangents,), copies)
+        shared: Tensors = ()
+        for _ in range(len(self.transformer.transformer_blocks)):
+            of_hidden, *more = self._back(next(segments), (of_hidden,), copies)
+            shared = tuple(map(torch.add, shared, more)) if shared else tuple(more)
+        of_modulation, of_text = shared
         outputs = (of_hidden, of_modulation, of_embedded, of_text)
+        return self._back(next(segments), outputs, copies)[0]
 
-        def begin(latents: Tensor) -> tuple[Tensor, ...]:
-            return parts.begin(replace(many, latents=latents))
-
-        return self._back(begin, (call.latents,), outputs, found)[0]
-
-    def _back(
-        self,
-        part: Part,
-        inputs: tuple[Tensor, ...],
-        cotangents: tuple[Tensor, ...],
-        found: Pass,
-    ) -> tuple[Tensor, ...]:
+    def _back(self, segment: Segment, cotangents: Tensors, copies: int) -> Tensors:
         """Cotangents (draws, rows, ...) of a part's outputs, pulled back to its inputs."""
-        copies, draws = found.copies, cotangents[0].shape[0]
-        leaves = tuple(
-            x.detach().repeat(copies, *[1] * (x.dim() - 1)).requires_grad_() for x in inputs
-        )
-        with torch.enable_grad():
-            made = part(*leaves)
-        outputs = made if isinstance(made, tuple) else (made,)
-        pulled = [x.new_empty(draws, *x.shape) for x in inputs]
+        leaves, draws, found = segment.inputs, cotangents[0].shape[0], self.taps.pass_
+        assert found is not None
+        pulled = [x.new_empty(draws, len(x) // copies, *x.shape[1:]) for x in leaves]
         for first in range(0, draws, copies):
             found.first, span = first, slice(first, first + copies)
             gradients = torch.autograd.grad(
-                outputs,
+                segment.outputs,
                 [*leaves, self.taps.anchor],
                 [x[span].flatten(0, 1) for x in cotangents],
                 retain_graph=first + copies < draws,
@@ -113,6 +180,20 @@ class TransformerAdjoint:
             for whole, gradient in zip(pulled, gradients, strict=False):
                 whole[span] = gradient.reshape(copies, -1, *gradient.shape[1:])
         return tuple(pulled)
+
+
+def _as_tuple(made: Tensor | Tensors) -> Tensors:
+    return made if isinstance(made, tuple) else (made,)
+
+
+def _with_graph(part: Part, inputs: Tensors, copies: int) -> Segment:
+    """Runs a part on leaves, its rows several times over."""
+    leaves = tuple(
+        (x.repeat(copies, *[1] * (x.dim() - 1)) if copies > 1 else x).detach().requires_grad_()
+        for x in inputs
+    )
+    with torch.enable_grad():
+        return Segment(leaves, _as_tuple(part(*leaves)))
 
 
 def pull_through(

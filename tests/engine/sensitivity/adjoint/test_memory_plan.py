@@ -14,13 +14,20 @@ _SMALLEST = PassPlanned(
     samples=1, copies=1, keeps_hidden_states=False, keeps_weights=False, decoder_at_once=False
 )
 _ALL = PassPlanned(
-    samples=1, copies=1, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
+    samples=1,
+    copies=1,
+    keeps_hidden_states=False,
+    keeps_weights=True,
+    decoder_at_once=True,
+    keeps_graphs=True,
 )
+_GRAPHS_ALONE = _SMALLEST.model_copy(update={"keeps_graphs": True})
 _STEPS = 3
 _STATES_ALONE = _SMALLEST.model_copy(update={"keeps_hidden_states": True})
 # At three places, 6 patches of both halves of the guidance, 48 wide, in float32.
 _STATES = _STEPS * 3 * 2 * 6 * 48 * 4
 _DECODER = 32 * 48 * 5000 * 4
+_GRAPHS = _STATES * (memory_plan._GRAPH + memory_plan._ERRORS)
 
 
 def _plans(**changes: object) -> list[PassPlanned]:
@@ -42,6 +49,8 @@ def test_low_memory_begins_with_the_smallest() -> None:
     [
         (_DECODER, 1, _ALL),
         (_DECODER - 1, 1, _ALL.model_copy(update={"decoder_at_once": False})),
+        (_GRAPHS, 1, _GRAPHS_ALONE),
+        (_GRAPHS - 1, 1, _STATES_ALONE),
         (_STATES, 1, _STATES_ALONE),
         (_STATES - 1, 1, _SMALLEST),
         (2 * _STATES, 2, _STATES_ALONE),

@@ -9,16 +9,19 @@ import pytest
 import torch
 from torch import Tensor
 
+from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import decode
-from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts, decoder_parts
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, decoder_parts
 from pixart_tui.engine.sensitivity.adjoint.pulling import TransformerAdjoint, chained, pull_through
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 
 _MODELS = ("synthetic:alpha-tiny", "synthetic:sigma-tiny", "pixart-emoji")
 _TOKENS = 7
+_NOTHING = (parse_quant_type("int8_dynamic"), BatchLayout(2, 1))
+"""No layer below can be quantized to it, so that no error is added."""
 
 
 def _pipeline(name: str, dtype: torch.dtype = torch.float32) -> Any:
@@ -63,7 +66,7 @@ def _adjoint(model: Any) -> TransformerAdjoint:
     named = model.named_modules()
     linears = [fqn for fqn, module in named if isinstance(module, torch.nn.Linear)]
     taps = Taps(model, dict.fromkeys(linears, ()), (), Execution.SIMULATED)
-    return TransformerAdjoint(TransformerParts(model), taps)
+    return TransformerAdjoint(model, taps)
 
 
 @pytest.mark.parametrize("name", _MODELS)
@@ -72,9 +75,11 @@ def test_the_parts_give_the_bits_of_the_whole(name: str) -> None:
     model = _pipeline(name).transformer
     call = _call(model)
     expected = _stock(model, call)
-    prediction, hiddens = _adjoint(model).forward(call)
-    assert torch.equal(prediction, expected)
-    assert len(hiddens) == model.config.num_layers + 1
+    trace = _adjoint(model).forward(call, call.latents, _NOTHING, keep_hidden_states=True)
+    assert torch.equal(trace.prediction, expected)
+    assert torch.equal(trace.joint, expected)
+    assert len(trace.hidden_states) == model.config.num_layers + 1
+    assert trace.segments == []
 
 
 @pytest.mark.parametrize("name", _MODELS)
@@ -86,9 +91,10 @@ def test_copies_of_the_rows_are_copies_of_the_prediction(name: str) -> None:
     torch.testing.assert_close(many, _stock(model, call).repeat(3, 1, 1, 1), rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("copies", [0, 1, 2])
 @pytest.mark.parametrize("name", _MODELS[:2])
 def test_cotangents_of_the_latents_are_autograds(name: str, copies: int) -> None:
+    """With 0 copies the graph is kept from the way forward."""
     model = _pipeline(name, torch.float64).transformer.requires_grad_(False)
     call = _call(model, images=1, dtype=torch.float64)
     leaf = call.latents.clone().requires_grad_()
@@ -97,9 +103,11 @@ def test_cotangents_of_the_latents_are_autograds(name: str, copies: int) -> None
     cotangents = torch.randn(4, *prediction.shape, generator=generator, dtype=torch.float64)
     expected = [torch.autograd.grad(prediction, leaf, x, retain_graph=True)[0] for x in cotangents]
     adjoint = _adjoint(model)
-    hiddens = adjoint.forward(call)[1]
-    found = Pass(BatchLayout(2, 1), copies, torch.empty(1, 4, 0, 0))
-    pulled = adjoint.pull(call, hiddens, cotangents, found)
+    found = Pass(BatchLayout(2, 1), copies or 1, torch.empty(1, 4, 0, 0))
+    trace = adjoint.forward(call, call.latents, _NOTHING, keep=None if copies else found)
+    assert bool(trace.segments) == (copies == 0)
+    pulled = adjoint.pull(call, trace, cotangents, found)
+    assert trace.segments == []
     torch.testing.assert_close(pulled, torch.stack(expected))
 
 
