@@ -140,7 +140,7 @@ class PassPlanned(Value):
 
     Attributes:
         samples: Samples that go forward and back together.
-        copies: Draws of each that go back in one batch.
+        draws: Draws of each that go back together.
         keeps_hidden_states: Whether what the blocks got is kept from the way forward, or computed
             again on the way back.
         keeps_weights: Whether quantized weights are kept, or made again for each call.
@@ -151,7 +151,7 @@ class PassPlanned(Value):
 
     type: Literal["pass_planned"] = "pass_planned"
     samples: Annotated[int, Field(ge=1)]
-    copies: Annotated[int, Field(ge=1)]
+    draws: Annotated[int, Field(ge=1)]
     keeps_hidden_states: bool
     keeps_weights: bool
     decoder_at_once: bool

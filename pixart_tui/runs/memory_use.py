@@ -10,7 +10,7 @@ def describe_memory(snapshot: RunSnapshot) -> str:
     """What is done at once and why it is not what it was; empty while nothing went wrong."""
     batch, passes = snapshot.batch, snapshot.pass_plan
     if passes is not None and passes.reason:
-        samples, draws = count(passes.samples, "sample"), count(passes.copies, "draw")
+        samples, draws = count(passes.samples, "sample"), count(passes.draws, "draw")
         return f"passes of {samples}, {draws} at a time; {passes.reason}"
     if batch is not None and batch.reason:
         return f"images in a batch: {batch.images}; {batch.reason}"

@@ -35,13 +35,13 @@ def test_so_is_a_pass_of_the_adjoint_method(tmp_path: Path) -> None:
     assert describe_memory(run.snapshot) == ""
     smaller = PassPlanned(
         samples=1,
-        copies=1,
+        draws=1,
         keeps_hidden_states=False,
         keeps_weights=False,
         decoder_at_once=False,
         reason="the GPU ran out of memory: 3 GiB",
     )
-    append(run, smaller, smaller.model_copy(update={"reason": "", "copies": 2}))
+    append(run, smaller, smaller.model_copy(update={"reason": "", "draws": 2}))
     told = "passes of 1 sample, 2 draws at a time; the GPU ran out of memory: 3 GiB"
     assert describe_memory(run.snapshot) == told
 

@@ -20,7 +20,7 @@ from tests.samples import QUANT_TYPE
 
 _LOSSES = {QUANT_TYPE: [0.1, 0.2], "int8_dynamic": [0.01, 0.02]}
 _PLAN = PassPlanned(
-    samples=2, copies=4, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
+    samples=2, draws=4, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
 )
 
 

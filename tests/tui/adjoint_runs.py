@@ -143,7 +143,7 @@ def events(plan: Plan, done: int, *, outcome: Outcome = "", ended: bool = False)
         comparisons=tuple(Comparison(prompt=p, seed=0, ssim=0.9992) for p in PROMPTS),
     )
     yield PassPlanned(
-        samples=1, copies=8, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
+        samples=1, draws=8, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
     )
     samples = plan.samples()
     for number, sample in enumerate(samples[: done + 1]):

@@ -61,7 +61,7 @@ async def test_less_memory_is_told_with_its_reason(tmp_path: Path) -> None:
     run = adjoint_runs.running(tmp_path)
     smaller = PassPlanned(
         samples=1,
-        copies=1,
+        draws=1,
         keeps_hidden_states=False,
         keeps_weights=False,
         decoder_at_once=False,

@@ -83,8 +83,8 @@ def test_effects_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_smallest_plan_gives_what_the_largest_does() -> None:
     large, small = _run(), _run(low_memory=True)
     (first,), (last,) = of(large, PassPlanned), of(small, PassPlanned)
-    assert (first.samples, first.copies) == (3, 4)
-    assert (last.samples, last.copies, last.keeps_weights) == (1, 1, False)
+    assert (first.samples, first.draws) == (3, 4)
+    assert (last.samples, last.draws, last.keeps_weights) == (1, 1, False)
     for mine, its in zip(_samples(small), _samples(large), strict=True):
         for quant_type in _TYPES:
             assert _difference(mine, its, quant_type) < 0.1, quant_type
@@ -133,10 +133,10 @@ def test_plans_of_the_memory_shrink_to_the_smallest() -> None:
     made = renderer(ALPHA, dtype=torch.float32, height=64, width=64)
     made.pipeline.to("cuda")
     plans = pass_plans(made, 2, 16, lanes=1, low_memory=False)
-    at_once = [plan.samples * plan.copies for plan in plans]
+    at_once = [plan.samples * plan.draws for plan in plans]
     assert at_once[0] == 2 * 16
     assert at_once == sorted(at_once, reverse=True)
     assert all(before != after for before, after in pairwise(plans))
     last = plans[-1]
-    assert (last.samples, last.copies) == (1, 1)
+    assert (last.samples, last.draws) == (1, 1)
     assert not any((last.keeps_hidden_states, last.keeps_weights, last.decoder_at_once))

@@ -166,7 +166,7 @@ class Backward:
                 self._call(batch, schedule.timesteps[at], inputs),
                 self._rows(joint),
                 (self._coarsest, layout),
-                keep=Pass(layout, 1, effects[at]) if plan.keeps_graphs else None,
+                keep=Pass(layout, effects[at]) if plan.keeps_graphs else None,
                 keep_hidden_states=plan.keeps_hidden_states,
             )
             both = [self._guide(x) for x in (trace.prediction, trace.joint)]
@@ -230,8 +230,8 @@ class Backward:
             call = self._call(forward.batch, schedule.timesteps[at], graph.inputs(at)[:count])
             by_draw = of_prediction.reshape(draws, count, *of_prediction.shape[1:])[:active]
             trace = forward.traces[at]
-            found = trace.found or Pass(layout, _divisor(active, plan.copies), effects[at])
-            pulled = self._adjoint.pull(call, trace, self._of_halves(by_draw), found)
+            found = trace.found or Pass(layout, effects[at])
+            pulled = self._adjoint.pull(call, trace, self._of_halves(by_draw), found, plan.draws)
             effects[at, :, active:] = 0
             reach.see(at, effects[at:])
             self._check()
@@ -340,11 +340,6 @@ class _Reach:
         """Of each sample, the first call of each draw."""
         whole = min(_WHOLE_DRAWS, self._draws)
         return [[0] * whole + [first] * (self._draws - whole) for first in self.first_calls]
-
-
-def _divisor(count: int, limit: int) -> int:
-    """The largest divisor of a number that is within a limit."""
-    return next(x for x in range(min(count, limit), 0, -1) if count % x == 0)
 
 
 def _packed(effects: Tensor, able: Mapping[QuantType, Sequence[str]]) -> dict[str, PackedArray]:

@@ -17,6 +17,9 @@ Transformer: TypeAlias = Any
 _GPU_TOKENS: Final = 8192
 """Tokens of a batch from which on a GPU's kernels are long beside their launches: one guided image
 of 1024 x 1024."""
+_GRADIENT_TOKENS: Final = 65536
+"""Tokens, over all draws, whose gradients are in memory at once: 4 bytes of the widest layer of
+1152 channels are 1.2 GB."""
 _CPU_BYTES: Final = 4 * 2**30
 """What the states and weights that are kept may take on a CPU, each."""
 _GPU_PART: Final = 0.25
@@ -56,7 +59,7 @@ def _shrinking(
     tokens *= 2 if settings.guidance_scale > 1 else 1
     on_gpu = weight.device.type == "cuda"
     samples = max(1, min(len(settings.samples), _GPU_TOKENS // tokens)) if on_gpu else 1
-    copies = max(1, min(draws, _GPU_TOKENS // (samples * tokens))) if on_gpu else 1
+    draws = max(1, min(draws, _GRADIENT_TOKENS // (samples * tokens)))
     allowed = _allowed_bytes(weight.device) / lanes
     width = config.num_attention_heads * config.attention_head_dim
     calls = call_count(renderer.pipeline, settings.num_inference_steps, settings.timesteps)
@@ -69,15 +72,15 @@ def _shrinking(
         keeps_graphs = not on_gpu and graphs <= allowed
         plan = PassPlanned(
             samples=samples,
-            copies=copies,
+            draws=draws,
             keeps_graphs=keeps_graphs,
             keeps_hidden_states=not keeps_graphs and samples * states <= allowed,
             keeps_weights=2 * quant_types * weights <= allowed,
             decoder_at_once=decoder <= allowed,
         )
         yield plan
-        if copies > 1:
-            copies //= 2
+        if draws > 1:
+            draws //= 2
         elif samples > 1:
             samples //= 2
         elif keeps_graphs or plan.keeps_hidden_states or plan.keeps_weights or plan.decoder_at_once:

@@ -40,21 +40,6 @@ class Call:
     mask: Tensor
     micro: Mapping[str, Tensor | None]
 
-    def repeated(self, times: int) -> Call:
-        """The rows several times over, one copy behind another."""
-
-        def repeat(x: Tensor) -> Tensor:
-            return x.repeat(times, *[1] * (x.dim() - 1))
-
-        micro = {name: None if x is None else repeat(x) for name, x in self.micro.items()}
-        return Call(
-            latents=repeat(self.latents),
-            timesteps=repeat(self.timesteps),
-            embeds=repeat(self.embeds),
-            mask=repeat(self.mask),
-            micro=micro,
-        )
-
 
 @dataclass(frozen=True)
 class TransformerParts:

@@ -15,6 +15,10 @@ from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sensitivity.adjoint.parts import Call, Transformer, TransformerParts
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 
+# Where vmap has no rule for an operator (attention, for one) it calls it draw by draw, which is as
+# fast as we could, and warns each time.
+torch._C._functorch._set_vmap_fallback_warning_enabled(False)  # type: ignore[attr-defined]
+
 Tensors: TypeAlias = tuple[Tensor, ...]
 Part: TypeAlias = Callable[..., Tensor | Tensors]
 
@@ -91,7 +95,7 @@ class TransformerAdjoint:
             call: The arguments.
             joint: The other latents, shaped like the call's.
             error: Whose local errors, and how images lie among the rows.
-            keep: What is to take the effects, of a single copy: the graph is kept; None keeps none.
+            keep: What is to take the effects: the graph is kept; None keeps none.
             keep_hidden_states: Whether what the blocks get is kept.
         """
         of = TransformerParts(self.transformer, call)
@@ -103,7 +107,7 @@ class TransformerAdjoint:
                     outputs = _as_tuple(part(*inputs))
                 else:
                     with self.taps.recording(keep):
-                        segments.append(_with_graph(part, inputs, 1))
+                        segments.append(_with_graph(part, inputs))
                     outputs = tuple(x.detach() for x in segments[-1].outputs)
             with self.taps.adding_errors():
                 return outputs, _as_tuple(part(*others))
@@ -121,7 +125,9 @@ class TransformerAdjoint:
         (prediction,), (joint,) = run(of.finish, (hidden, rest[1]), (other, other_rest[1]))
         return Trace(prediction, joint, kept if keep_hidden_states else [], segments, keep)
 
-    def pull(self, call: Call, trace: Trace, cotangents: Tensor, found: Pass) -> Tensor:
+    def pull(
+        self, call: Call, trace: Trace, cotangents: Tensor, found: Pass, at_once: int
+    ) -> Tensor:
         """Cotangents of the call's latents; a graph that was kept is used up.
 
         Args:
@@ -129,14 +135,15 @@ class TransformerAdjoint:
             trace: The same call on its way forward.
             cotangents: Of the prediction, (draws, rows, out channels, h, w).
             found: Takes the effects; that of the trace if it has one.
+            at_once: Draws that go back together.
 
         Returns:
             (draws, rows, channels, h, w).
         """
         with self.taps.recording(found):
-            return self._pull(self._backwards(call, trace, found), cotangents, found.copies)
+            return self._pull(self._backwards(call, trace), cotangents, found, at_once)
 
-    def _backwards(self, call: Call, trace: Trace, found: Pass) -> Iterator[Segment]:
+    def _backwards(self, call: Call, trace: Trace) -> Iterator[Segment]:
         """Every part with its graph, the last one first."""
         if trace.segments:
             while trace.segments:
@@ -146,52 +153,49 @@ class TransformerAdjoint:
         with torch.no_grad():
             of = TransformerParts(self.transformer, call)
             _, modulation, embedded, text = of.begin(call.latents)
-        of = TransformerParts(self.transformer, call.repeated(found.copies))
-        yield _with_graph(of.finish, (states[-1], embedded), found.copies)
+        yield _with_graph(of.finish, (states[-1], embedded))
         for index in reversed(range(of.depth)):
-            inputs = (states[index], modulation, text)
-            yield _with_graph(partial(of.block, index), inputs, found.copies)
-        yield _with_graph(of.begin, (call.latents,), found.copies)
+            yield _with_graph(partial(of.block, index), (states[index], modulation, text))
+        yield _with_graph(of.begin, (call.latents,))
 
-    def _pull(self, segments: Iterator[Segment], cotangents: Tensor, copies: int) -> Tensor:
-        of_hidden, of_embedded = self._back(next(segments), (cotangents,), copies)
+    def _pull(
+        self, segments: Iterator[Segment], cotangents: Tensor, found: Pass, at_once: int
+    ) -> Tensor:
+        def back(*of_outputs: Tensor) -> Tensors:
+            return self._back(next(segments), of_outputs, found, at_once)
+
+        of_hidden, of_embedded = back(cotangents)
         shared: Tensors = ()
         for _ in range(len(self.transformer.transformer_blocks)):
-            of_hidden, *more = self._back(next(segments), (of_hidden,), copies)
+            of_hidden, *more = back(of_hidden)
             shared = tuple(map(torch.add, shared, more)) if shared else tuple(more)
         of_modulation, of_text = shared
-        outputs = (of_hidden, of_modulation, of_embedded, of_text)
-        return self._back(next(segments), outputs, copies)[0]
+        return back(of_hidden, of_modulation, of_embedded, of_text)[0]
 
-    def _back(self, segment: Segment, cotangents: Tensors, copies: int) -> Tensors:
+    def _back(self, segment: Segment, cotangents: Tensors, found: Pass, at_once: int) -> Tensors:
         """Cotangents (draws, rows, ...) of a part's outputs, pulled back to its inputs."""
-        leaves, draws, found = segment.inputs, cotangents[0].shape[0], self.taps.pass_
-        assert found is not None
-        pulled = [x.new_empty(draws, len(x) // copies, *x.shape[1:]) for x in leaves]
-        for first in range(0, draws, copies):
-            found.first, span = first, slice(first, first + copies)
-            gradients = torch.autograd.grad(
-                segment.outputs,
-                [*leaves, self.taps.anchor],
-                [x[span].flatten(0, 1) for x in cotangents],
-                retain_graph=first + copies < draws,
-                allow_unused=True,
-            )
-            for whole, gradient in zip(pulled, gradients, strict=False):
-                whole[span] = gradient.reshape(copies, -1, *gradient.shape[1:])
-        return tuple(pulled)
+        leaves, draws = [*segment.inputs, self.taps.anchor], len(cotangents[0])
+        pulled = []
+        for first in range(0, draws, at_once):
+            found.first, last = first, first + at_once >= draws
+
+            def pull(*of_outputs: Tensor, last: bool = last) -> Tensors:
+                gradients = torch.autograd.grad(
+                    segment.outputs, leaves, of_outputs, retain_graph=not last, allow_unused=True
+                )
+                return gradients[:-1]
+
+            pulled.append(torch.func.vmap(pull)(*[x[first : first + at_once] for x in cotangents]))
+        return tuple(map(torch.cat, zip(*pulled, strict=True)))
 
 
 def _as_tuple(made: Tensor | Tensors) -> Tensors:
     return made if isinstance(made, tuple) else (made,)
 
 
-def _with_graph(part: Part, inputs: Tensors, copies: int) -> Segment:
-    """Runs a part on leaves, its rows several times over."""
-    leaves = tuple(
-        (x.repeat(copies, *[1] * (x.dim() - 1)) if copies > 1 else x).detach().requires_grad_()
-        for x in inputs
-    )
+def _with_graph(part: Part, inputs: Tensors) -> Segment:
+    """Runs a part on leaves."""
+    leaves = tuple(x.detach().requires_grad_() for x in inputs)
     with torch.enable_grad():
         return Segment(leaves, _as_tuple(part(*leaves)))
 

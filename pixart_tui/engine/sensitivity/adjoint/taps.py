@@ -67,15 +67,12 @@ class Pass:
     """What the taps of one backward pass share.
 
     Attributes:
-        layout: How images lie among the rows of a copy of the batch.
-        copies: Copies of the batch that go back together, each with a draw of its own; a divisor
-            of the number of draws.
+        layout: How images lie among the rows of the batch.
         effects: (images, draws, layers, quant types), filled by the taps; float32.
-        first: The draw of the first copy.
+        first: The first of the draws that go back now.
     """
 
     layout: BatchLayout
-    copies: int
     effects: Tensor
     first: int = 0
 
@@ -203,6 +200,20 @@ class Tap:
         if self.taps.holding is not None and self.taps.holding[0] in self.quant_types:
             self.held = errors[self.quant_types.index(self.taps.holding[0])]
 
+    def pull_draws(self, gradients: Tensor, errors: Tensor | None, found: Pass) -> Tensor:
+        """Gradients of the input, (draws, rows, ..., K); records the draws' effects.
+
+        Args:
+            gradients: Of the output, (draws, rows, ..., N).
+            errors: The local errors, (types, rows, ..., N); None for a layer without a quant type.
+            found: Takes the effects.
+        """
+        if errors is not None:
+            draws = slice(found.first, found.first + len(gradients))
+            effects = inner_products(gradients, errors, found.layout).float()
+            found.effects[:, draws, self.index, self.places] = effects
+        return self.pull(gradients)
+
     def local_errors(self, x: Tensor, layout: BatchLayout) -> Tensor:
         """The change of the output for each quant type, (types, *rows, N)."""
         errors = [self._error(quant_type, layout)(x) for quant_type in self.quant_types]
@@ -223,40 +234,59 @@ class _Tapped(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, _anchor: Tensor, tap: Tap, found: Pass) -> Tensor:
-        ctx.tap, ctx.found = tap, found  # type: ignore[attr-defined]
+        ctx.tap, ctx.found, ctx.errors = tap, found, None  # type: ignore[attr-defined]
         if tap.quant_types:
-            first = x[: x.shape[0] // found.copies]
-            ctx.errors = tap.local_errors(first, found.layout)  # type: ignore[attr-defined]
+            ctx.errors = tap.local_errors(x, found.layout)  # type: ignore[attr-defined]
             tap.hold(ctx.errors)  # type: ignore[attr-defined]
         return tap.product(x)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        tap, found = ctx.tap, ctx.found
-        if tap.quant_types:
-            draws = slice(found.first, found.first + found.copies)
-            effects = inner_products(gradient, ctx.errors, found)
-            found.effects[:, draws, tap.index, tap.places] = effects.float()
-        return tap.pull(gradient), None, None, None
+        pulled: Tensor = _Pulled.apply(gradient, ctx.tap, ctx.errors, ctx.found)  # type: ignore[no-untyped-call]
+        return pulled, None, None, None
 
 
-def inner_products(gradient: Tensor, errors: Tensor, found: Pass) -> Tensor:
-    """<g, d> of each image, copy and quant type, over both halves of the guidance.
+class _Pulled(torch.autograd.Function):
+    """The backward of a tapped linear, for one draw or, under ``vmap``, for several at once."""
+
+    @staticmethod
+    def forward(gradient: Tensor, tap: Tap, errors: Tensor | None, found: Pass) -> Tensor:
+        return tap.pull_draws(gradient[None], errors, found)[0]
+
+    @staticmethod
+    def setup_context(_ctx: FunctionCtx, _inputs: tuple[Any, ...], _output: Tensor) -> None:
+        pass
+
+    @staticmethod
+    def vmap(
+        _info: Any,
+        in_dims: tuple[int | None, ...],
+        gradient: Tensor,
+        tap: Tap,
+        errors: Tensor | None,
+        found: Pass,
+    ) -> tuple[Tensor, int]:
+        assert in_dims[0] is not None
+        return tap.pull_draws(gradient.movedim(in_dims[0], 0), errors, found), 0
+
+
+def inner_products(gradient: Tensor, errors: Tensor, layout: BatchLayout) -> Tensor:
+    """<g, d> of each image, draw and quant type, over both halves of the guidance.
 
     Args:
-        gradient: (copies * rows, ..., N); rows are those of ``found.layout``.
+        gradient: (draws, rows, ..., N).
         errors: (types, rows, ..., N).
-        found: The pass.
+        layout: How images lie among the rows.
 
     Returns:
-        (images, copies, types).
+        (images, draws, types).
     """
-    guidance, images, copies = found.layout.guidance, found.layout.images, found.copies
-    if images == 1 and gradient.device.type == "cpu":
-        product: Tensor = gradient.reshape(copies, -1) @ errors.flatten(1).T
+    draws = len(gradient)
+    if layout.images == 1 and gradient.device.type == "cpu":
+        product: Tensor = gradient.flatten(1) @ errors.flatten(1).T
         return product[None]
     # Row by row: a GPU has no fast kernel for a product of few very long vectors.
-    g = gradient.reshape(copies, -1, gradient.shape[-1]).transpose(0, 1)
+    g = gradient.reshape(draws, -1, gradient.shape[-1]).transpose(0, 1)
     d = errors.reshape(len(errors), -1, errors.shape[-1]).permute(1, 2, 0)
-    by_row = torch.bmm(g, d).reshape(guidance, images, -1, copies, len(errors))
+    by_row = torch.bmm(g, d).reshape(layout.guidance, layout.images, -1, draws, len(errors))
     return by_row.sum((0, 2), dtype=torch.float32)

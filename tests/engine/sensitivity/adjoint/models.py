@@ -23,7 +23,7 @@ from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample, Set
 QUANT_TYPE: Final = "fp8_e4m3_e4m3_dynamic"
 SAMPLES: Final = (Sample("a red apple", 3), Sample("robot", 4))
 WHOLE: Final = PassPlanned(
-    samples=2, copies=2, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
+    samples=2, draws=2, keeps_hidden_states=True, keeps_weights=True, decoder_at_once=True
 )
 HEIGHT, WIDTH = 32, 48
 

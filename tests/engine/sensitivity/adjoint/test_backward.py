@@ -42,7 +42,7 @@ def _measure(
     quant_types: Sequence[str] = (QUANT_TYPE,),
     **changes: object,
 ) -> dict[Sample, SampleResult]:
-    plan = PassPlanned.model_validate(WHOLE.model_dump() | {"copies": _DRAWS} | changes)
+    plan = PassPlanned.model_validate(WHOLE.model_dump() | {"draws": _DRAWS} | changes)
     measuring = backward(made, draws=_DRAWS, quant_types=quant_types)
     results = measuring.measure(tuple(samples), plan)
     return dict(zip(samples, results, strict=True))
@@ -85,9 +85,9 @@ def test_effects_do_not_depend_on_the_batch_or_its_order(model: str, guidance: f
 @pytest.mark.parametrize(
     "changes",
     [
-        {"copies": 1},
-        {"copies": 2},
-        {"copies": 3},
+        {"draws": 1},
+        {"draws": 2},
+        {"draws": 3},
         {"keeps_hidden_states": False},
         {"keeps_hidden_states": False, "keeps_graphs": True},
         {"keeps_weights": False},

@@ -11,11 +11,11 @@ from pixart_tui.engine.sensitivity.adjoint.memory_plan import pass_plans
 from tests.engine.sensitivity.adjoint.models import ALPHA, renderer
 
 _SMALLEST = PassPlanned(
-    samples=1, copies=1, keeps_hidden_states=False, keeps_weights=False, decoder_at_once=False
+    samples=1, draws=1, keeps_hidden_states=False, keeps_weights=False, decoder_at_once=False
 )
 _ALL = PassPlanned(
     samples=1,
-    copies=1,
+    draws=1,
     keeps_hidden_states=False,
     keeps_weights=True,
     decoder_at_once=True,
@@ -37,7 +37,8 @@ def _plans(**changes: object) -> list[PassPlanned]:
 
 
 def test_what_fits_is_kept_and_the_last_plan_is_the_smallest() -> None:
-    assert _plans() == [_ALL, _SMALLEST]
+    fewer = [_ALL.model_copy(update={"draws": draws}) for draws in (4, 2, 1)]
+    assert _plans() == [*fewer, _SMALLEST]
 
 
 def test_low_memory_begins_with_the_smallest() -> None:
@@ -61,7 +62,8 @@ def test_each_thing_has_its_share(
     monkeypatch: pytest.MonkeyPatch, allowed: int, lanes: int, first: PassPlanned
 ) -> None:
     monkeypatch.setattr(memory_plan, "_CPU_BYTES", allowed)
-    assert _plans(lanes=lanes) == ([_SMALLEST] if first == _SMALLEST else [first, _SMALLEST])
+    plans = _plans(lanes=lanes, draws=1)
+    assert plans == ([_SMALLEST] if first == _SMALLEST else [first, _SMALLEST])
 
 
 def test_more_quant_types_take_more_for_their_weights(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,19 +82,10 @@ def test_the_parts_give_the_bits_of_the_whole(name: str) -> None:
     assert trace.segments == []
 
 
-@pytest.mark.parametrize("name", _MODELS)
-@torch.no_grad()
-def test_copies_of_the_rows_are_copies_of_the_prediction(name: str) -> None:
-    model = _pipeline(name).transformer
-    call = _call(model, images=1)
-    many = _stock(model, call.repeated(3))
-    torch.testing.assert_close(many, _stock(model, call).repeat(3, 1, 1, 1), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("copies", [0, 1, 2])
+@pytest.mark.parametrize("at_once", [1, 3, 4])
+@pytest.mark.parametrize("kept", [False, True])
 @pytest.mark.parametrize("name", _MODELS[:2])
-def test_cotangents_of_the_latents_are_autograds(name: str, copies: int) -> None:
-    """With 0 copies the graph is kept from the way forward."""
+def test_cotangents_of_the_latents_are_autograds(name: str, kept: bool, at_once: int) -> None:
     model = _pipeline(name, torch.float64).transformer.requires_grad_(False)
     call = _call(model, images=1, dtype=torch.float64)
     leaf = call.latents.clone().requires_grad_()
@@ -103,10 +94,10 @@ def test_cotangents_of_the_latents_are_autograds(name: str, copies: int) -> None
     cotangents = torch.randn(4, *prediction.shape, generator=generator, dtype=torch.float64)
     expected = [torch.autograd.grad(prediction, leaf, x, retain_graph=True)[0] for x in cotangents]
     adjoint = _adjoint(model)
-    found = Pass(BatchLayout(2, 1), copies or 1, torch.empty(1, 4, 0, 0))
-    trace = adjoint.forward(call, call.latents, _NOTHING, keep=None if copies else found)
-    assert bool(trace.segments) == (copies == 0)
-    pulled = adjoint.pull(call, trace, cotangents, found)
+    found = Pass(BatchLayout(2, 1), torch.empty(1, 4, 0, 0))
+    trace = adjoint.forward(call, call.latents, _NOTHING, keep=found if kept else None)
+    assert bool(trace.segments) == kept
+    pulled = adjoint.pull(call, trace, cotangents, found, at_once)
     assert trace.segments == []
     torch.testing.assert_close(pulled, torch.stack(expected))
 

@@ -103,7 +103,7 @@ _ABLE: Final = {"first": [_FP8, _INT8], "second": [_INT8], "third": []}
 
 
 def _record(
-    model: nn.Module, taps: Taps, x: Tensor, gradients: Tensor, copies: int
+    model: nn.Module, taps: Taps, x: Tensor, gradients: Tensor, at_once: int
 ) -> tuple[Tensor, Tensor]:
     """Effects of a batch under several gradients of its output, and the input's gradients.
 
@@ -112,20 +112,23 @@ def _record(
         taps: Its taps.
         x: (rows, tokens, channels), rows of a pair of images.
         gradients: (draws, rows, tokens, channels).
-        copies: Draws at once.
+        at_once: Draws at once.
     """
     draws = len(gradients)
     effects = torch.full((_PAIR.images, draws, 3, 2), torch.nan)
-    found = Pass(_PAIR, copies, effects)
-    leaf = x.repeat(copies, 1, 1).requires_grad_()
-    pulled = []
+    found = Pass(_PAIR, effects)
+    leaf = x.clone().requires_grad_()
+    pulled: list[Tensor] = []
+
+    def pull(gradient: Tensor) -> Tensor:
+        return torch.autograd.grad(y, leaf, gradient, retain_graph=True)[0]
+
     with taps.recording(found):
         y = model(leaf)
-        for first in range(0, draws, copies):
+        for first in range(0, draws, at_once):
             found.first = first
-            part = gradients[first : first + copies].flatten(0, 1)
-            pulled.append(torch.autograd.grad(y, leaf, part, retain_graph=True)[0])
-    return effects, torch.cat(pulled).reshape(draws, *x.shape)
+            pulled += torch.func.vmap(pull)(gradients[first : first + at_once])
+    return effects, torch.stack(pulled)
 
 
 def _taps(model: nn.Module) -> Taps:
@@ -154,14 +157,14 @@ class _Seen:
         return torch.autograd.grad(self.y, wanted, of_y, retain_graph=True)
 
 
-@pytest.mark.parametrize("copies", [1, 2, 4])
+@pytest.mark.parametrize("at_once", [1, 3, 4])
 @pytest.mark.parametrize("packed", [False, True])
-def test_effects_are_gradients_times_errors(packed: bool, copies: int) -> None:
+def test_effects_are_gradients_times_errors(packed: bool, at_once: int) -> None:
     plain, model, x = _Model(), _Model(), _randn(4, 5, 128).float()
     of_output = _randn(4, 4, 5, 48, seed=3).float()
     if packed:
         pack_linears(model)
-    effects, pulled = _record(model, _taps(model), x, of_output, copies)
+    effects, pulled = _record(model, _taps(model), x, of_output, at_once)
     seen = _Seen(plain, x)
     for draw, cotangent in enumerate(of_output):
         of_input, *gradients = seen.gradients(cotangent)
@@ -186,7 +189,7 @@ def test_outside_a_pass_nothing_changes_and_nothing_is_recorded() -> None:
     plain, model, x = _Model(), _Model(), _randn(4, 5, 128).float()
     taps = _taps(model)
     assert torch.equal(model(x), plain(x))
-    with taps.recording(Pass(_PAIR, 1, torch.zeros(2, 1, 3, 2))), torch.no_grad():
+    with taps.recording(Pass(_PAIR, torch.zeros(2, 1, 3, 2))), torch.no_grad():
         assert torch.equal(model(x), plain(x))
     assert torch.equal(model(x), plain(x))
 
@@ -196,7 +199,7 @@ def test_held_errors_are_those_of_the_undisturbed_rows(recorded: bool) -> None:
     plain, model = _Model(), _Model()
     x = _input(torch.float32, _PAIR)
     other, taps = x + 0.01, _taps(model)
-    found = Pass(_PAIR, 1, torch.zeros(2, 1, 3, 2))
+    found = Pass(_PAIR, torch.zeros(2, 1, 3, 2))
     recording = taps.recording(found) if recorded else nullcontext()
     with taps.holding_errors(_INT8, _PAIR), recording, torch.set_grad_enabled(recorded):
         torch.testing.assert_close(model.first(x), plain.first(x))
@@ -232,7 +235,7 @@ def test_a_layer_whose_input_needs_no_gradient_is_reached_by_the_anchor() -> Non
     model = _Model()
     taps = _taps(model)
     effects = torch.full((2, 1, 3, 2), torch.nan)
-    with taps.recording(Pass(_PAIR, 1, effects)):
+    with taps.recording(Pass(_PAIR, effects)):
         y = model(_randn(4, 5, 128).float())
         torch.autograd.grad(y, taps.anchor, torch.ones_like(y), allow_unused=True)
     assert effects[:, 0, 0].isfinite().all()
@@ -240,11 +243,10 @@ def test_a_layer_whose_input_needs_no_gradient_is_reached_by_the_anchor() -> Non
 
 @pytest.mark.parametrize("layout", [BatchLayout(1, 1), BatchLayout(2, 1), BatchLayout(2, 3)])
 def test_products_are_summed_over_guidance_and_tokens_of_each_image(layout: BatchLayout) -> None:
-    rows, copies, types = layout.guidance * layout.images, 3, 2
-    g, d = _randn(copies, rows, 5, 7).float(), _randn(types, rows, 5, 7, seed=1).float()
-    found = Pass(layout, copies, torch.empty(0))
-    products = inner_products(g.flatten(0, 1), d, found)
-    assert products.shape == (layout.images, copies, types)
+    rows, draws, types = layout.guidance * layout.images, 3, 2
+    g, d = _randn(draws, rows, 5, 7).float(), _randn(types, rows, 5, 7, seed=1).float()
+    products = inner_products(g, d, layout)
+    assert products.shape == (layout.images, draws, types)
     for image in range(layout.images):
         mine = [half * layout.images + image for half in range(layout.guidance)]
         expected = torch.einsum("krtn,jrtn->kj", g[:, mine], d[:, mine])
