@@ -271,7 +271,7 @@ def quantize(
         raise RequestError(
             "a pipeline that is quantized in place cannot keep steps",
             f"the selection keeps {selection.kept_steps.words}",
-            "use pixart-tui bench --keep-last-steps",
+            "use pixart-tui bench --keep-steps",
         )
     quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
     device = next(pipeline.transformer.parameters()).device

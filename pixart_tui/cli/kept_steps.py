@@ -11,30 +11,43 @@ import click
 from pixart_tui.domain.bench_matrix import wanted_rows
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.selecting.steps import KeptSteps, parse_numbers
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_OPTIONS: Final = tuple(
+_OPTIONS: Final = (
     click.option(
-        f"--keep-{which}-steps",
-        type=click.IntRange(0),
-        default=0,
-        metavar="N",
-        help=f"Quantize nothing at the {which} N denoising steps.",
-    )
-    for which in ("first", "last")
+        "--keep-steps",
+        metavar="LIST",
+        default="",
+        help="Quantize nothing at these denoising steps, counted from 1: 9-13,20.",
+    ),
+    *(
+        click.option(
+            f"--keep-{which}-steps",
+            type=click.IntRange(0),
+            default=0,
+            metavar="N",
+            help=f"Quantize nothing at the {which} N denoising steps.",
+        )
+        for which in ("first", "last")
+    ),
 )
 
 
 def kept_steps_options(command: _Command) -> _Command:
-    """Adds the numbers of steps that are kept."""
+    """Adds the options that say which steps are kept."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)
 
 
 def kept_steps_fields(options: Mapping[str, Any]) -> KeptSteps:
     """What the options of :func:`kept_steps_options` ask for."""
-    return KeptSteps(first=options["keep_first_steps"], last=options["keep_last_steps"])
+    text = options["keep_steps"]
+    return KeptSteps(
+        first=options["keep_first_steps"],
+        last=options["keep_last_steps"],
+        numbers=parse_numbers(text) if text else (),
+    )
 
 
 def check_kept_steps(request: BenchRequest) -> None:
@@ -50,7 +63,7 @@ def check_kept_steps(request: BenchRequest) -> None:
     if kept and not (request.quantize or any(row.quant_type for row in rows)):
         raise RequestError(
             "no row would keep steps",
-            "--keep-first-steps and --keep-last-steps are for rows that quantize",
+            "--keep-steps, --keep-first-steps and --keep-last-steps are for rows that quantize",
             "add --quantize, or rows of the matrix that quantize",
         )
     if request.num_inference_steps is not None:

@@ -25,11 +25,12 @@ from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.domain.selecting.menu import menu_of, with_steps_kept
+from pixart_tui.domain.selecting.case import Case
+from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
-from pixart_tui.domain.selection import Rule, Selection, choose
+from pixart_tui.domain.selection import Rule, Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
@@ -37,7 +38,7 @@ from pixart_tui.runs.devices import default_threads
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 
-_OF_STEPS: Final = ("keep_first_steps", "keep_last_steps", "choose_steps")
+_OF_STEPS: Final = ("keep_steps", "keep_first_steps", "keep_last_steps", "choose_steps")
 _OF_VERIFYING: Final = (
     "rounds",
     "seed_rule",
@@ -81,7 +82,7 @@ Examples:
 @click.option(
     "--choose-steps",
     is_flag=True,
-    help="Verify: choose also how many of the last steps nothing is quantized at.",
+    help="Choose also the steps at which nothing is quantized, or only what hardly costs.",
 )
 @click.option("--seed-rule", is_flag=True, help="Verify: measure the seed's rule beside.")
 @click.option("--repair-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
@@ -155,17 +156,7 @@ class _Asked:
 
 
 def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
-    if options["choose_steps"]:
-        raise RequestError(
-            "--choose-steps needs measurements",
-            "what keeping steps leaves of the loss is not in a profile",
-            "add --verify, or say which: --keep-last-steps N",
-        )
-    kept, steps = _kept_steps(options, asked), asked.profiles[0].conditions.calls
-    menu = menu_of(asked.profiles)
-    if kept:
-        menu = with_steps_kept(menu, kept, steps, factor=1.0)
-    selection = choose(menu, asked.rule, asked.parameter, fused=asked.fused)
+    selection = _case(asked, options).solved()
     if options["file_format"] == "onediff":
         mixed_file.refuse_for_onediff(selection)
     target = check_output(asked.output)
@@ -188,12 +179,10 @@ def _print_curve(asked: _Asked, as_json: bool) -> int:
 
 def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     conditions = asked.profiles[0].conditions
-    if options["file_format"] == "onediff" and (
-        options["choose_steps"] or options["keep_first_steps"] or options["keep_last_steps"]
-    ):
+    if options["file_format"] == "onediff" and any(options[name] for name in _OF_STEPS):
         raise RequestError(
             "OneDiff's JSON quantizes a layer at every step",
-            "--keep-first-steps, --keep-last-steps and --choose-steps keep some",
+            "--keep-steps, --keep-first-steps, --keep-last-steps and --choose-steps keep some",
             "leave --format out to write pixart-tui's own JSON",
         )
     if options["file_format"] == "onediff" and len(asked.profiles) > 1:
@@ -203,7 +192,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
             "give one quant type, or leave --format out to write pixart-tui's own JSON",
         )
     # Before a worker starts: what can be refused at once is.
-    choose(menu_of(asked.profiles), asked.rule, asked.parameter, fused=asked.fused)
+    _case(asked, options).solved()
     for profile, path in zip(asked.profiles, asked.paths, strict=True):
         _refuse_another(profile, path)
     seeds = max(conditions.seeds) + 1
@@ -237,6 +226,26 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         click.echo(run.id)
         return 0
     return follow(run, options["display"])
+
+
+def _case(asked: _Asked, options: Mapping[str, Any]) -> Case:
+    """The question that is asked of the profiles."""
+    kept, effects = _kept_steps(options, asked), None
+    if kept or options["choose_steps"]:
+        # Only now: numpy and the file take a moment, and most selections keep no step.
+        from pixart_tui.runs.step_effects import read_step_effects
+
+        effects = read_step_effects(asked.paths)
+    return Case(
+        menu=menu_of(asked.profiles),
+        rule=asked.rule,
+        parameter=asked.parameter,
+        fused=asked.fused,
+        steps=asked.profiles[0].conditions.calls,
+        kept_steps=kept,
+        choose_steps=options["choose_steps"],
+        effects=effects,
+    )
 
 
 def _kept_steps(options: Mapping[str, Any], asked: _Asked) -> KeptSteps:

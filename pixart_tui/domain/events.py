@@ -227,7 +227,6 @@ class VerifyPlanned(Value):
         fitting: What the profiles were measured on.
         repairing: What the selection is repaired on.
         reporting: What the verified figure is measured on.
-        step_choices: How many choices of steps are measured first, 0 for none.
         rounds: The most selections that are measured on the repair set.
         reports: Joint measurements on the reporting set.
     """
@@ -239,7 +238,6 @@ class VerifyPlanned(Value):
     fitting: ImageSet
     repairing: ImageSet
     reporting: ImageSet
-    step_choices: int
     rounds: int
     reports: int
 

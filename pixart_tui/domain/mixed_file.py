@@ -28,12 +28,14 @@ class MixedSelection(Value):
     Attributes:
         format: What tells it from a OneDiff file.
         layers: Layer to its quant type, least sensitive first.
-        kept_steps: The steps at which nothing is quantized.
+        kept_steps: The steps at which nothing is quantized but what follows.
+        at_every_step: Layers that are quantized at the kept steps too.
     """
 
     format: str = "pixart-tui mixed selection 1"
     layers: Mapping[str, MixedLayer]
     kept_steps: KeptSteps = NO_STEPS
+    at_every_step: tuple[str, ...] = ()
 
 
 def render(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
@@ -42,7 +44,9 @@ def render(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
         fqn: MixedLayer(quant_type=quant_type, ssim=min(ssim_by_fqn[fqn], 1.0))
         for fqn, quant_type in selection.assignments.items()
     }
-    found = MixedSelection(layers=layers, kept_steps=selection.kept_steps)
+    found = MixedSelection(
+        layers=layers, kept_steps=selection.kept_steps, at_every_step=selection.at_every_step
+    )
     return found.model_dump_json(indent=1) + "\n"
 
 

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import chosen_layers
 from pixart_tui.domain.profile import LayerScore
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.solving import Solver
@@ -39,10 +40,15 @@ class Selection(Value):
         kept: Targets that stay in the compute dtype, for whatever reason, in the model's order.
         objective: What the rule counted as gain: layers, FLOPs or measured time.
         fused: Whether layers that read the same rows were decided together.
-        kept_steps: The steps at which nothing is quantized; what depends on the text alone is
-            computed once an image and quantized all the same.
+        kept_steps: The steps at which nothing is quantized but what follows.
+        at_every_step: Targets that are quantized at the kept steps too, in the model's order; what
+            depends on the text alone is computed once an image and quantized all the same. Empty
+            where no step is kept.
         flops_share: The part of all targets' FLOPs that is quantized, over all steps of an image.
         predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
+        predicted_low: Lower end of its 95% interval for other prompts; None where no effects of
+            single steps are known.
+        predicted_high: Its upper end.
         time_share: The chosen targets' part of the measured time of all of them, nothing
             quantized; None where not all were timed, as are the next two.
         predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
@@ -61,12 +67,30 @@ class Selection(Value):
     objective: Objective = "flops"
     fused: bool = False
     kept_steps: KeptSteps = NO_STEPS
+    at_every_step: tuple[str, ...] = ()
     flops_share: float
     predicted_loss: float
+    predicted_low: float | None = None
+    predicted_high: float | None = None
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
     saved_at_every_step_s: float | None = None
     does_not_pay: tuple[str, ...] | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """What is quantized to what, and when."""
+        return Choice(
+            assignments=self.assignments,
+            kept_steps=self.kept_steps,
+            at_every_step=self.at_every_step,
+        )
+
+    @property
+    def gain(self) -> float:
+        """What it is worth: seconds saved where everything was timed, else FLOPs."""
+        saved_s = self.predicted_time_saved_s
+        return self.flops_share if saved_s is None else saved_s
 
     @property
     def mixed(self) -> bool:
@@ -142,6 +166,7 @@ def describe(
     names = {option.target for option in chosen}
     used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
     flops = {target.name: target.flops for target in menu.targets}
+    whole = {option.target for option in chosen if option.at_every_step and menu.kept_steps}
     return Selection(
         rule=rule,
         parameter=parameter,
@@ -152,6 +177,7 @@ def describe(
         objective=objective_of(menu, rule),
         fused=fused,
         kept_steps=menu.kept_steps,
+        at_every_step=tuple(target.name for target in menu.targets if target.name in whole),
         flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
         predicted_loss=predicted_loss(chosen, scale),
         **(_times(menu, chosen) if menu.timed else {}),

@@ -22,9 +22,18 @@ def read_profile_file(path: Path) -> Profile:
         RequestError: One of the two cannot be read.
     """
     onediff_file.parse(_text(path, "profile with: pixart-tui profile --output FILE"), str(path))
+    return read_profile_sidecar(path).profile
+
+
+def read_profile_sidecar(path: Path) -> ProfileSidecar:
+    """The sidecar of a profile's JSON.
+
+    Raises:
+        RequestError: It cannot be read.
+    """
     beside = Path(onediff_file.sidecar_path(path))
     text = _text(beside, "keep the .meta.json beside the .json, or profile again")
-    return sidecar.parse(text, str(beside), sidecar.ProfileSidecar).profile
+    return sidecar.parse(text, str(beside), ProfileSidecar)
 
 
 def profile_sidecar(

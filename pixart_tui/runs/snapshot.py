@@ -280,9 +280,9 @@ class RunSnapshot:
         if self.verified is not None:
             return len(self.trials)
         purposes = [trial.purpose for trial in self.trials]
-        reporting = any(purpose not in ("steps", "repair") for purpose in purposes)
+        reporting = any(purpose != "repair" for purpose in purposes)
         repairs = purposes.count("repair") if reporting else plan.rounds
-        return plan.step_choices + repairs + plan.reports
+        return repairs + plan.reports
 
     @property
     def warming_up(self) -> WarmupProgressed | None:

@@ -22,6 +22,7 @@ from pixart_tui.engine.sensitivity.rendering import Sample
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
+from pixart_tui.runs.step_effects import read_step_effects
 from pixart_tui.worker.attempt import Check, Emit
 from pixart_tui.worker.kept_pictures import PairPictures
 from pixart_tui.worker.same_plan import refuse_another
@@ -36,12 +37,14 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
         RequestError: A profile cannot be read, or the journal was measured on something else.
         WorkError: No selection holds the budget, or the files cannot be written.
     """
-    profiles = [read_profile_file(Path(path)) for path in request.profiles]
+    paths = [Path(path) for path in request.profiles]
+    profiles = [read_profile_file(path) for path in paths]
     before = run.snapshot.verify_plan
     made: list[ImagePair] = []
     events = verify_selection(
         request,
         profiles,
+        effects=read_step_effects(paths),
         trials=tuple(run.snapshot.trials),
         check=check,
         keep=made.append,

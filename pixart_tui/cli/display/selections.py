@@ -12,8 +12,10 @@ from rich.table import Table
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.tables import console
 from pixart_tui.domain.selecting.pareto import Curve
+from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.words import count
 
 _BAR: Final = 40
 
@@ -54,23 +56,37 @@ def print_pareto(curve: Curve) -> None:
 
 
 def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[str]:
-    count = len(selection.chosen) + len(selection.kept)
+    targets = len(selection.chosen) + len(selection.kept)
     into = selection.quant_type or "several quant types"
     yield (
-        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
+        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {targets} layers, "
         f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
     )
     if selection.kept_steps:
-        yield f"nothing is quantized at {selection.kept_steps.words} steps{_given_up(selection)}"
+        yield _kept_line(selection)
     if selection.mixed:
         kinds = Counter(selection.assignments.values()).most_common()
-        yield "layers by quant type: " + ", ".join(f"{count} {name}" for name, count in kinds)
+        yield "layers by quant type: " + ", ".join(f"{n} {name}" for name, n in kinds)
     if selection.rule == "max-loss":
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
         yield f"chosen for the most {gain}"
     if not verified:
-        bound = ", as if no step were kept" if selection.kept_steps else ""
-        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{bound}"
+        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{_bound(selection)}"
+
+
+def _kept_line(selection: Selection) -> str:
+    kept = f"steps kept: {selection.kept_steps.words}{_given_up(selection)}"
+    per_step = [x for x in selection.at_every_step if not depends_on_text_alone(x)]
+    there = f"{count(len(per_step), 'layer')} quantized there too" if per_step else "in 16 bits"
+    return f"{kept}; {there}"
+
+
+def _bound(selection: Selection) -> str:
+    """How sure a prediction is."""
+    if selection.predicted_low is not None and selection.predicted_high is not None:
+        ends = f"{selection.predicted_low:.1e} - {selection.predicted_high:.1e}"
+        return f" (95% interval for other prompts {ends})"
+    return ", as if no step were kept" if selection.kept_steps else ""
 
 
 def _given_up(selection: Selection) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import combinations
+from itertools import product
 
 from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.roles import fused_group, reads_text
@@ -51,6 +51,10 @@ def decisions_of(
 def _alternatives(options: Sequence[Option]) -> Iterator[tuple[Option, ...]]:
     """Every way to quantize some of the options' targets to one quant type."""
     for quant_type in dict.fromkeys(option.quant_type for option in options):
-        alike = [option for option in options if option.quant_type == quant_type]
-        for size in range(1, len(alike) + 1):
-            yield from combinations(alike, size)
+        by_target: dict[str, list[Option | None]] = {}
+        for option in options:
+            if option.quant_type == quant_type:
+                by_target.setdefault(option.target, [None]).append(option)
+        for picks in product(*by_target.values()):
+            if taken := tuple(option for option in picks if option is not None):
+                yield taken

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
@@ -12,6 +12,8 @@ from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
 TargetKind = Literal["layer", "attention"]
+OptionKey: TypeAlias = tuple[str, str]
+"""A target's name and a quant type."""
 
 
 class Target(Value):
@@ -41,6 +43,7 @@ class Option(Value):
             None where that was not timed.
         pays: Whether it saves more than the timing is uncertain by; None where it was not timed.
         steps_share: The part of an image's steps at which it is quantized.
+        at_every_step: Whether it is quantized at the kept steps too.
     """
 
     target: str
@@ -49,9 +52,10 @@ class Option(Value):
     saved_s: float | None = None
     pays: bool | None = None
     steps_share: float = 1.0
+    at_every_step: bool = True
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> OptionKey:
         """What names it in a menu."""
         return (self.target, self.quant_type)
 
@@ -164,24 +168,31 @@ def _differences(first: Conditions, other: Conditions) -> list[str]:
     return [name for (name, mine), (_, its) in pairs if name != "quant_type" and mine != its]
 
 
-def with_steps_kept(menu: Menu, kept: KeptSteps, steps: int, factor: float) -> Menu:
-    """The menu of a deployment that quantizes nothing at some steps.
+def with_steps_kept(
+    menu: Menu, kept: KeptSteps, steps: int, left: Mapping[OptionKey, float] | None = None
+) -> Menu:
+    """The menu of a deployment that keeps some steps.
 
-    What depends on the text alone is computed once an image: it is quantized all the same.
+    What depends on the text alone is computed once an image: it is quantized all the same. Any
+    other target may be quantized at the other steps alone or, where it is known what that leaves
+    of its loss, at every step.
 
     Args:
         menu: The menu of all steps.
         kept: The steps.
         steps: Denoising steps of an image.
-        factor: What is left of the loss: 1 where that was not measured, which is a bound.
+        left: Of each option, the part of its loss that is left without the kept steps; None where
+            that was not measured: then all of it, which is a bound.
     """
     share = kept.quantized_share(steps)
 
-    def stepped(option: Option) -> Option:
+    def variants(option: Option) -> tuple[Option, ...]:
         if depends_on_text_alone(option.target):
-            return option
-        ssim = 1.0 - factor * option.loss
-        return option.model_copy(update={"ssim": ssim, "steps_share": share})
+            return (option,)
+        part = 1.0 if left is None else left[option.key]
+        fewer = {"steps_share": share, "at_every_step": False, "ssim": 1.0 - part * option.loss}
+        elsewhere = option.model_copy(update=fewer)
+        return (elsewhere,) if left is None else (elsewhere, option)
 
-    options = tuple(stepped(option) for option in menu.options)
+    options = tuple(variant for option in menu.options for variant in variants(option))
     return menu.model_copy(update={"options": options, "kept_steps": kept})

@@ -11,12 +11,11 @@ import math
 from collections.abc import Generator
 from typing import Final, TypeAlias
 
-from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.selecting.menu import Menu, Option, with_steps_kept
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.selecting.case import Case
+from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.verification import Trial
-from pixart_tui.domain.selection import Rule, Selection, choose
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.selection import Selection
 
 Outcome: TypeAlias = tuple[Selection, Trial]
 Repair: TypeAlias = Generator[Selection, Trial, Outcome]
@@ -26,79 +25,9 @@ _NEAR: Final = 0.93
 """A selection that uses this part of the budget is not worth another measurement."""
 
 
-class StepChoice(Value):
-    """Steps that may stay in the compute dtype, and what is left of the loss then.
-
-    Attributes:
-        kept: The steps.
-        factor: Loss with them kept over loss with every step quantized.
-    """
-
-    kept: KeptSteps = NO_STEPS
-    factor: float = 1.0
-
-
-EVERY_STEP: Final = StepChoice()
-
-
-class Case(Value):
-    """What is to be verified.
-
-    Attributes:
-        menu: The targets and their options.
-        rule: The rule.
-        parameter: Its parameter.
-        fused: Whether layers that read the same rows are decided together.
-        steps: Denoising steps of an image.
-        step_choices: Among which steps the selection chooses, at least one.
-        rounds: The most selections that are measured.
-    """
-
-    menu: Menu
-    rule: Rule
-    parameter: float
-    fused: bool = False
-    steps: int = 1
-    step_choices: tuple[StepChoice, ...] = (EVERY_STEP,)
-    rounds: int = 6
-
-    def solved(self, scale: float = 1.0) -> Selection:
-        """The best of the rule's selections over the choices of steps.
-
-        Raises:
-            RequestError: None of them can be made.
-        """
-        found, refused = [], None
-        for choice in self.step_choices:
-            try:
-                found.append(self._solved(choice, scale))
-            except RequestError as error:  # fewer steps may not reach the share
-                refused = refused or error
-        if not found:
-            raise refused or RequestError("there are no steps to choose from")
-        return min(found, key=self._order)
-
-    def menu_of(self, choice: StepChoice) -> Menu:
-        """The menu with a choice's steps kept."""
-        if not choice.kept:
-            return self.menu
-        return with_steps_kept(self.menu, choice.kept, self.steps, choice.factor)
-
-    def _solved(self, choice: StepChoice, scale: float) -> Selection:
-        menu = self.menu_of(choice)
-        found = choose(menu, self.rule, self.parameter, fused=self.fused, scale=scale)
-        # Whatever it was solved with: the prediction is that of before any joint measurement.
-        return found.model_copy(update={"predicted_loss": found.predicted_loss / scale})
-
-    def _order(self, selection: Selection) -> tuple[float, float]:
-        if self.rule == "max-loss":
-            return (-_gain(selection), selection.predicted_loss)
-        return (selection.predicted_loss, -_gain(selection))
-
-
-def repair(case: Case) -> Repair:
-    """Proposes selections until the budget holds; without a budget, one."""
-    return _within_budget(case) if case.rule == "max-loss" else _measured_once(case)
+def repair(case: Case, rounds: int) -> Repair:
+    """Proposes selections until the budget holds, so many at the most; without a budget, one."""
+    return _within_budget(case, rounds) if case.rule == "max-loss" else _measured_once(case)
 
 
 def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
@@ -119,12 +48,12 @@ def _measured_once(case: Case) -> Repair:
     return selection, (yield selection)
 
 
-def _within_budget(case: Case) -> Repair:
+def _within_budget(case: Case, rounds: int) -> Repair:
     """Re-solves with losses scaled by what was measured, from both sides, until that is settled."""
     holding: list[Outcome] = []
     measured = 0
     fails_at, holds_at, scale = 0.0, float("inf"), 1.0
-    for _ in range(case.rounds):
+    for _ in range(rounds):
         selection = case.solved(scale)
         if not selection.chosen or _seen(selection, holding):
             break
@@ -142,8 +71,8 @@ def _within_budget(case: Case) -> Repair:
         if holds_at <= fails_at * _TIGHTER:
             break
     if not holding:
-        raise _nothing_holds(case, measured)
-    return max(holding, key=lambda outcome: _gain(outcome[0]))
+        raise _nothing_holds(case, rounds, measured)
+    return max(holding, key=lambda outcome: outcome[0].gain)
 
 
 def _next_scale(ratio: float, fails_at: float, holds_at: float) -> float:
@@ -159,17 +88,12 @@ def _seen(selection: Selection, holding: list[Outcome]) -> bool:
 
 
 def _same(one: Selection, other: Selection) -> bool:
-    return (one.assignments, one.kept_steps) == (other.assignments, other.kept_steps)
+    return one.choice == other.choice
 
 
-def _gain(selection: Selection) -> float:
-    saved_s = selection.predicted_time_saved_s
-    return selection.flops_share if saved_s is None else saved_s
-
-
-def _nothing_holds(case: Case, measured: int) -> WorkError:
+def _nothing_holds(case: Case, rounds: int, measured: int) -> WorkError:
     title = f"no selection was found that keeps 1 - SSIM within {case.parameter:g}"
-    if measured < case.rounds:
+    if measured < rounds:
         cause = "after {} measured, no layer is left that is predicted to cost so little"
         return WorkError(title, cause.format(measured), "allow more with --max-loss")
     return WorkError(

@@ -7,10 +7,11 @@ from typing import Literal
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 
-Purpose = Literal["steps", "repair", "report", "every-step", "seed-rule"]
+Purpose = Literal["repair", "report", "every-step", "seed-rule"]
 
 
 class ImageSet(Value):
@@ -52,11 +53,12 @@ class Trial(Value):
     """One joint measurement.
 
     Attributes:
-        purpose: Why: to learn what keeping steps does, to repair, to report, to report the same
-            layers quantized at every step, or to report the seed's rule beside.
+        purpose: Why: to repair, to report, to report the same layers quantized at every step, or to
+            report the seed's rule beside.
         label: What it is, in words.
         assignments: Target to quant type.
-        kept_steps: The steps at which nothing was quantized.
+        kept_steps: The steps at which nothing was quantized but what follows.
+        at_every_step: Targets that were quantized at the kept steps too.
         predicted: 1 - SSIM that was predicted before measuring.
         measured: What was measured; None where an image was not finite.
         elapsed_s: Seconds of measuring.
@@ -66,9 +68,19 @@ class Trial(Value):
     label: str
     assignments: Mapping[str, str]
     kept_steps: KeptSteps = NO_STEPS
+    at_every_step: tuple[str, ...] = ()
     predicted: float
     measured: JointLoss | None
     elapsed_s: float
+
+    @property
+    def choice(self) -> Choice:
+        """What was quantized."""
+        return Choice(
+            assignments=self.assignments,
+            kept_steps=self.kept_steps,
+            at_every_step=self.at_every_step,
+        )
 
     @property
     def loss(self) -> float:

@@ -116,7 +116,7 @@ def _refuse_ours(deployment: Deployment) -> None:
     if deployment.compiler == "oneflow" and deployment.quant_type is not None:
         raise oneflow_does_not_quantize()
     ours = (
-        (bool(deployment.kept_steps), "--keep-first-steps and --keep-last-steps"),
+        (bool(deployment.kept_steps), "--keep-steps and the like"),
         (deployment.memory != MemoryOptions(), "the memory options"),
         (deployment.fp8_attention, "--fp8-attention"),
     )

@@ -96,5 +96,5 @@ def _miscounted(steps: int) -> WorkError:
         "the denoising steps cannot be counted",
         f"the transformer was called more than {steps} times with the same text, in an image of "
         f"{steps} steps",
-        "call the stock pipeline, or leave out --keep-first-steps and --keep-last-steps",
+        "call the stock pipeline, or keep no steps",
     )

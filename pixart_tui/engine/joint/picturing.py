@@ -11,7 +11,8 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ComparePlanned, ProfilePlanned, StageChanged
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
-from pixart_tui.engine.joint.probe import Joint, JointProbe, Samples
+from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.planning import (
@@ -68,7 +69,7 @@ def picture_selection(
     )
     yield StageChanged(stage="encoding")
     probe = JointProbe(loaded.pipeline, settings, execution, lanes=plan.lanes, check=check)
-    joint = Joint(dict.fromkeys(layers, request.quant_type))
+    joint = Choice(assignments=dict.fromkeys(layers, request.quant_type))
     # Whole batches, so that a resumed run makes the bits that an uninterrupted one makes.
     size = probe.batch_size * probe.lanes
     for start in range(0, len(settings.samples), size):
@@ -81,7 +82,7 @@ def picture_selection(
         yield from _pictured(probe, joint, part, start)
 
 
-def _pictured(probe: JointProbe, joint: Joint, part: Samples, start: int) -> Iterator[Pictured]:
+def _pictured(probe: JointProbe, joint: Choice, part: Samples, start: int) -> Iterator[Pictured]:
     made: list[ImagePair] = []
     found = probe.measure(joint, part, made.append)
     pairs = {Sample(pair.comparison.prompt, pair.comparison.seed): pair for pair in made}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.pixels import ImagePair, KeepPair, keep_none, to_pixels
 from pixart_tui.engine.precision import exact_float32
@@ -35,19 +33,6 @@ Samples: TypeAlias = tuple[Sample, ...]
 
 _CPU_PART: Final = 4
 """Images that a lane makes at once on a CPU: whatever the number of lanes, so that bits repeat."""
-
-
-@dataclass(frozen=True, slots=True)
-class Joint:
-    """What is quantized at once.
-
-    Attributes:
-        assignments: Layer to the name of its quant type.
-        kept_steps: The steps at which nothing is quantized.
-    """
-
-    assignments: Mapping[str, str]
-    kept_steps: KeptSteps = NO_STEPS
 
 
 class JointProbe:
@@ -92,12 +77,12 @@ class JointProbe:
         return len(self._lanes)
 
     def measure(
-        self, joint: Joint, samples: Samples, keep: KeepPair = keep_none
+        self, choice: Choice, samples: Samples, keep: KeepPair = keep_none
     ) -> tuple[Comparison, ...]:
         """Each of the images with the selection quantized against its undisturbed twin.
 
         Args:
-            joint: The selection.
+            choice: What is quantized.
             samples: Which images.
             keep: Takes the finite images, in the threads that made them.
 
@@ -112,21 +97,21 @@ class JointProbe:
                     _keep_finite(keep, *pair)
             return found
 
-        parts = self._map(joint, samples, use)
+        parts = self._map(choice, samples, use)
         return tuple(comparison for part in parts for comparison in part)
 
     def _map(
-        self, joint: Joint, samples: Samples, use: Callable[[Rendered, Rendered], _Result]
+        self, choice: Choice, samples: Samples, use: Callable[[Rendered, Rendered], _Result]
     ) -> list[_Result]:
         """What each part's disturbed images and their undisturbed twins give, in order."""
         size, stop = self._size, StopSwitch(self._check)
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
-        quant_types = {fqn: parse_quant_type(name) for fqn, name in joint.assignments.items()}
+        quant_types = {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()}
 
         def work(lane: Renderer, part: Samples) -> tuple[Samples, _Result]:
             renderer = lane.of(part)
             twin = self._undisturbed(renderer, part)
-            disturb = self._disturbance(renderer, joint, quant_types)
+            disturb = self._disturbance(renderer, choice, quant_types)
             (disturbed,) = renderer.render(size, disturb)
             return part, use(disturbed, twin)
 
@@ -140,14 +125,14 @@ class JointProbe:
         return self._twins[part]
 
     def _disturbance(
-        self, renderer: Renderer, joint: Joint, quant_types: Mapping[str, QuantType]
+        self, renderer: Renderer, choice: Choice, quant_types: Mapping[str, QuantType]
     ) -> Disturbance:
         return lambda layout: jointly_quantized(
             renderer.transformer,
             quant_types,
             layout,
             execution=self._execution,
-            kept_steps=joint.kept_steps,
+            choice=choice,
             steps=self._calls,
         )
 
@@ -164,29 +149,29 @@ def jointly_quantized(
     layout: BatchLayout,
     *,
     execution: Execution,
-    kept_steps: KeptSteps,
+    choice: Choice,
     steps: int,
 ) -> Iterator[None]:
     """Layers quantized at once, but for the steps that are kept; counts the steps of one batch.
 
     A step is a transformer call here: with some schedulers there are more than denoising steps.
     """
-    if not kept_steps:
+    if not choice.kept_steps:
         with layers_quantized(transformer, quant_types, layout, execution=execution):
             yield
         return
-    of_text = {fqn: kind for fqn, kind in quant_types.items() if depends_on_text_alone(fqn)}
-    others = {fqn: kind for fqn, kind in quant_types.items() if fqn not in of_text}
+    always = {fqn: kind for fqn, kind in quant_types.items() if choice.is_at_every_step(fqn)}
+    others = {fqn: kind for fqn, kind in quant_types.items() if fqn not in always}
     counter = _StepCounter()
     gate = transformer.register_forward_pre_hook(counter)
     with (
-        layers_quantized(transformer, of_text, layout, execution=execution),
+        layers_quantized(transformer, always, layout, execution=execution),
         layers_quantized(
             transformer,
             others,
             layout,
             execution=execution,
-            only_while=lambda: kept_steps.quantizes(counter.step, steps),
+            only_while=lambda: choice.kept_steps.quantizes(counter.step, steps),
         ),
     ):
         try:

@@ -1,11 +1,10 @@
-"""Verifying a selection: how layers interact, the repair, and the figure on a set of its own."""
+"""Verifying a selection: the repair, and the figure on a set of its own."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 
@@ -19,16 +18,11 @@ from pixart_tui.domain.events import (
 )
 from pixart_tui.domain.profile import Conditions, Profile
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.domain.selecting.menu import Menu, Option, menu_of
-from pixart_tui.domain.selecting.repair import (
-    Case,
-    Outcome,
-    StepChoice,
-    repair,
-    seed_rule_at_share,
-)
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.case import Case
+from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.selecting.menu import Option, menu_of
+from pixart_tui.domain.selecting.repair import Outcome, repair, seed_rule_at_share
+from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     Purpose,
@@ -39,7 +33,7 @@ from pixart_tui.domain.selecting.verification import (
     three_sets,
 )
 from pixart_tui.domain.selection import Selection, describe
-from pixart_tui.engine.joint.probe import Joint, JointProbe, Samples
+from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.pixels import KeepPair, keep_none
@@ -51,13 +45,12 @@ from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
 Told = Generator[Event, None, Trial]
 
-_MORE_LAST_STEPS: Final = (0, 1, 2, 3, 5)
-
 
 def verify_selection(
     request: VerifyRequest,
     profiles: Sequence[Profile],
     *,
+    effects: EffectsByType | None = None,
     trials: Sequence[Trial] = (),
     check: Callable[[], None] = lambda: None,
     keep: KeepPair = keep_none,
@@ -67,6 +60,7 @@ def verify_selection(
     Args:
         request: What to verify.
         profiles: One for each quant type, finished.
+        effects: Those of single calls, where the profiles have them.
         trials: Joint measurements that are there already.
         check: Called after each denoising step; may raise to give up.
         keep: Takes the images of the report on the selection, before its event.
@@ -103,8 +97,9 @@ def verify_selection(
         parameter=request.parameter,
         fused=request.fused,
         steps=calls,
-        step_choices=(StepChoice(kept=request.kept_steps),),
-        rounds=request.rounds,
+        kept_steps=request.kept_steps,
+        choose_steps=request.choose_steps,
+        effects=effects,
     )
     yield from _Verifier(request, plan, probe, case, list(trials), keep).run()
 
@@ -121,8 +116,7 @@ class _Verifier:
     keep: KeepPair
 
     def run(self) -> Iterator[Event]:
-        """What keeping steps does, the repair, then the report."""
-        yield from self._choose_steps()
+        """The repair, then the report."""
         selection, repaired = yield from self._repair()
         verified = yield from self._trial("report", "the selection", selection)
         every_step = yield from self._every_step(selection)
@@ -145,26 +139,8 @@ class _Verifier:
             ),
         )
 
-    def _choose_steps(self) -> Generator[Event, None, None]:
-        """Measures what is left of the loss of everything when the last steps are kept."""
-        choices = step_choices(self.request, self.case.steps)
-        if not choices:
-            return
-        whole = everything(self.case.menu)
-        losses = {}
-        for kept in (NO_STEPS, *choices):
-            label = f"{kept.words} kept"
-            losses[kept] = (yield from self._trial("steps", label, whole, kept)).loss
-        measured = [
-            StepChoice(kept=kept, factor=_left(losses[kept], losses[NO_STEPS])) for kept in choices
-        ]
-        asked = self.request.kept_steps
-        every_step = [] if asked else [StepChoice()]
-        update = {"step_choices": (*every_step, *measured)}
-        self.case = self.case.model_copy(update=update)
-
     def _repair(self) -> Generator[Event, None, Outcome]:
-        proposals = repair(self.case)
+        proposals = repair(self.case, self.request.rounds)
         try:
             selection = next(proposals)
             while True:
@@ -178,7 +154,8 @@ class _Verifier:
     def _every_step(self, selection: Selection) -> Generator[Event, None, Trial | None]:
         if not selection.kept_steps:
             return None
-        return (yield from self._trial("every-step", "no step kept", selection, NO_STEPS))
+        choice = Choice(assignments=selection.assignments)
+        return (yield from self._trial("every-step", "no step kept", selection, choice))
 
     def _seed_rule(self, selection: Selection) -> Generator[Event, None, Trial | None]:
         if not self.request.seed_rule or len(self.case.menu.quant_types) > 1:
@@ -189,23 +166,21 @@ class _Verifier:
         return (yield from self._trial("seed-rule", "the seed's rule", beside))
 
     def _trial(
-        self, purpose: Purpose, label: str, selection: Selection, kept: KeptSteps | None = None
+        self, purpose: Purpose, label: str, selection: Selection, choice: Choice | None = None
     ) -> Told:
-        kept = selection.kept_steps if kept is None else kept
+        choice = choice or selection.choice
         for trial in self.known:
-            key = (trial.purpose, trial.assignments, trial.kept_steps)
-            if key == (purpose, selection.assignments, kept):
+            if (trial.purpose, trial.choice) == (purpose, choice):
                 return trial
         yield StageChanged(stage=purpose, detail=label)
         start_s = time.perf_counter()
-        of = self.plan.repairing if purpose in ("steps", "repair") else self.plan.reporting
+        of = self.plan.repairing if purpose == "repair" else self.plan.reporting
         keep = self.keep if purpose == "report" else keep_none
-        measured = self.probe.measure(Joint(selection.assignments, kept), samples_of(of), keep)
+        measured = self.probe.measure(choice, samples_of(of), keep)
         trial = Trial(
             purpose=purpose,
             label=label,
-            assignments=selection.assignments,
-            kept_steps=kept,
+            **dict(choice),
             predicted=selection.predicted_loss,
             measured=joint_loss(measured),
             elapsed_s=time.perf_counter() - start_s,
@@ -213,32 +188,6 @@ class _Verifier:
         self.known.append(trial)
         yield JointMeasured(trial=trial)
         return trial
-
-
-def _left(loss: float, of: float) -> float:
-    """What is left of a loss, 1 where that cannot be told."""
-    return min(loss / of, 1.0) if 0 < of < float("inf") and loss < float("inf") else 1.0
-
-
-def step_choices(request: VerifyRequest, steps: int) -> tuple[KeptSteps, ...]:
-    """The steps among which is chosen: those asked for, and more and more of the last ones."""
-    asked = request.kept_steps
-    if not request.choose_steps:
-        return (asked,) if asked else ()
-    last = [asked.last + more for more in _MORE_LAST_STEPS]
-    choices = [KeptSteps(first=asked.first, last=count) for count in last]
-    return tuple(kept for kept in choices if kept and kept.first + kept.last < steps)
-
-
-def everything(menu: Menu) -> Selection:
-    """Every target that is computed at each step, in the quant type that costs it the least."""
-    best: dict[str, Option] = {}
-    for option in menu.options:
-        if depends_on_text_alone(option.target):
-            continue
-        if option.target not in best or option.loss < best[option.target].loss:
-            best[option.target] = option
-    return describe(menu, "flops-share", 1.0, list(best.values()))
 
 
 def samples_of(images: ImageSet) -> Samples:
@@ -274,7 +223,7 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
         )
         repairing, reporting = repairing or made[0], reporting or made[1]
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})
-    choices = step_choices(request, conditions.calls)
+    keeps = bool(request.kept_steps) or request.choose_steps
     return VerifyPlanned(
         machine=describe_machine(torch.device(request.device)),
         versions=describe_versions(),
@@ -282,9 +231,8 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
         fitting=fitting,
         repairing=repairing,
         reporting=reporting,
-        step_choices=1 + len(choices) if choices else 0,
         rounds=request.rounds,
-        reports=1 + bool(choices) + request.seed_rule,
+        reports=1 + keeps + request.seed_rule,
     )
 
 
