@@ -20,7 +20,7 @@ from pixart_tui.domain.values import Value
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
-DEFAULT_DRAWS = 12
+DEFAULT_DRAWS = 16
 
 
 class SamplingRequest(Value):

@@ -31,7 +31,7 @@ from pixart_tui.engine.sensitivity.adjoint.sampler import SamplerGraph
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 
-_WHOLE_DRAWS: Final = 1
+_WHOLE_DRAWS: Final = 2
 """Draws that go back through every call, whatever the effects are there."""
 _QUIET: Final = 0.003
 """Part of the effects, in squares, up to which a call is quiet; the other draws end behind two

@@ -197,8 +197,8 @@ def _follow(effects: Tensor) -> module._Reach:
 def test_draws_end_behind_two_quiet_calls_in_a_row() -> None:
     loud, quiet = 1.0, 1e-4
     one = _follow(_by_call(loud, loud, quiet, quiet, loud, loud))
-    assert (one.first_calls, one.active) == ([2], 1)
-    assert one.by_draw == [[0, 2, 2, 2, 2, 2]]
+    assert (one.first_calls, one.active) == ([2], 2)
+    assert one.by_draw == [[0, 0, 2, 2, 2, 2]]
     apart = _follow(_by_call(quiet, loud, quiet, loud, quiet, loud))
     assert (apart.first_calls, apart.active) == ([0], 6)
     assert apart.by_draw == [[0] * 6]
@@ -225,8 +225,8 @@ def test_layers_without_effects_do_not_count() -> None:
     assert _follow(effects).first_calls == [1]
 
 
-def test_one_draw_is_always_whole() -> None:
-    assert _follow(_by_call(1e-4, 1e-4, 1e-4, 1.0, draws=1)).by_draw == [[0]]
+def test_two_draws_are_always_whole() -> None:
+    assert _follow(_by_call(1e-4, 1e-4, 1e-4, 1.0, draws=2)).by_draw == [[0, 0]]
 
 
 @pytest.mark.parametrize(("quiet", "ends"), [(0.92, [2, 0]), (0.96, [2, 2])])
@@ -242,9 +242,9 @@ def test_draws_that_end_leave_the_others_as_they_are(
     assert [x.effects.first_calls[-1] for x in short.values()] == ends
     for sample, result in short.items():
         first = result.effects.first_calls[-1]
-        assert result.effects.first_calls == (0, first, first, first)
+        assert result.effects.first_calls == (0, 0, first, first)
         mine, its = _effects(result), _effects(whole[sample])
-        torch.testing.assert_close(mine[:1], its[:1], rtol=1e-5, atol=1e-7)
-        torch.testing.assert_close(mine[1:, :, first:], its[1:, :, first:], rtol=1e-5, atol=1e-7)
-        assert (mine[1:, :, :first] == 0).all()
+        torch.testing.assert_close(mine[:2], its[:2], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(mine[2:, :, first:], its[2:, :, first:], rtol=1e-5, atol=1e-7)
+        assert (mine[2:, :, :first] == 0).all()
         _check_same(_measure(made, [sample]), short)
