@@ -28,7 +28,7 @@ from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
 from pixart_tui.domain.selecting.verification import ImageSet, check_disjoint, joint_loss
 from pixart_tui.domain.selection import Selection, choose, describe
-from pixart_tui.engine.joint.probe import Joint, JointProbe
+from pixart_tui.engine.joint.probe import JointProbe
 from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
@@ -86,7 +86,7 @@ def verified(there: Profile, selections: dict[str, Selection], images: ImageSet)
     probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
     found = {}
     for name, selection in selections.items():
-        loss = joint_loss(probe.measure(Joint(selection.assignments), samples_of(images)))
+        loss = joint_loss(probe.measure(selection.choice, samples_of(images)))
         assert loss is not None
         found[name] = loss.model_dump()
     return found

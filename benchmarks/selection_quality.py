@@ -3,13 +3,13 @@
     python -m benchmarks.selection_quality [--images 32] [--profiles FOLDER] [--device cuda]
                                            [--output FILE]
 
-Three sets: the profiles were measured on the first one; what keeping the last steps does, and how
-far the sum is off, is learned on the second; every figure is measured on the third. At each share
-of FLOPs: the seed's rule (by SSIM until the share is reached), and at the share that it reached, a
-little more, the layers that cost the least together, and layers and steps. At each share of the
-modelled time: the seed's rule in the fastest quant type, and every quant type. The time is
-modelled: what each quant type saved of a step of ``synthetic:alpha`` at 1024 x 1024 on an H100
-(``h100-alpha-1024.json``, the transformer alone), divided among the layers by FLOPs.
+Two sets: the profiles were measured on the first one, every figure is measured on the second; no
+image is made to choose. At each share of FLOPs: the seed's rule (by SSIM until the share is
+reached), and at the share that it reached, a little more, the layers that cost the least together,
+and layers and steps. At each share of the modelled time: the seed's rule in the fastest quant type,
+and every quant type. The time is modelled: what each quant type saved of a step of
+``synthetic:alpha`` at 1024 x 1024 on an H100 (``h100-alpha-1024.json``, the transformer alone),
+divided among the layers by FLOPs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,22 +28,24 @@ import torch
 
 from pixart_tui.domain.latency import Latency
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, menu_of
-from pixart_tui.domain.selecting.repair import Case, StepChoice, seed_rule_at_share
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     check_disjoint,
     joint_loss,
 )
 from pixart_tui.domain.selection import Selection, choose, describe
-from pixart_tui.engine.joint.probe import Joint, JointProbe
-from pixart_tui.engine.joint.verifying import everything, samples_of, settings_of
+from pixart_tui.engine.joint.probe import JointProbe
+from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.runs.profile_files import read_profile_file
+from pixart_tui.runs.step_effects import read_step_effects
 
 PROFILES: Final = Path("profiles/pixart-emoji")
 TRAINED_LIKE: Final = "pixart-emoji"
@@ -58,8 +60,6 @@ ROWS: Final = {
 }
 SHARES: Final = (0.5, 0.7, 0.8, 0.9, 0.95)
 CURVE: Final = (0.25,)
-KEPT: Final = (1, 2, 3, 5)
-_MIDDLE: Final = 0.8
 
 
 @dataclass
@@ -72,11 +72,12 @@ class Bench:
 
     def measured(self, selection: Selection) -> dict[str, Any]:
         """A selection's shares, what was predicted of it, and what was measured."""
-        key = json.dumps([sorted(selection.assignments.items()), selection.kept_steps.words])
+        choice = selection.choice
+        whens = (choice.kept_steps.words, sorted(choice.at_every_step))
+        key = json.dumps([sorted(choice.assignments.items()), *whens])
         if key not in self.known:
-            joint = Joint(selection.assignments, selection.kept_steps)
             start_s = time.perf_counter()
-            found = joint_loss(self.probe.measure(joint, samples_of(self.held_out)))
+            found = joint_loss(self.probe.measure(choice, samples_of(self.held_out)))
             assert found is not None
             self.known[key] = found.model_dump() | {"elapsed_s": time.perf_counter() - start_s}
             print(
@@ -85,37 +86,16 @@ class Bench:
             )
         return {
             "layers": len(selection.chosen),
-            "kept_steps": selection.kept_steps.model_dump(),
+            "kept_steps": selection.kept_steps.words,
+            "at_every_step": len(selection.at_every_step),
             "flops_share": selection.flops_share,
             "predicted": selection.predicted_loss,
+            "predicted_interval": (selection.predicted_low, selection.predicted_high),
             "verified": self.known[key],
         }
 
 
-def step_choices(
-    probe: JointProbe, menu: Menu, repairing: ImageSet
-) -> tuple[tuple[StepChoice, ...], float]:
-    """What is left of the loss when the last steps are kept, and how far the sum is off.
-
-    Both on the repair set, the second from one selection in the middle of the range.
-    """
-    whole, losses = everything(menu).assignments, {}
-    for kept in (NO_STEPS, *(KeptSteps(last=count) for count in KEPT)):
-        found = joint_loss(probe.measure(Joint(whole, kept), samples_of(repairing)))
-        assert found is not None
-        losses[kept] = found.loss
-        print(f"{kept.words} kept: {found.loss:.2e}", flush=True)
-    every = losses[NO_STEPS]
-    choices = (StepChoice(kept=k, factor=min(x / every, 1)) for k, x in losses.items())
-    middle = choose(menu, "flops-share", _MIDDLE)
-    found = joint_loss(probe.measure(Joint(middle.assignments), samples_of(repairing)))
-    assert found is not None
-    return tuple(choices), found.loss / middle.predicted_loss
-
-
-def by_flops(
-    bench: Bench, menu: Menu, choices: Sequence[StepChoice], steps: int, share: float
-) -> dict[str, Any]:
+def by_flops(bench: Bench, menu: Menu, effects: EffectsByType, share: float) -> dict[str, Any]:
     """One share of FLOPs in one quant type."""
     seed_rule = describe(menu, "flops-share", share, seed_rule_at_share(menu, share))
     reached = seed_rule.flops_share
@@ -124,8 +104,9 @@ def by_flops(
         menu=menu,
         rule="flops-share",
         parameter=reached,
-        steps=steps,
-        step_choices=tuple(choices),
+        steps=effects.calls,
+        choose_steps=True,
+        effects=effects,
     )
     return {
         "share": share,
@@ -144,22 +125,24 @@ def by_time(bench: Bench, single: Menu, case: Case) -> dict[str, Any]:
         "share": share,
         "seed_rule": bench.measured(seed_rule),
         "types": bench.measured(choose(case.menu, case.rule, reached, fused=case.fused)),
-        "types_and_steps": bench.measured(case.model_copy(update={"parameter": reached}).solved()),
+        "types_and_steps": bench.measured(replace(case, parameter=reached).solved()),
     }
 
 
 def modelled(profile: Profile, saved_share: float) -> Profile:
     """The profile with modelled times: seconds in arbitrary units, in proportion to FLOPs."""
-    return profile.model_copy(
-        update={
-            "latencies": {
-                layer.fqn: Latency(
-                    unquantized=float(layer.flops), quantized=layer.flops * (1 - saved_share)
+    scored = tuple(
+        score.model_copy(
+            update={
+                "latency_s": Latency(
+                    unquantized=float(score.layer.flops),
+                    quantized=score.layer.flops * (1 - saved_share),
                 )
-                for layer in profile.layers
             }
-        }
+        )
+        for score in profile.scores()
     )
+    return profile.model_copy(update={"scored": scored})
 
 
 def saved_shares() -> dict[str, float]:
@@ -179,71 +162,66 @@ def mean_ratio(rows: Sequence[dict[str, Any]], name: str) -> float:
     return float(sum(ratios) / len(ratios))
 
 
-def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str], scale: float) -> dict[str, float]:
-    """How far scaled predictions were off, relative to what was verified: median and worst."""
-    found = sorted(
-        abs(scale * row[name]["predicted"] / row[name]["verified"]["loss"] - 1)
-        for row in rows
-        for name in names
-    )
-    return {"median": found[len(found) // 2], "worst": found[-1]}
+def off_by(rows: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, float]:
+    """How far predictions were off, relative to what was verified; how many intervals held."""
+    each = [row[name] for row in rows for name in names]
+    found = sorted(abs(x["predicted"] / x["verified"]["loss"] - 1) for x in each)
+    known = [x for x in each if x["predicted_interval"][0] is not None]
+    held = [_holds(x["predicted_interval"], x["verified"]) for x in known]
+    intervals = {"intervals_that_hold": sum(held) / len(held)} if held else {}
+    return {"median": found[len(found) // 2], "worst": found[-1], **intervals}
+
+
+def _holds(interval: Sequence[float], verified: dict[str, float]) -> bool:
+    """Whether an interval and that of the verified loss have a loss in common."""
+    return interval[0] <= verified["high"] and verified["low"] <= interval[1]
 
 
 def measure(
     folder: Path, device: torch.device, images: int, by_time_too: bool
 ) -> Iterator[dict[str, Any]]:
     """Everything that the file holds; first without the modelled time, which takes longer."""
-    profile = read_profile_file(folder / FP8)
-    profiles = [profile, *(read_profile_file(folder / name) for name in OTHERS)]
-    conditions = profile.conditions
-    prompts = prompts_for(TRAINED_LIKE)
+    paths = [folder / name for name in (FP8, *OTHERS)]
+    profiles = [read_profile_file(path) for path in paths]
+    effects = read_step_effects(paths)
+    assert effects is not None
+    profile, conditions = profiles[0], profiles[0].conditions
     fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
-    repairing = ImageSet(prompts=prompts[4:20], seeds=(1,))
-    held_out = ImageSet(prompts=prompts[20:36], seeds=tuple(range(2, 2 + -(-images // 16))))
-    check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": held_out})
+    others = [x for x in prompts_for(TRAINED_LIKE) if x not in conditions.prompts]
+    held_out = ImageSet(prompts=others[:16], seeds=tuple(range(2, 2 + -(-images // 16))))
+    check_disjoint({"fitting": fitting, "reporting": held_out})
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=device)
-    settings = settings_of(conditions, loaded, repairing, held_out)
+    settings = settings_of(conditions, loaded, held_out)
     lanes = 2 if device.type == "cpu" else 1
     probe = JointProbe(
         loaded.pipeline, settings, Execution.SIMULATED, lanes=lanes, check=lambda: None
     )
-    start_s = time.perf_counter()
-    single, steps = menu_of([profile]), conditions.num_inference_steps
-    choices, scale = step_choices(probe, single, repairing)
-    searching_s = time.perf_counter() - start_s
+    single = menu_of([profile])
     bench = Bench(probe, held_out)
-    rows = [by_flops(bench, single, choices, steps, s) for s in sorted((*SHARES, *CURVE))]
+    rows = [by_flops(bench, single, effects, s) for s in sorted((*SHARES, *CURVE))]
     result: dict[str, Any] = {
         "machine": describe_machine(device).model_dump(),
         "versions": describe_versions(),
         "model": conditions.model,
         "execution": conditions.execution,
         "fitting": fitting.model_dump(),
-        "repairing": repairing.model_dump(),
         "held_out": held_out.model_dump(),
-        "search": {
-            "seconds": searching_s,
-            "images": (2 + len(KEPT)) * repairing.images,
-            "scale": scale,
-            "step_choices": [choice.model_dump() for choice in choices],
-        },
         "by_flops": rows,
         "mean_ratio_to_seed_rule": {
             name: mean_ratio(rows, name) for name in ("layers", "layers_and_steps")
         },
         "predicted_off_by": {
-            "layers": off_by(rows, ("seed_rule", "layers"), scale),
-            "layers_and_steps": off_by(rows, ("layers_and_steps",), scale),
-            "layers_unscaled": off_by(rows, ("seed_rule", "layers"), 1.0),
+            "layers": off_by(rows, ("seed_rule", "layers")),
+            "layers_and_steps": off_by(rows, ("layers_and_steps",)),
         },
     }
     yield result
     if by_time_too:
-        yield result | _times(bench, profiles, single, choices, steps)
+        yield result | _times(bench, profiles, single, effects)
 
 
 def _times(
-    bench: Bench, profiles: Sequence[Profile], single: Menu, choices: Sequence[StepChoice], n: int
+    bench: Bench, profiles: Sequence[Profile], single: Menu, effects: EffectsByType
 ) -> dict[str, Any]:
     saved = saved_shares()
     menu = menu_of([modelled(p, saved[p.conditions.quant_type]) for p in profiles])
@@ -252,10 +230,11 @@ def _times(
         rule="saved-share",
         parameter=0,
         fused=True,
-        steps=n,
-        step_choices=tuple(choices),
+        steps=effects.calls,
+        choose_steps=True,
+        effects=effects,
     )
-    cases = [case.model_copy(update={"parameter": share}) for share in SHARES]
+    cases = [replace(case, parameter=share) for share in SHARES]
     rows = [by_time(bench, single, one) for one in cases]
     names = ("types", "types_and_steps")
     return {

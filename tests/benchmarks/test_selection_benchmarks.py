@@ -16,7 +16,8 @@ from pixart_tui.engine.image_metrics import ssim_per_image
 
 def _point(share: float, loss: float, predicted: float) -> dict[str, Any]:
     verified = {"loss": loss, "low": 0.8 * loss, "high": 1.2 * loss}
-    return {"flops_share": share, "predicted": predicted, "verified": verified}
+    made = {"flops_share": share, "predicted": predicted, "verified": verified}
+    return made | {"predicted_interval": (None, None)}
 
 
 def _row(share: float, ours: float) -> dict[str, Any]:
@@ -35,9 +36,12 @@ def test_the_mean_ratio_is_over_the_targets_shares_alone() -> None:
     assert mean_ratio(_ROWS, "layers") == pytest.approx((0.5 + 0.75) / 2)
 
 
-def test_predictions_are_compared_after_scaling() -> None:
-    found = off_by(_ROWS[:2], ("layers",), 1.5)
-    assert found["worst"] == pytest.approx(0.5)
+def test_predictions_and_their_intervals_are_compared_with_what_was_verified() -> None:
+    found = off_by(_ROWS[:2], ("layers",))
+    assert found["worst"] == pytest.approx(1 / 3)
+    assert "intervals_that_hold" not in found
+    close, far = (dict(_ROWS[0]["layers"], predicted_interval=x) for x in ((5e-4, 2e-3), (0, 1e-5)))
+    assert off_by([{"layers": close}, {"layers": far}], ("layers",))["intervals_that_hold"] == 0.5
 
 
 def test_the_plot_is_an_svg_with_a_line_for_each_series() -> None:

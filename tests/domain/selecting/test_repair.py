@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
-from pixart_tui.domain.selecting.repair import Case, Outcome, StepChoice, repair
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.selecting.repair import Outcome, repair
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     JointLoss,
@@ -32,8 +33,7 @@ def _menu(count: int = 20) -> Menu:
 
 
 def _case(budget: float = 1e-3, **changes: object) -> Case:
-    fields = {"menu": _menu(), "rule": "max-loss", "parameter": budget}
-    return Case.model_validate(fields | changes)
+    return replace(Case(menu=_menu(), rule="max-loss", parameter=budget), **changes)  # type: ignore[arg-type]
 
 
 def _trial(selection: Selection, loss: float) -> Trial:
@@ -51,7 +51,7 @@ def _trial(selection: Selection, loss: float) -> Trial:
 
 def _settled(case: Case, loss_of: Callable[[Selection], float]) -> tuple[Outcome, int]:
     """What a repair settles for where a selection's loss is that of a formula."""
-    proposals, measured = repair(case), 0
+    proposals, measured = repair(case, 6), 0
     selection = next(proposals)
     while True:
         measured += 1
@@ -86,19 +86,12 @@ def test_a_budget_that_no_layer_fits_into_is_not_told_as_measured() -> None:
     assert "after 0 measured" in raised.value.cause
 
 
-def test_a_share_is_measured_once_and_kept_steps_are_chosen_by_what_they_leave() -> None:
-    choices = (
-        StepChoice(),
-        StepChoice(kept=KeptSteps(last=2), factor=0.1),
-        StepChoice(kept=KeptSteps(last=6), factor=0.01),
-    )
-    case = _case(rule="flops-share", parameter=0.8, steps=20, step_choices=choices)
+def test_a_share_is_measured_once() -> None:
+    case = _case(rule="flops-share", parameter=0.8)
     (selection, _), measured = _settled(case, lambda s: s.predicted_loss)
     assert measured == 1
-    # With 6 of 20 steps kept, 0.7 of the FLOPs is the most there is.
-    assert selection.kept_steps == KeptSteps(last=2)
     assert selection.flops_share >= 0.8 - 1e-9
-    assert len(selection.chosen) == 18
+    assert len(selection.chosen) == 16
 
 
 def test_sets_that_share_a_prompt_or_a_seed_are_refused() -> None:

@@ -14,6 +14,7 @@ from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.engine.bench.call import resolve_call
 from pixart_tui.engine.compilers.progress import compiled_regions
@@ -88,7 +89,7 @@ def _verified(kept: KeptSteps, guidance: float) -> Tensor:
             dict.fromkeys(_LAYERS, parse_quant_type(_FP8)),
             layout,
             execution=Execution.SIMULATED,
-            kept_steps=kept,
+            choice=Choice(kept_steps=kept),
             steps=_STEPS,
         ),
     )

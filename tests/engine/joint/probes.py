@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
-from pixart_tui.engine.joint.probe import Joint, JointProbe
+from pixart_tui.engine.joint.probe import JointProbe
 from pixart_tui.engine.joint.verifying import samples_of
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.quant.execution import Execution
@@ -21,7 +22,8 @@ class Probe:
     def losses(
         self, assignments: Mapping[str, str], images: ImageSet, kept: KeptSteps = NO_STEPS
     ) -> list[float]:
-        found = self.inner.measure(Joint(assignments, kept), samples_of(images))
+        choice = Choice(assignments=assignments, kept_steps=kept)
+        found = self.inner.measure(choice, samples_of(images))
         return [c.loss for c in found if c.loss is not None]
 
 
