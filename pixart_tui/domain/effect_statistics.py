@@ -39,10 +39,13 @@ class Linearity:
             the measured loss of all layers together is not far below the predicted one.
         curvature: The part of a loss that its linear prediction leaves out, per loss: what is left
             out grows with the square of a loss, as its fields are of second order.
+        early_saturation: The saturation of the loss that all layers together make at the first half
+            of the calls alone.
     """
 
     saturation: float
     curvature: float
+    early_saturation: float = math.inf
 
     @classmethod
     def of(cls, sample: SampleEffects) -> Linearity:
@@ -55,10 +58,38 @@ class Linearity:
         p = max(float(np.square(linear).mean()), _TINY)
         left_out = float(np.square(measured - linear).mean())
         # Far from the undisturbed image 1 - SSIM levels off too, so that it is what counts here.
-        saturation = p * loss / (p - loss) if p > LINEAR_UP_TO * loss else math.inf
+        saturation = _saturation(p, loss)
         # Beyond saturation what is left out grows no more; a loss as large as that is in doubt by
         # its own size.
-        return cls(saturation=saturation, curvature=left_out / p**2 + 1 / saturation)
+        return cls(
+            saturation=saturation,
+            curvature=left_out / p**2 + 1 / saturation,
+            early_saturation=cls._early(sample, effects),
+        )
+
+    @staticmethod
+    def _early(sample: SampleEffects, effects: npt.NDArray[np.float32]) -> float:
+        """From the draws that reached every call: the same ones on both sides, without chance."""
+        if not sample.check.early_functionals:
+            return math.inf
+        whole = np.array(sample.first_calls) == 0
+        measured = np.array(sample.check.early_functionals, dtype=np.float64)[whole]
+        return _saturation(
+            float(np.square(_early_sums(effects[whole])).mean()), float(np.square(measured).mean())
+        )
+
+
+def _saturation(predicted: float, measured: float) -> float:
+    """The loss at which losses level off, where a sum is predicted far above what is measured."""
+    if predicted <= max(LINEAR_UP_TO * measured, _TINY):
+        return math.inf
+    return max(predicted * measured / (predicted - measured), _TINY)
+
+
+def _early_sums(effects: npt.NDArray[np.float32]) -> Floats:
+    """Of each draw, the sum of every layer's effects at the first half of the calls."""
+    found: Floats = np.nansum(effects[:, :, : effects.shape[2] // 2], axis=(1, 2), dtype=np.float64)
+    return found
 
 
 @dataclass(frozen=True)
@@ -77,6 +108,7 @@ class SampleStatistics:
         linearity: How the image was seen to answer to every layer's local error at once.
         measured: Of each draw, the functional of the image with every layer's local error added;
             empty where that was another quant type, or the image is not finite.
+        early: Of each whole draw, the sum of every layer's effects at the first half of the calls.
     """
 
     late: Floats
@@ -85,6 +117,7 @@ class SampleStatistics:
     predicted: Floats
     linearity: Linearity
     measured: Floats
+    early: Floats
 
     @classmethod
     def of(cls, sample: SampleEffects, quant_type: str) -> SampleStatistics:
@@ -102,6 +135,7 @@ class SampleStatistics:
             predicted=np.nansum(effects, axis=(1, 2)),
             linearity=Linearity.of(sample),
             measured=functionals if checked else functionals[:0],
+            early=_early_sums(sample.effects[quant_type].array()[first == 0]),
         )
 
     @cached_property
@@ -155,6 +189,12 @@ class SampleStatistics:
         """What each layer's loss counts, (layers,): 1 in the linear range, less near saturation."""
         found: Floats = 1 / (1 + self.losses / self.linearity.saturation)
         return found
+
+    @property
+    def early_share(self) -> float:
+        """The part of the early calls' loss that counts, of all layers together: 1 if linear."""
+        loss = float(np.square(self.early).mean())
+        return 1 / (1 + loss / self.linearity.early_saturation)
 
     @cached_property
     def nonlinear_doubt(self) -> Floats:

@@ -60,11 +60,14 @@ class LinearCheck(Value):
         quant_type: The coarsest of the quant types, whose errors they are.
         loss: 1 - SSIM of that image; None where it is not finite.
         functionals: The draws' functionals of its change; empty where it is not finite.
+        early_functionals: The same of the image whose layers add their errors at the first half of
+            the calls alone; empty where it is not finite.
     """
 
     quant_type: str
     loss: float | None
     functionals: tuple[float, ...]
+    early_functionals: tuple[float, ...] = ()
 
 
 class SampleEffects(Value):

@@ -36,6 +36,7 @@ def _record(sample: SampleEffects, found: SampleStatistics) -> SampleRecord:
         joint_loss=sample.check.loss,
         nonlinear=found.nonlinear,
         saturation=saturation if math.isfinite(saturation) else None,
+        early_share=found.early_share,
         elapsed_s=sample.elapsed_s,
     )
 

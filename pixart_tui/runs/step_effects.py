@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
+from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects, with_early_shares
 from pixart_tui.runs.effects_file import FIRST_CALLS, read_effects
 from pixart_tui.runs.profile_files import read_profile_sidecar
 
@@ -32,7 +32,9 @@ def read_step_effects(paths: Sequence[Path]) -> EffectsByType | None:
         found[quant_type] = StepEffects(
             quant_type=quant_type,
             targets=tuple(score.layer.fqn for score in record.layers),
-            effects=arrays[quant_type].astype(np.float64),
+            effects=with_early_shares(
+                arrays[quant_type].astype(np.float64), [x.early_share for x in record.samples]
+            ),
             first_calls=arrays[FIRST_CALLS].astype(np.float64),
             saturations=tuple(x.saturation or math.inf for x in record.samples),
             prompts=tuple(x.prompt for x in record.samples),

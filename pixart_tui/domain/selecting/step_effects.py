@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pixart_tui.domain.effect_statistics import Linearity
+from pixart_tui.domain.effect_statistics import Linearity, SampleStatistics
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import OptionKey
@@ -40,8 +40,8 @@ class StepEffects:
     Attributes:
         quant_type: The quant type.
         targets: Names, in the order of the effects.
-        effects: (samples, draws, targets, calls); NaN where a target has none, and for draws that a
-            sample lacks.
+        effects: (samples, draws, targets, calls), as far as they count; NaN where a target has
+            none, and for draws that a sample lacks.
         first_calls: Of each sample and draw, the first call that it reached; NaN for none.
         saturations: Of each sample, the loss at which losses level off; infinite for none.
         prompts: Of each sample.
@@ -59,10 +59,12 @@ class StepEffects:
         cls, samples: Sequence[SampleEffects], quant_type: str, targets: Sequence[str]
     ) -> StepEffects:
         """From what a run measured, at least one sample."""
+        shares = [SampleStatistics.of(sample, quant_type).early_share for sample in samples]
+        effects = np.stack([x.effects[quant_type].array().astype(np.float64) for x in samples])
         return cls(
             quant_type=quant_type,
             targets=tuple(targets),
-            effects=np.stack([x.effects[quant_type].array().astype(np.float64) for x in samples]),
+            effects=with_early_shares(effects, shares),
             first_calls=np.array([x.first_calls for x in samples], dtype=np.float64),
             saturations=tuple(Linearity.of(sample).saturation for sample in samples),
             prompts=tuple(sample.prompt for sample in samples),
@@ -134,6 +136,20 @@ class StepEffects:
             products[:, start:, start:] = late.transpose(0, 2, 1) @ late / late.shape[1]
             found += weights[:, None, None] * products
         return found / len(self.effects)
+
+
+def with_early_shares(effects: Floats, shares: Sequence[float]) -> Floats:
+    """Effects as far as they count: less where the early calls are out of the linear range.
+
+    There a sum is predicted far above what is measured, and a selection is a sum of most layers.
+
+    Args:
+        effects: (samples, draws, targets, calls).
+        shares: Of each sample, the part of the early calls' loss that counts.
+    """
+    found = effects.copy()
+    found[..., : effects.shape[3] // 2] *= np.sqrt(shares)[:, None, None, None]
+    return found
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pixart_tui.domain.effect_statistics import SampleStatistics
 from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
 from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.step_effects import StepEffects
+from pixart_tui.domain.selecting.step_effects import StepEffects, with_early_shares
 from pixart_tui.domain.selecting.steps import KeptSteps
 from tests.domain.selecting.effects import FP8, by_type, step_effects
 
@@ -70,6 +70,14 @@ def test_large_losses_count_less_where_they_level_off() -> None:
     assert levelled.weights[0, 0] == pytest.approx(0.5)
     total = known.moments.sum(axis=(1, 2))
     assert levelled.moments.sum(axis=(1, 2))[0] == pytest.approx(0.5 * total[0])
+
+
+def test_early_effects_count_as_far_as_they_are_linear() -> None:
+    known = step_effects([(1.0, 1.0, 1.0, 1.0)], draws=8)
+    found = with_early_shares(known.effects, (1.0, 0.25))
+    assert np.array_equal(found[0], known.effects[0])
+    assert np.array_equal(found[1][..., 2:], known.effects[1][..., 2:])
+    assert found[1][..., :2] == pytest.approx(known.effects[1][..., :2] / 2)
 
 
 @settings(deadline=None, max_examples=40)

@@ -65,6 +65,7 @@ class _Forward:
         latents: The final ones.
         images: (n, 3, height, width).
         joint: With every layer's local error added, shaped like ``images``.
+        early: With those of the first half of the calls alone.
     """
 
     batch: Batch
@@ -74,6 +75,7 @@ class _Forward:
     latents: Tensor
     images: Tensor
     joint: Tensor
+    early: Tensor
 
 
 class Backward:
@@ -133,7 +135,7 @@ class Backward:
                     seed=sample.seed,
                     first_calls=tuple(first_calls[i]),
                     effects=_packed(effects[:, i], self._able),
-                    check=self._check_of(forward.images[i], forward.joint[i], gradients[i]),
+                    check=self._check_of(forward, i, gradients[i]),
                     elapsed_s=elapsed_s,
                 ),
                 forward.images[i].cpu(),
@@ -153,37 +155,37 @@ class Backward:
 
     @torch.no_grad()
     def _forward(self, batch: Batch, effects: Tensor, plan: PassPlanned) -> _Forward:
-        """The undisturbed trajectories, and beside them those with every local error added."""
+        """The undisturbed trajectories, and beside them those with local errors added.
+
+        With every call's errors and, in a third row, with those of the first half alone.
+        """
         count = len(batch.samples)
         layout = BatchLayout(2 if self._guided else 1, count)
-        schedule = self._schedule(batch, 2)
+        schedule = self._schedule(batch, 3)
         dtype = batch.conditioning.prompt_embeds.dtype
-        latents = batch.noise.to(dtype).repeat(2, 1, 1, 1) * schedule.init_noise_sigma
+        latents = batch.noise.to(dtype).repeat(3, 1, 1, 1) * schedule.init_noise_sigma
         predictions, traces = [], []
         for at in range(len(schedule)):
-            inputs, joint = schedule.inputs(latents, at).chunk(2)
+            inputs, joint, early = schedule.inputs(latents, at).chunk(3)
+            call = self._call(batch, schedule.timesteps[at], inputs)
             trace = self._adjoint.forward(
-                self._call(batch, schedule.timesteps[at], inputs),
+                call,
                 self._rows(joint),
                 (self._coarsest, layout),
                 keep=Pass(layout, effects[at]) if plan.keeps_graphs else None,
                 keep_hidden_states=plan.keeps_hidden_states,
             )
-            both = [self._guide(x) for x in (trace.prediction, trace.joint)]
-            predictions.append(both[0])
+            predicted = [self._guide(x) for x in (trace.prediction, trace.joint)]
+            if at < len(schedule) // 2:
+                predicted.append(predicted[1])
+            else:
+                predicted.append(self._guide(self._adjoint.predict(call, self._rows(early))))
+            predictions.append(predicted[0])
             traces.append(trace)
-            latents = schedule.step(torch.cat(both), at, latents)
+            latents = schedule.step(torch.cat(predicted), at, latents)
             self._check()
-        images = torch.cat([self._decode(x[None]) for x in latents])
-        return _Forward(
-            batch,
-            layout,
-            predictions,
-            traces,
-            latents[:count],
-            images[:count],
-            images[count:],
-        )
+        images = torch.cat([self._decode(x[None]) for x in latents]).chunk(3)
+        return _Forward(batch, layout, predictions, traces, latents[:count], *images)
 
     @property
     def _guided(self) -> bool:
@@ -245,20 +247,28 @@ class Backward:
             effects[:first, i, _WHOLE_DRAWS:] = 0
         return reach.by_draw
 
-    def _check_of(self, image: Tensor, joint: Tensor, gradients: Tensor) -> LinearCheck:
-        """How the image answers to every local error at once.
+    def _check_of(self, forward: _Forward, at: int, gradients: Tensor) -> LinearCheck:
+        """How an image answers to every local error at once.
 
         Args:
-            image: The undisturbed one.
-            joint: That with every layer's local error added.
+            forward: The trajectories.
+            at: The image's index.
             gradients: Of the draws' functionals, (draws, 3, height, width).
         """
-        name = self._coarsest.name
-        if not finite_per_sample(joint[None])[0]:
-            return LinearCheck(quant_type=name, loss=None, functionals=())
-        change = gradients.flatten(1) @ (joint - image).flatten()
-        loss = 1 - ssim_per_image(joint[None], image[None])[0]
-        return LinearCheck(quant_type=name, loss=loss, functionals=tuple(change.tolist()))
+        name, image = self._coarsest.name, forward.images[at]
+
+        def change(other: Tensor) -> tuple[float, ...]:
+            if not finite_per_sample(other[None])[0]:
+                return ()
+            return tuple((gradients.flatten(1) @ (other - image).flatten()).tolist())
+
+        functionals, joint = change(forward.joint[at]), forward.joint[at]
+        return LinearCheck(
+            quant_type=name,
+            loss=1 - ssim_per_image(joint[None], image[None])[0] if functionals else None,
+            functionals=functionals,
+            early_functionals=change(forward.early[at]) if functionals else (),
+        )
 
     def _through_decoder(self, forward: _Forward, gradients: Tensor, plan: PassPlanned) -> Tensor:
         """Cotangents of the final latents, (draws * n, channels, h, w), from those of images."""

@@ -125,6 +125,15 @@ class TransformerAdjoint:
         (prediction,), (joint,) = run(of.finish, (hidden, rest[1]), (other, other_rest[1]))
         return Trace(prediction, joint, kept if keep_hidden_states else [], segments, keep)
 
+    @torch.no_grad()
+    def predict(self, call: Call, latents: Tensor) -> Tensor:
+        """The prediction for other latents, shaped like the call's."""
+        of = TransformerParts(self.transformer, call)
+        hidden, modulation, embedded, text = of.begin(latents)
+        for index in range(of.depth):
+            hidden = of.block(index, hidden, modulation, text)
+        return of.finish(hidden, embedded)
+
     def pull(
         self, call: Call, trace: Trace, cotangents: Tensor, found: Pass, at_once: int
     ) -> Tensor:
