@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_prof
 from tests.tui import adjoint_runs
 
 _INT8 = "int8_dynamic"
+_EMBEDDED = Path(__file__).parents[2] / "profiles" / "pixart-emoji" / "fp8_e4m3.json"
 
 
 def _write(path: Path, quant_type: str, ssims: dict[str, float], **changes: object) -> Path:
@@ -160,19 +162,53 @@ def test_steps_that_are_kept_count_against_the_share_and_onediff_cannot_say_them
     asked = ["select", profiles[0], "--flops-share", "0.6", "--keep-last-steps", "5"]
     assert main(asked) == 0
     told = capsys.readouterr().out
-    assert "nothing is quantized at the last 5 steps" in told
+    assert "steps kept: the last 5; in 16 bits" in told
     assert "3 of 3 layers, 75.0% of the linear FLOPs" in told
     written = json.loads(Path(profiles[0]).with_name("fp8_e4m3.selected.json").read_text())
-    assert written["kept_steps"] == {"first": 0, "last": 5}
+    assert written["kept_steps"] == {"first": 0, "last": 5, "numbers": []}
     assert main([*asked, "--format", "onediff"]) == 2
     assert "quantizes a layer at every step" in capsys.readouterr().err
 
 
-def test_steps_are_chosen_only_by_measuring(
+def test_a_profile_without_effects_cannot_say_which_steps(
     profiles: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["select", profiles[0], "--flops-share", "0.6", "--choose-steps"]) == 2
-    assert "add --verify" in capsys.readouterr().err
+    assert "profile with --method adjoint" in capsys.readouterr().err
+
+
+def test_steps_and_layers_are_chosen_from_the_effects_of_the_embedded_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "chosen.json"
+    asked = ["select", str(_EMBEDDED), "--flops-share", "0.9", "--output", str(output)]
+    losses = {}
+    for more in ([], ["--choose-steps"], ["--keep-steps", "1-2"]):
+        assert main([*asked, *more, "--json"]) == 0
+        losses[" ".join(more)] = json.loads(capsys.readouterr().out)["predicted_loss"]
+    assert losses["--choose-steps"] < 0.3 * losses[""]
+    # Layers may be quantized at the kept steps too, so that keeping some never costs more.
+    assert losses["--keep-steps 1-2"] <= 1.005 * losses[""]
+    assert main([*asked, "--choose-steps"]) == 0
+    told = capsys.readouterr().out
+    assert "steps kept: number 19-20; " in told
+    assert "layers quantized there too" in told
+    assert "(95% interval for other prompts " in told
+    written = json.loads(output.read_text())
+    assert written["kept_steps"]["numbers"] == [19, 20]
+    assert 0 < len(written["at_every_step"]) < len(written["layers"])
+
+
+def test_effects_that_were_changed_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in _EMBEDDED.parent.glob("fp8_e4m3.*"):
+        shutil.copy(path, tmp_path)
+    effects = tmp_path / "fp8_e4m3.effects.safetensors"
+    effects.write_bytes(effects.read_bytes()[:-4] + b"\0\0\0\1")
+    asked = ["select", str(tmp_path / "fp8_e4m3.json"), "--flops-share", "0.5", "--choose-steps"]
+    assert main(asked) == 2
+    assert "is not what fp8_e4m3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -180,6 +216,8 @@ def test_steps_are_chosen_only_by_measuring(
     [
         (["--flops-share", "0.5", "--keep-last-steps", "20"], "leaves none to quantize"),
         (["--keep-first-steps", "9", "--keep-last-steps", "11"], "leaves none to quantize"),
+        (["--keep-steps", "21"], "there is no step 21"),
+        (["--keep-steps", "5-2"], "names no steps"),
         (["--flops-share", "0.5", "--seed-rule", "--detach"], "--seed-rule, --detach: only"),
         (["--pareto", "--verify", "--max-loss", "1"], "--max-loss, --verify changes nothing"),
         (["--verify", "--json"], "use --display json"),
