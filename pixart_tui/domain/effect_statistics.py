@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.effects import SampleEffects, early_calls
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -39,8 +39,8 @@ class Linearity:
             the measured loss of all layers together is not far below the predicted one.
         curvature: The part of a loss that its linear prediction leaves out, per loss: what is left
             out grows with the square of a loss, as its fields are of second order.
-        early_saturation: The saturation of the loss that all layers together make at the first half
-            of the calls alone.
+        early_saturation: The saturation of the loss that all layers together make at the early
+            calls alone.
     """
 
     saturation: float
@@ -87,8 +87,9 @@ def _saturation(predicted: float, measured: float) -> float:
 
 
 def _early_sums(effects: npt.NDArray[np.float32]) -> Floats:
-    """Of each draw, the sum of every layer's effects at the first half of the calls."""
-    found: Floats = np.nansum(effects[:, :, : effects.shape[2] // 2], axis=(1, 2), dtype=np.float64)
+    """Of each draw, the sum of every layer's effects at the early calls."""
+    early = effects[:, :, : early_calls(effects.shape[2])]
+    found: Floats = np.nansum(early, axis=(1, 2), dtype=np.float64)
     return found
 
 
@@ -108,7 +109,7 @@ class SampleStatistics:
         linearity: How the image was seen to answer to every layer's local error at once.
         measured: Of each draw, the functional of the image with every layer's local error added;
             empty where that was another quant type, or the image is not finite.
-        early: Of each whole draw, the sum of every layer's effects at the first half of the calls.
+        early: Of each whole draw, the sum of every layer's effects at the early calls.
     """
 
     late: Floats

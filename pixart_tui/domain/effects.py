@@ -50,6 +50,11 @@ class PackedArray(Value):
         return values.reshape(self.shape).astype(np.float32)
 
 
+def early_calls(calls: int) -> int:
+    """How many of an image's transformer calls are early: three of four."""
+    return 3 * calls // 4
+
+
 class LinearCheck(Value):
     """How a sample's image answers to every layer's local error at once.
 
@@ -60,8 +65,8 @@ class LinearCheck(Value):
         quant_type: The coarsest of the quant types, whose errors they are.
         loss: 1 - SSIM of that image; None where it is not finite.
         functionals: The draws' functionals of its change; empty where it is not finite.
-        early_functionals: The same of the image whose layers add their errors at the first half of
-            the calls alone; empty where it is not finite.
+        early_functionals: The same of the image whose layers add their errors at the early calls
+            alone; empty where it is not finite.
     """
 
     quant_type: str

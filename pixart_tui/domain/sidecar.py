@@ -35,8 +35,8 @@ class SampleRecord(Value):
         joint_loss: 1 - SSIM of that image, of the coarsest quant type; None where it is not finite.
         nonlinear: The part of ``measured_loss`` that the sum of effects does not explain.
         saturation: The loss at which losses level off in this sample; None in the linear range.
-        early_share: The part of the loss that all layers make together at the first half of the
-            calls alone that counts; 1 in the linear range.
+        early_share: The part of the loss that all layers make together at the early calls alone
+            that counts; 1 in the linear range.
         elapsed_s: Seconds that it took.
     """
 

@@ -215,7 +215,7 @@ def test_where_an_image_levels_off_holds_for_every_quant_type() -> None:
 
 def test_early_calls_out_of_the_linear_range_count_as_was_measured_of_them() -> None:
     effects = np.random.default_rng(4).normal(size=(8, 5, 4)).astype(np.float32)
-    early = effects.astype(np.float64)[:, :, :2].sum(axis=(1, 2))
+    early = effects.astype(np.float64)[:, :, :3].sum(axis=(1, 2))
     for scale, share in ((1.0, 1.0), (0.8, 1.0), (0.2, 0.04)):
         sample = _early(effects, scale * early)
         assert SampleStatistics.of(sample, QUANT_TYPE).early_share == pytest.approx(share)
@@ -224,7 +224,7 @@ def test_early_calls_out_of_the_linear_range_count_as_was_measured_of_them() -> 
 def test_only_draws_that_reached_the_early_calls_tell_of_them() -> None:
     effects = np.random.default_rng(4).normal(size=(8, 5, 4)).astype(np.float32)
     effects[2:, :, :3] = 0
-    early = effects.astype(np.float64)[:, :, :2].sum(axis=(1, 2))
+    early = effects.astype(np.float64)[:, :, :3].sum(axis=(1, 2))
     early[2:] = 100  # of the image; no effects say what was predicted
     sample = _early(effects, early, first_calls=[0, 0, *[3] * 6])
     assert SampleStatistics.of(sample, QUANT_TYPE).early_share == 1

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pixart_tui.domain.effect_statistics import Linearity, SampleStatistics
-from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.effects import SampleEffects, early_calls
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import OptionKey
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
@@ -148,7 +148,7 @@ def with_early_shares(effects: Floats, shares: Sequence[float]) -> Floats:
         shares: Of each sample, the part of the early calls' loss that counts.
     """
     found = effects.copy()
-    found[..., : effects.shape[3] // 2] *= np.sqrt(shares)[:, None, None, None]
+    found[..., : early_calls(effects.shape[3])] *= np.sqrt(shares)[:, None, None, None]
     return found
 
 

@@ -76,8 +76,8 @@ def test_early_effects_count_as_far_as_they_are_linear() -> None:
     known = step_effects([(1.0, 1.0, 1.0, 1.0)], draws=8)
     found = with_early_shares(known.effects, (1.0, 0.25))
     assert np.array_equal(found[0], known.effects[0])
-    assert np.array_equal(found[1][..., 2:], known.effects[1][..., 2:])
-    assert found[1][..., :2] == pytest.approx(known.effects[1][..., :2] / 2)
+    assert np.array_equal(found[1][..., 3:], known.effects[1][..., 3:])
+    assert found[1][..., :3] == pytest.approx(known.effects[1][..., :3] / 2)
 
 
 @settings(deadline=None, max_examples=40)

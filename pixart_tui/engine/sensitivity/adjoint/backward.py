@@ -10,7 +10,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
+from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects, early_calls
 from pixart_tui.domain.events import PassPlanned
 from pixart_tui.domain.quant_types import QuantType, coarsest
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
@@ -65,7 +65,7 @@ class _Forward:
         latents: The final ones.
         images: (n, 3, height, width).
         joint: With every layer's local error added, shaped like ``images``.
-        early: With those of the first half of the calls alone.
+        early: With those of the early calls alone.
     """
 
     batch: Batch
@@ -157,7 +157,7 @@ class Backward:
     def _forward(self, batch: Batch, effects: Tensor, plan: PassPlanned) -> _Forward:
         """The undisturbed trajectories, and beside them those with local errors added.
 
-        With every call's errors and, in a third row, with those of the first half alone.
+        With every call's errors and, in a third row, with those of the early calls alone.
         """
         count = len(batch.samples)
         layout = BatchLayout(2 if self._guided else 1, count)
@@ -176,7 +176,7 @@ class Backward:
                 keep_hidden_states=plan.keeps_hidden_states,
             )
             predicted = [self._guide(x) for x in (trace.prediction, trace.joint)]
-            if at < len(schedule) // 2:
+            if at < early_calls(len(schedule)):
                 predicted.append(predicted[1])
             else:
                 predicted.append(self._guide(self._adjoint.predict(call, self._rows(early))))
