@@ -69,14 +69,12 @@ class Linearity:
 
     @staticmethod
     def _early(sample: SampleEffects, effects: npt.NDArray[np.float32]) -> float:
-        """From the draws that reached every call: the same ones on both sides, without chance."""
-        if not sample.check.early_functionals:
+        """From the draws that reached every call, and 1 - SSIM."""
+        loss = sample.check.early_loss
+        if loss is None:
             return math.inf
         whole = np.array(sample.first_calls) == 0
-        measured = np.array(sample.check.early_functionals, dtype=np.float64)[whole]
-        return _saturation(
-            float(np.square(_early_sums(effects[whole])).mean()), float(np.square(measured).mean())
-        )
+        return _saturation(float(np.square(_early_sums(effects[whole])).mean()), loss)
 
 
 def _saturation(predicted: float, measured: float) -> float:

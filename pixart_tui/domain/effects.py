@@ -65,14 +65,14 @@ class LinearCheck(Value):
         quant_type: The coarsest of the quant types, whose errors they are.
         loss: 1 - SSIM of that image; None where it is not finite.
         functionals: The draws' functionals of its change; empty where it is not finite.
-        early_functionals: The same of the image whose layers add their errors at the early calls
-            alone; empty where it is not finite.
+        early_loss: 1 - SSIM of the image whose layers add their errors at the early calls alone;
+            None where it is not finite.
     """
 
     quant_type: str
     loss: float | None
     functionals: tuple[float, ...]
-    early_functionals: tuple[float, ...] = ()
+    early_loss: float | None = None
 
 
 class SampleEffects(Value):

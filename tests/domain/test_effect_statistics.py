@@ -213,30 +213,24 @@ def test_where_an_image_levels_off_holds_for_every_quant_type() -> None:
     assert (other.measured_loss, other.nonlinear) == (None, None)
 
 
-def test_early_calls_out_of_the_linear_range_count_as_was_measured_of_them() -> None:
+def _early(first_calls: Sequence[int], scale: float) -> SampleEffects:
+    """A sample whose image with early errors alone has this part of the loss that is predicted."""
     effects = np.random.default_rng(4).normal(size=(8, 5, 4)).astype(np.float32)
-    early = effects.astype(np.float64)[:, :, :3].sum(axis=(1, 2))
-    for scale, share in ((1.0, 1.0), (0.8, 1.0), (0.2, 0.04)):
-        sample = _early(effects, scale * early)
-        assert SampleStatistics.of(sample, QUANT_TYPE).early_share == pytest.approx(share)
-
-
-def test_only_draws_that_reached_the_early_calls_tell_of_them() -> None:
-    effects = np.random.default_rng(4).normal(size=(8, 5, 4)).astype(np.float32)
-    effects[2:, :, :3] = 0
-    early = effects.astype(np.float64)[:, :, :3].sum(axis=(1, 2))
-    early[2:] = 100  # of the image; no effects say what was predicted
-    sample = _early(effects, early, first_calls=[0, 0, *[3] * 6])
-    assert SampleStatistics.of(sample, QUANT_TYPE).early_share == 1
-
-
-def _early(
-    effects: npt.NDArray[np.float32], measured: Floats, first_calls: Sequence[int] = ()
-) -> SampleEffects:
-    """A sample whose functionals change by this much where the early calls alone are quantized."""
-    sample = sample_of(effects, functionals=[1.0] * len(effects), first_calls=first_calls)
-    check = sample.check.model_copy(update={"early_functionals": tuple(measured.tolist())})
+    whole = np.array(first_calls) == 0
+    effects[~whole, :, :3] = 0
+    predicted = np.square(effects.astype(np.float64)[whole, :, :3].sum(axis=(1, 2))).mean()
+    sample = sample_of(effects, functionals=[1.0] * 8, first_calls=first_calls)
+    check = sample.check.model_copy(update={"early_loss": float(scale * predicted)})
     return sample.model_copy(update={"check": check})
+
+
+@pytest.mark.parametrize("first_calls", [[0] * 8, [0, 0, *[3] * 6]])
+def test_early_calls_out_of_the_linear_range_count_as_was_measured_of_them(
+    first_calls: list[int],
+) -> None:
+    for scale, share in ((1.0, 1.0), (0.6, 1.0), (3.0, 1.0), (0.04, 0.04)):
+        found = SampleStatistics.of(_early(first_calls, scale), QUANT_TYPE)
+        assert found.early_share == pytest.approx(share)
 
 
 def test_an_image_that_is_not_finite_bounds_nothing() -> None:

@@ -255,19 +255,14 @@ class Backward:
             at: The image's index.
             gradients: Of the draws' functionals, (draws, 3, height, width).
         """
-        name, image = self._coarsest.name, forward.images[at]
-
-        def change(other: Tensor) -> tuple[float, ...]:
-            if not finite_per_sample(other[None])[0]:
-                return ()
-            return tuple((gradients.flatten(1) @ (other - image).flatten()).tolist())
-
-        functionals, joint = change(forward.joint[at]), forward.joint[at]
+        image, joint = forward.images[at], forward.joint[at]
+        loss = _loss(joint, image)
+        change = gradients.flatten(1) @ (joint - image).flatten()
         return LinearCheck(
-            quant_type=name,
-            loss=1 - ssim_per_image(joint[None], image[None])[0] if functionals else None,
-            functionals=functionals,
-            early_functionals=change(forward.early[at]) if functionals else (),
+            quant_type=self._coarsest.name,
+            loss=loss,
+            functionals=() if loss is None else tuple(change.tolist()),
+            early_loss=_loss(forward.early[at], image),
         )
 
     def _through_decoder(self, forward: _Forward, gradients: Tensor, plan: PassPlanned) -> Tensor:
@@ -311,6 +306,13 @@ class Backward:
     def _rows(self, inputs: Tensor) -> Tensor:
         """Each image's latents, for both halves of the guidance."""
         return inputs.repeat(2, 1, 1, 1) if self._guided else inputs
+
+
+def _loss(image: Tensor, undisturbed: Tensor) -> float | None:
+    """1 - SSIM of an image, None where it is not finite."""
+    if not finite_per_sample(image[None])[0]:
+        return None
+    return 1 - ssim_per_image(image[None], undisturbed[None])[0]
 
 
 class _Reach:
