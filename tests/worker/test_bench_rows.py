@@ -78,7 +78,7 @@ def test_what_is_simulated_is_done_once() -> None:
 def test_a_quantized_row_has_the_layers_that_the_kernels_take_and_says_what_it_skipped() -> None:
     request = BenchRequest(compilers=("none",), quantize=True, quant_type="int8_dynamic")
     case, row = list(plan_rows(request, _described("real"), Path()).items())[1]
-    assert case.deployment.layers == tuple(x.fqn for x in _LAYERS)
+    assert tuple(case.deployment.choice.assignments) == tuple(x.fqn for x in _LAYERS)
     assert (row.quantized_layers, row.execution) == (20, "real")
     assert row.execution_note.startswith("because; 1 layers skipped (odd: ")
 
@@ -206,7 +206,7 @@ def test_nexfort_is_handed_the_users_file_and_none_of_our_rules(tmp_path: Path) 
         case, row = next((c, r) for c, r in planned.items() if r.label == "nexfort+int8_dynamic")
         assert case.deployment.layer_file == str(file)
         assert case.deployment.top_percentage == 50
-        assert case.deployment.layers[0] == "odd"
+        assert next(iter(case.deployment.choice.assignments)) == "odd"
         assert case.deployment.compiler_config == '{"mode": "jit"}'
         assert (row.quantized_layers, row.execution) == (10, "real")
         assert row.execution_note == "quantized by nexfort"

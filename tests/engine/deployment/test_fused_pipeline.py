@@ -12,6 +12,7 @@ from torch import Tensor
 from pixart_tui.domain.bench_matrix import BEST_CONFIG
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.deployment import deploy
@@ -76,8 +77,7 @@ def test_fp8_images_stay_close(fp8_attention: bool) -> None:
     deployment = Deployment(
         compiler="torch",
         compiler_config=BEST_CONFIG,
-        quant_type=_FP8,
-        layers=chosen,
+        choice=Choice.of_one(_FP8, chosen),
         fp8_attention=fp8_attention,
     )
     deploy(loaded, deployment, Execution.REAL, _CUDA)
@@ -98,9 +98,8 @@ def _deployed(config: str, each: int, *, quantized: bool, kept: KeptSteps) -> An
     loaded = _loaded()
     deployment = Deployment(compiler="torch", compiler_config=config)
     if quantized:
-        layers = _chosen(loaded, each)
-        update = {"quant_type": _FP8, "layers": layers, "kept_steps": kept}
-        deployment = deployment.model_copy(update=update)
+        choice = Choice.of_one(_FP8, _chosen(loaded, each), kept)
+        deployment = deployment.model_copy(update={"choice": choice})
     deploy(loaded, deployment, Execution.REAL if quantized else None, _CUDA)
     return loaded.pipeline
 
