@@ -69,7 +69,7 @@ def plan_quantization(
     if request.compiler == "nexfort":
         return _by_nexfort(request, deployment, wanted, layers)
     chosen = choose_layers(wanted, layers)
-    _check_steps(chosen.choice, loaded, call)
+    mixture = tuple(_mixture(chosen.choice, loaded, call))
     plan = plan_choice(chosen.choice, device)
     assert plan is not None
     simulated = plan.execution is Execution.SIMULATED
@@ -82,26 +82,20 @@ def plan_quantization(
         deployment.model_copy(update=changes),
         len(chosen.choice.assignments),
         plan.execution.value,
-        "; ".join(filter(None, (told, chosen.note, *_mixture(chosen.choice, call)))),
+        "; ".join(filter(None, (told, chosen.note, *mixture))),
     )
 
 
-def _check_steps(choice: Choice, loaded: LoadedPipeline, call: GenerateCall) -> None:
-    """Kept steps are transformer calls, of which some schedulers make several a step."""
-    if choice.kept_steps:
-        calls = call_count(
-            loaded.pipeline, call.num_inference_steps, call.options.get("timesteps", ())
-        )
-        choice.kept_steps.check_leaves_some(calls)
-
-
-def _mixture(choice: Choice, call: GenerateCall) -> Iterator[str]:
-    """What a mixed selection does."""
+def _mixture(choice: Choice, loaded: LoadedPipeline, call: GenerateCall) -> Iterator[str]:
+    """What a mixed selection does, in words; refuses to keep every step."""
     if len(choice.quant_types) > 1:
         yield f"layers by quant type: {spell_types(choice.layers_by_type)}"
     if choice.kept_steps:
-        there = len(choice.through_kept_steps)
-        yield spell_kept(choice.kept_steps, call.num_inference_steps, there)
+        # Transformer calls, of which some schedulers make several a step.
+        timesteps = call.options.get("timesteps", ())
+        steps = call_count(loaded.pipeline, call.num_inference_steps, timesteps)
+        choice.kept_steps.check_leaves_some(steps)
+        yield spell_kept(choice.kept_steps, steps, len(choice.through_kept_steps))
 
 
 def _by_nexfort(
