@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from pixart_tui.domain import mixed_file, onediff_file, sidecar
+from pixart_tui.domain import layer_file, onediff_file, sidecar
 from pixart_tui.domain.benchmark import BenchResult
 from pixart_tui.domain.deployment import Compiler
 from pixart_tui.domain.effects import Method
@@ -33,8 +33,10 @@ from pixart_tui.domain.requests import (
     BenchRequest,
     ProfileRequest,
 )
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selection import Rule, Selection, choose
+from pixart_tui.domain.selection_files import selection_text
 from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
@@ -271,7 +273,7 @@ def quantize(
         raise RequestError(
             "a pipeline that is quantized in place cannot keep steps",
             f"the selection keeps {selection.kept_steps.words}",
-            "use pixart-tui bench --keep-steps",
+            "use pixart-tui bench or generate, which read the selection's file",
         )
     quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
     device = next(pipeline.transformer.parameters()).device
@@ -308,10 +310,10 @@ def bench(
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
         compilers: One row each; the eager pipeline is always measured.
-        quant_type: Measure each row quantized too; None for not.
-        layers: Which of them: a selection, or the layers' JSON; None for every layer that the
-            kernels can run.
-        top_percentage: The share of that file's layers, by count.
+        quant_type: Measure each row quantized too; None for not, or for what a selection says.
+        layers: Which layers: a selection, whatever its quant types and kept steps, or a JSON of
+            layers; None for every layer that the kernels can run.
+        top_percentage: The share of the layers of OneDiff's JSON, by count.
         prompts: The prompts; empty for those that ship with the package.
         steps: Denoising steps; None for the model's default, as for the next two.
         height: Pixels.
@@ -329,10 +331,7 @@ def bench(
         request = BenchRequest(
             model=model,
             compilers=tuple(dict.fromkeys(("none", *compilers))),
-            quantize=quant_type is not None,
-            quant_type=parse_quant_type(quant_type or DEFAULT_QUANT_TYPE).name,
-            quant_submodules_config_path=_layers_file(layers, Path(folder)),
-            top_percentage=100.0 if isinstance(layers, Selection) else top_percentage,
+            **_quantization(layers, quant_type, top_percentage, Path(folder)),
             prompts=tuple(prompts),
             num_inference_steps=steps,
             height=height,
@@ -354,17 +353,38 @@ def _profile_of(found: Source) -> Profile:
     return found if isinstance(found, Profile) else read_profile_file(Path(found))
 
 
-def _layers_file(layers: str | Path | Selection | None, folder: Path) -> str | None:
-    """The JSON that says which layers are quantized; a selection's is written to a folder."""
+def _quantization(
+    layers: str | Path | Selection | None,
+    quant_type: str | None,
+    top_percentage: float,
+    folder: Path,
+) -> dict[str, Any]:
+    """The fields of a request that say what is quantized; a selection is written to a folder."""
+    fields: dict[str, Any] = {
+        "quantize": quant_type is not None,
+        "quant_type": parse_quant_type(quant_type or DEFAULT_QUANT_TYPE).name,
+    }
     if layers is None:
-        return None
-    if not isinstance(layers, Selection):
-        return str(Path(layers).absolute())
-    mixed_file.refuse_for_onediff(layers)
-    path = folder / "selection.json"
-    # The order is all that is read of it where all of them are taken.
-    write_atomically(path, onediff_file.render(dict.fromkeys(layers.chosen, 1.0)))
-    return str(path)
+        return fields
+    choice: Choice | None
+    if isinstance(layers, Selection):
+        path, choice = folder / "selection.json", layers.choice
+        # The order is all that is read of the figures where all layers are taken.
+        write_atomically(path, selection_text(layers, dict.fromkeys(layers.chosen, 1.0)))
+    else:
+        path = Path(layers).absolute()
+        choice = layer_file.read(path).mixed
+    fields |= {"quant_submodules_config_path": str(path), "top_percentage": top_percentage}
+    if choice is None:
+        return fields
+    if quant_type not in (None, choice.quant_type):
+        raise RequestError(
+            f"the layers are not chosen for {quant_type}",
+            f"they are chosen for {', '.join(choice.quant_types)}",
+            "leave quant_type out: the selection says it",
+        )
+    own = choice.quant_type or DEFAULT_QUANT_TYPE
+    return fields | {"quantize": True, "quant_type": own, "top_percentage": 100.0}
 
 
 def _finished(run: Run, told: OnEvent) -> BenchResult:

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,3 +71,17 @@ def test_a_cpu_is_not_asked_for_fp8_products_in_silence() -> None:
     kept = selection.model_copy(update={"kept_steps": KeptSteps(last=1)})
     with pytest.raises(RequestError, match="keep steps"):
         pixart_tui.quantize(pipeline, kept)
+
+
+def test_bench_takes_a_selection_of_several_types_that_keeps_steps() -> None:
+    types = {"proj_out": "int8_dynamic", "transformer_blocks.0.ff.net.2": "int8_weightonly"}
+    one = pixart_tui.select(_profile(), flops_share=0.5)
+    changes = {"assignments": types, "chosen": tuple(types), "kept_steps": KeptSteps(last=1)}
+    selection = one.model_copy(update=changes)
+    options: dict[str, Any] = {"compilers": ["none"], "device": "cpu", "layers": selection}
+    with pytest.raises(RequestError, match="not chosen for int4_weightonly"):
+        pixart_tui.bench("synthetic:alpha-tiny", quant_type="int4_weightonly", **options)
+    result = pixart_tui.bench("synthetic:alpha-tiny", steps=2, repeats=1, cold=False, **options)
+    row = result.rows[1]
+    assert row.label == "none+mixed+keep-last-1"
+    assert row.layers_by_type == {"int8_dynamic": 1, "int8_weightonly": 1}

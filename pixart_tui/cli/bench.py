@@ -66,7 +66,7 @@ Examples:
 @click.option(
     "--quant-submodules-config-path",
     type=click.Path(path_type=Path),
-    help="The layers' JSON; the best 90% by SSIM are quantized.",
+    help="The layers' JSON: of OneDiff's the best 90% by SSIM, of a mixed selection all it says.",
 )
 @click.option(
     "--fp8-attention",
@@ -145,15 +145,20 @@ def bench_request(
     """
     _check_matrix(matrix, rows, own_rows=bool(compilers) or quantize)
     _check_backends(compilers, quantize)
-    quantization = _quantization(quantize, quantize_config, quant_submodules_config_path)
+    kept_steps, wanted = kept_steps_fields(shared), _with_baseline(compilers)
+    _check_quantize(quantize, quantize_config, quant_submodules_config_path)
+    quantization = quantization_fields(
+        quantize_config, quant_submodules_config_path, wanted, kept_steps
+    )
     _check_fp8_attention(fp8_attention, quantize, compilers)
     request = BenchRequest(
         **sampling_fields(shared),
         **quantization,
+        quantize=quantize,
         fp8_attention=fp8_attention,
-        kept_steps=kept_steps_fields(shared),
+        kept_steps=kept_steps,
         memory=memory_fields(shared),
-        compilers=_with_baseline(compilers),
+        compilers=wanted,
         compiler_config=_compiler_config(compiler_config, compilers),
         matrix=cast(Literal["", "seed"], matrix or ""),
         rows=_names(rows),
@@ -236,11 +241,10 @@ def _check_backends(compilers: tuple[str, ...], quantize: bool) -> None:
         raise oneflow_does_not_quantize()
 
 
-def _quantization(quantize: bool, config: str, layers: Path | None) -> dict[str, Any]:
+def _check_quantize(quantize: bool, config: str, layers: Path | None) -> None:
     if not quantize and (layers is not None or config != "{}"):
         raise RequestError(
             "the quantization options need --quantize",
             "without it nothing would be quantized",
             "add --quantize, or leave them out",
         )
-    return {"quantize": quantize} | quantization_fields(config, layers)

@@ -3,31 +3,63 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from pixart_tui.cli.options import check_quant_type
-from pixart_tui.domain import onediff_file
+from pixart_tui.domain import layer_file
+from pixart_tui.domain.deployment import Compiler
 from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.suggestions import closest
 
 _KEYS = ("quant_type", "top_percentage")
 
 
-def quantization_fields(config: str, layers: Path | None) -> dict[str, Any]:
+def quantization_fields(
+    config: str,
+    layers: Path | None,
+    compilers: Collection[Compiler],
+    kept_steps: KeptSteps = NO_STEPS,
+) -> dict[str, Any]:
     """The fields of a request that ``--quantize-config`` and the layers' file fill.
 
+    Args:
+        config: The JSON of ``--quantize-config``.
+        layers: The file of ``--quant-submodules-config-path``.
+        compilers: What is to deploy it.
+        kept_steps: What the options of kept steps ask for.
+
     Raises:
-        RequestError: The JSON is not what is wanted, or the file is not one of onediffx.
+        RequestError: The JSON is not what is wanted, the file is neither OneDiff's nor a mixed
+            selection, or it is the latter and another option contradicts it.
     """
     parsed = _parse_config(config)
     _refuse_unknown(parsed)
-    return {
+    fields: dict[str, Any] = {
         "quant_type": check_quant_type(str(parsed.get("quant_type", DEFAULT_QUANT_TYPE))),
         "top_percentage": _percentage(parsed.get("top_percentage", DEFAULT_TOP_PERCENTAGE)),
-        "quant_submodules_config_path": _check_layers(layers),
     }
+    if layers is None:
+        return fields
+    fields["quant_submodules_config_path"] = str(layers.absolute())
+    with blaming("--quant-submodules-config-path"):
+        file = layer_file.read(layers)
+        if file.mixed is None:
+            return fields
+        file.refuse_compilers(compilers)
+        file.refuse_options([*_contradictions(parsed), *kept_steps.options])
+    return fields | {"quant_type": file.mixed.quant_type, "top_percentage": 100.0}
+
+
+def _contradictions(parsed: dict[str, Any]) -> Iterator[str]:
+    """What of ``--quantize-config`` a mixed selection says itself."""
+    if "quant_type" in parsed:
+        yield '"quant_type"'
+    if parsed.get("top_percentage", 100) != 100:
+        yield '"top_percentage"'
 
 
 def _parse_config(config: str) -> dict[str, Any]:
@@ -63,16 +95,3 @@ def _percentage(value: object) -> float:
             "give a number from 0 to 100",
         )
     return float(value)
-
-
-def _check_layers(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    with blaming("--quant-submodules-config-path"):
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            cause = getattr(error, "strerror", None) or str(error)
-            raise RequestError(f"{path} cannot be read", cause, "profile first") from error
-        onediff_file.parse(text, str(path))
-    return str(path.absolute())

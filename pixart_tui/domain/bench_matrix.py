@@ -18,6 +18,7 @@ from pixart_tui.domain.deployment import Compiler, Deployment, MemoryOptions
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS
 
 PUBLISHED_ON: Final = "OneDiff, H800, 2024-05-29"
@@ -264,10 +265,8 @@ def _case(
         deployment=Deployment(
             compiler=row.compiler,
             compiler_config=torch_config(request, on_gpu=on_gpu) if row.compiler == "torch" else "",
-            quant_type=row.quant_type,
-            layers=names,
+            choice=Choice.of_one(row.quant_type or "", names, kept_steps),
             fp8_attention=row.fp8_attention,
-            kept_steps=kept_steps,
             memory=_memory(request) if row.memory else MemoryOptions(),
         ),
         selection=words,

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.selecting.choice import spell_kept, spell_types
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.warmup import Region, describe_finished
+from pixart_tui.domain.words import count
 
 FULL_SPEED: Final = 0.95
 """A warm-up ends with the first call that reaches this share of the row's iteration speed."""
@@ -141,7 +143,7 @@ class BenchRow(Value):
         compiler: The compiler.
         compiler_config: What the compiler did, as JSON text; empty for nothing.
         dtype: The compute dtype.
-        quant_type: The quant type, None where nothing is quantized.
+        quant_type: The quant type, ``mixed`` for several, None where nothing is quantized.
         execution: ``real``, or ``simulated``: quality without a speed.
         execution_note: Which kernel ran, or why it was simulated.
         attention: The attention implementation.
@@ -150,7 +152,10 @@ class BenchRow(Value):
         memory_estimate_bytes: The peak that it was chosen by, to be compared with the measured one.
         selection: How the quantized layers were chosen.
         quantized_layers: How many layers are quantized.
-        kept_steps: Steps at which none of them is.
+        layers_by_type: Quant type to how many of them have it; empty where there is one type.
+        kept_steps: Steps at which none of them is, but for those that follow.
+        layers_at_kept_steps: How many are quantized at these steps too, not counting what depends
+            on the text alone, which is computed once an image.
         iterations_per_s: Denoising steps per second between step-end events, as the seed does.
         transformer_s: Seconds of the transformer alone in one step; a call's is the median of its
             steps. Between CUDA events on a GPU, so that gaps between kernels count.
@@ -201,7 +206,9 @@ class BenchRow(Value):
     memory_estimate_bytes: int | None = None
     selection: str | None = None
     quantized_layers: int = 0
+    layers_by_type: Mapping[str, int] = {}
     kept_steps: KeptSteps = NO_STEPS
+    layers_at_kept_steps: int = 0
     iterations_per_s: Statistic | None = None
     transformer_s: Statistic | None = None
     e2e_s: Statistic | None = None
@@ -221,6 +228,19 @@ class BenchRow(Value):
     ssim: float | None = None
     psnr_db: float | None = None
     images_equal: bool | None = None
+
+    @property
+    def layers_words(self) -> str:
+        """How many layers are quantized, and of which type where there are several."""
+        types = spell_types(self.layers_by_type)
+        return f"{types} layers" if types else count(self.quantized_layers, "layer")
+
+    @property
+    def kept_note(self) -> str:
+        """What is done at kept steps; empty where there are none."""
+        if not self.kept_steps:
+            return ""
+        return spell_kept(self.kept_steps, self.steps, self.layers_at_kept_steps)
 
 
 def describe_warmups(row: BenchRow) -> list[str]:

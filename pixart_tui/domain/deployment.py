@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.values import Value
 
 OnediffBackend = Literal["nexfort", "oneflow"]
@@ -61,41 +60,36 @@ class Deployment(Value):
     Attributes:
         compiler: The compiler.
         compiler_config: What the compiler is given, as JSON text; empty for its defaults.
-        quant_type: The quant type of ``layers``, None where nothing is quantized.
-        layers: The transformer's layers that are quantized.
-        layer_file: Absolute path of the onediffx JSON that ``layers`` come from; empty for none.
+        choice: Which of the transformer's layers are quantized, to what, and at which steps.
+        layer_file: Absolute path of the onediffx JSON that the layers come from; empty for none.
             Only onediffx reads it again.
         top_percentage: The share of that file's layers, by count, that is quantized.
         fp8_attention: Whether self-attention multiplies in fp8.
-        kept_steps: Steps at which nothing is quantized.
         memory: What is done to need less GPU memory.
     """
 
     compiler: Compiler = "none"
     compiler_config: str = ""
-    quant_type: str | None = None
-    layers: tuple[str, ...] = ()
+    choice: Choice = Choice()
     layer_file: str = ""
     top_percentage: float = 100.0
     fp8_attention: bool = False
-    kept_steps: KeptSteps = NO_STEPS
     memory: MemoryOptions = MemoryOptions()
 
     @property
     def doubled_layers(self) -> tuple[str, ...]:
         """The layers whose weights are there twice: quantized, and as they were for kept steps."""
-        if not self.kept_steps:
-            return ()
-        return tuple(fqn for fqn in self.layers if not depends_on_text_alone(fqn))
+        choice = self.choice
+        return tuple(fqn for fqn in choice.assignments if not choice.is_at_every_step(fqn))
 
     @property
     def label(self) -> str:
         """A short name."""
         parts = (
             self.compiler,
-            self.quant_type,
+            self.choice.quant_type,
             "fp8-attention" if self.fp8_attention else None,
-            self.kept_steps.label,
+            self.choice.kept_steps.label,
             self.memory.label,
         )
         return "+".join(part for part in parts if part)

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Final
+
+from pydantic import ValidationError
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
+
+FORMAT: Final = "pixart-tui mixed selection 1"
+"""What tells the file from OneDiff's, in which every value is an object."""
 
 
 class MixedLayer(Value):
@@ -32,7 +41,7 @@ class MixedSelection(Value):
         at_every_step: Layers that are quantized at the kept steps too.
     """
 
-    format: str = "pixart-tui mixed selection 1"
+    format: str = FORMAT
     layers: Mapping[str, MixedLayer]
     kept_steps: KeptSteps = NO_STEPS
     at_every_step: tuple[str, ...] = ()
@@ -48,6 +57,52 @@ def render(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
         layers=layers, kept_steps=selection.kept_steps, at_every_step=selection.at_every_step
     )
     return found.model_dump_json(indent=1) + "\n"
+
+
+def is_mixed(text: str) -> bool:
+    """Whether a text is such a file, of whatever version."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("format"), str)
+
+
+def parse(text: str, source: str) -> Choice:
+    """What a file says.
+
+    Args:
+        text: The file's text.
+        source: The file's name, for errors.
+
+    Raises:
+        RequestError: It is of another version or damaged, holds no layer, or names a quant type
+            that there is not.
+    """
+    try:
+        found = MixedSelection.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _malformed(source, f"{where}: {first['msg']}") from error
+    if found.format != FORMAT:
+        raise _malformed(source, f'"format" is {found.format[:60]!r}, and not {FORMAT!r}')
+    unknown = [fqn for fqn in found.at_every_step if fqn not in found.layers]
+    if unknown or not found.layers:
+        cause = f'"at_every_step" names {unknown[0]}, which is no layer of it' if unknown else ""
+        raise _malformed(source, cause or "it holds no layer")
+    assignments = {fqn: parse_quant_type(x.quant_type).name for fqn, x in found.layers.items()}
+    return Choice(
+        assignments=assignments, kept_steps=found.kept_steps, at_every_step=found.at_every_step
+    )
+
+
+def _malformed(source: str, cause: str) -> RequestError:
+    return RequestError(
+        f"{source} is not a mixed selection that can be read",
+        cause,
+        "write one with: pixart-tui select PROFILE",
+    )
 
 
 def refuse_for_onediff(selection: Selection) -> None:

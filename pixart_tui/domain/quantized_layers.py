@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.quant_rules import exclusion_reason
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.selecting.choice import Choice
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +17,11 @@ class ChosenLayers:
     """What is quantized, and what could not be.
 
     Attributes:
-        layers: The layers that are quantized.
+        choice: What is quantized.
         skipped: Layers that were wanted and that the kernels cannot run, with the reason.
     """
 
-    layers: tuple[str, ...]
+    choice: Choice
     skipped: Mapping[str, str]
 
     @property
@@ -32,36 +33,34 @@ class ChosenLayers:
         return f"{len(self.skipped)} layers skipped ({fqn}: {reason})"
 
 
-def choose_layers(
-    quant_type_name: str, wanted: Sequence[str] | None, layers: Sequence[Layer]
-) -> ChosenLayers:
+def choose_layers(wanted: Choice, layers: Sequence[Layer]) -> ChosenLayers:
     """Settles what is quantized.
 
     Args:
-        quant_type_name: nexfort's name of the quant type.
-        wanted: Layers to quantize; None for every layer that the kernels can run.
+        wanted: What to quantize where the kernels can.
         layers: The model's layers.
 
     Raises:
         RequestError: No such quant type, names that the model does not have, or nothing left.
     """
-    quant_type = parse_quant_type(quant_type_name)
     by_fqn = {layer.fqn: layer for layer in layers}
-    names = tuple(by_fqn) if wanted is None else tuple(wanted)
-    refuse_unknown(names, by_fqn)
-    reasons = {name: exclusion_reason(by_fqn[name], quant_type) for name in names}
-    skipped = {name: reason for name, reason in reasons.items() if reason is not None}
-    chosen = tuple(name for name in names if name not in skipped)
-    if not chosen:
+    refuse_unknown(wanted.assignments, by_fqn)
+    reasons = {
+        fqn: exclusion_reason(by_fqn[fqn], parse_quant_type(name))
+        for fqn, name in wanted.assignments.items()
+    }
+    skipped = {fqn: reason for fqn, reason in reasons.items() if reason is not None}
+    choice = wanted.without(skipped)
+    if not choice.assignments:
         raise RequestError(
-            f"no layer would be quantized to {quant_type_name}",
+            f"no layer would be quantized to {wanted.quant_type or 'anything'}",
             next(iter(skipped.values()), "the selection is empty"),
             "ask for a larger share of the layers or another quant type",
         )
-    return ChosenLayers(chosen, skipped)
+    return ChosenLayers(choice, skipped)
 
 
-def refuse_unknown(wanted: Sequence[str], known: Collection[str]) -> None:
+def refuse_unknown(wanted: Iterable[str], known: Collection[str]) -> None:
     """Refuses a layer file that was made for another model.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pixart_tui.domain import mixed_file, onediff_file, sidecar
 from pixart_tui.domain.profile import Profile
@@ -49,10 +49,19 @@ def selection_files(
     """The texts of ``<name>.selected.json`` and of its sidecar; see :func:`selection_record`.
 
     Returns:
-        The JSON of only the chosen layers with their SSIM alone, onediffx's where it can say the
-        selection and our own where not; and the sidecar.
+        The JSON of only the chosen layers with their SSIM alone, and the sidecar.
     """
     record = selection_record(profiles, selection, names, verification)
+    return selection_text(selection, record.ssim_by_fqn), sidecar.render(record)
+
+
+def selection_text(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
+    """The JSON: onediffx's where it can say the selection, and our own where not.
+
+    Args:
+        selection: The layers to quantize.
+        ssim_by_fqn: Each one's SSIM alone.
+    """
     if selection.fits_onediff:
-        return onediff_file.render(record.ssim_by_fqn), sidecar.render(record)
-    return mixed_file.render(selection, record.ssim_by_fqn), sidecar.render(record)
+        return onediff_file.render(ssim_by_fqn)
+    return mixed_file.render(selection, ssim_by_fqn)

@@ -7,7 +7,6 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import selected_path
 from pixart_tui.domain.requests import (
     AnyRequest,
@@ -52,28 +51,20 @@ def bench_request(
         request: The profile.
         selection: The selection.
         quant_types: Those that it was chosen from.
-
-    Raises:
-        RequestError: The selection has several quant types.
     """
-    if not selection.quant_type:
-        raise RequestError(
-            "a benchmark quantizes all layers to one quant type",
-            f"the selection has {', '.join(sorted(set(selection.assignments.values())))}",
-            "y chooses from one quant type; or verify the selection",
-        )
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     saved = selection_path(request, quant_types)
     asked = BenchRequest(
         **shared,
         compilers=("none", "compile"),
         quantize=True,
-        quant_type=selection.quant_type,
+        quant_type=selection.choice.quant_type or request.quant_type,
         quant_submodules_config_path=str(saved),
         top_percentage=100,
         output=str(saved.with_name(f"{saved.name.removesuffix('.selected.json')}.bench.json")),
     )
-    return asked.model_copy(update={"command": _command(asked)})
+    command = _command(asked, mixed=not selection.fits_onediff)
+    return asked.model_copy(update={"command": command})
 
 
 def verify_request(
@@ -112,11 +103,13 @@ def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> Compa
     )
 
 
-def _command(asked: BenchRequest) -> str:
+def _command(asked: BenchRequest, *, mixed: bool) -> str:
     words = ["pixart-tui", "bench", "--model", asked.model]
     for compiler in asked.compilers:
         words += ["--compiler", compiler]
-    quantization = {"quant_type": asked.quant_type, "top_percentage": asked.top_percentage}
-    words += ["--quantize", "--quantize-config", json.dumps(quantization)]
+    words.append("--quantize")
+    if not mixed:  # which says this itself
+        quantization = {"quant_type": asked.quant_type, "top_percentage": asked.top_percentage}
+        words += ["--quantize-config", json.dumps(quantization)]
     words += ["--quant-submodules-config-path", asked.quant_submodules_config_path or ""]
     return shlex.join([*words, "--json", asked.output or ""])

@@ -195,10 +195,9 @@ def _prepare(
     deployment: Deployment, loaded: LoadedPipeline, device: torch.device, progress: WarmupProgress
 ) -> None:
     from pixart_tui.engine.deployment import deploy
-    from pixart_tui.engine.quant.execution import plan_execution
+    from pixart_tui.engine.quant.execution import plan_choice
 
-    quant_type = deployment.quant_type
-    plan = plan_execution(parse_quant_type(quant_type), device) if quant_type else None
+    plan = plan_choice(deployment.choice, device)
 
     def on_capture(elapsed_s: float) -> None:
         progress.add("CUDA graphs", compiled=1, elapsed_s=elapsed_s)

@@ -52,7 +52,7 @@ from pixart_tui.worker.bench_rows import (
     plan_rows,
     purposes,
     quant_types,
-    wanted_layers,
+    wanted_choice,
 )
 
 _STAGE: Final = "benchmarking"
@@ -79,7 +79,7 @@ def run_bench(
             compile cache to start with.
         WorkError: The baseline or another row failed, or the results cannot be written.
     """
-    wanted_layers(request)  # a file that cannot be read is refused before anything starts
+    wanted_choice(request)  # a file that cannot be read is refused before anything starts
     cache = CompileCache.of(request.device)
     if request.warm_cache:
         cache.require()

@@ -110,10 +110,10 @@ def _notes(row: BenchRow) -> Iterator[str]:
     if row.status is RowStatus.FAILED:
         yield f"failed: {row.error}"
     if row.execution_note:
-        layers = f"{row.quantized_layers} layers ({row.selection})"
+        layers = f"{row.layers_words} ({row.selection})"
         yield f"{row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
-    if row.kept_steps:
-        yield f"nothing is quantized at {row.kept_steps.words} of {row.steps} steps"
+    if row.kept_note:
+        yield row.kept_note
     if row.compiler_config:
         settings = json.loads(row.compiler_config)
         notes = settings.pop("notes", ())

@@ -7,15 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.domain import onediff_file
+from pixart_tui.domain import layer_file, onediff_file
 from pixart_tui.domain.bench_matrix import matrix_cases, scattered_file, wanted_rows
 from pixart_tui.domain.benchmark import BenchCase, BenchRow, RowStatus
 from pixart_tui.domain.deployment import Compiler, Deployment
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layer_file import LayerFile
 from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.selecting.fusing import refuse_unfusable
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.worker.bench_messages import Described, FiguresFound, Purpose
+from pixart_tui.worker.bench_messages import Described, ExecutionFound, FiguresFound, Purpose
 from pixart_tui.worker.bench_pool import TIMED_FIGURES
 
 BASELINE: Final = BenchCase()
@@ -26,15 +28,18 @@ WARM_CACHE_NOTE: Final = "a start with empty caches was not measured (--warm-cac
 _OUTCOME: Final = {*FiguresFound.model_fields, *TIMED_FIGURES, "status", "error", "execution_note"}
 
 
-def wanted_layers(request: BenchRequest) -> tuple[str, ...] | None:
-    """The layers that the request's file chooses, None where there is no file.
+def wanted_choice(request: BenchRequest) -> Choice | None:
+    """What the request's file chooses, None where there is no file.
 
     Raises:
-        RequestError: The file is not there or is not one of onediffx.
+        RequestError: The file is not there, cannot be read, or a compiler or an option does not
+            go with it.
     """
-    if not request.quantize or request.quant_submodules_config_path is None:
+    file = _layer_file(request)
+    if file is None:
         return None
-    return _read_layers(Path(request.quant_submodules_config_path), request.top_percentage)
+    file.refuse_compilers(request.compilers)
+    return file.choice(request.quant_type, request.top_percentage, request.kept_steps)
 
 
 def quant_types(request: BenchRequest) -> tuple[str, ...]:
@@ -42,7 +47,10 @@ def quant_types(request: BenchRequest) -> tuple[str, ...]:
     if request.matrix:
         names = (row.quant_type for row in wanted_rows(request))
         return tuple(dict.fromkeys(name for name in names if name is not None))
-    return (request.quant_type,) if request.quantize else ()
+    if not request.quantize:
+        return ()
+    wanted = wanted_choice(request)
+    return (request.quant_type,) if wanted is None else wanted.quant_types
 
 
 def plan_rows(request: BenchRequest, found: Described, folder: Path) -> dict[BenchCase, BenchRow]:
@@ -56,7 +64,6 @@ def plan_rows(request: BenchRequest, found: Described, folder: Path) -> dict[Ben
     Raises:
         RequestError: Layers that the model does not have, or nothing to quantize.
     """
-    request.kept_steps.check_leaves_some(found.steps)
     cases = _matrix(request, found, folder) if request.matrix else _cases(request, found)
     return dict(_planned(case, request, found) for case in cases)
 
@@ -82,15 +89,9 @@ def is_kept(planned: BenchRow, before: BenchRow | None) -> bool:
     return planned.model_dump(exclude=_OUTCOME) == before.model_dump(exclude=_OUTCOME)
 
 
-def _read_layers(path: Path, top_percentage: float) -> tuple[str, ...]:
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise RequestError(
-            f"{path} cannot be read", cause or "", "write one with: pixart-tui select PROFILE"
-        ) from error
-    return onediff_file.chosen_layers(onediff_file.parse(text, str(path)), top_percentage)
+def _layer_file(request: BenchRequest) -> LayerFile | None:
+    path = request.quant_submodules_config_path
+    return layer_file.read(Path(path)) if request.quantize and path is not None else None
 
 
 def _matrix(request: BenchRequest, found: Described, folder: Path) -> Iterator[BenchCase]:
@@ -104,7 +105,8 @@ def _scattered(found: Described, folder: Path) -> tuple[str, ...]:
     """Through a file and its reader, as a user's own layers would come."""
     path = folder / SCATTERED_FILE
     write_atomically(path, scattered_file(found.layers))
-    return _read_layers(path, DEFAULT_TOP_PERCENTAGE)
+    found_layers = layer_file.read(path).ssim_by_fqn
+    return onediff_file.chosen_layers(found_layers, DEFAULT_TOP_PERCENTAGE)
 
 
 def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
@@ -113,28 +115,28 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
         yield BenchCase(deployment=_deployment(compiler, request))
     if not request.quantize:
         return
-    wanted = wanted_layers(request)
-    layers = tuple(layer.fqn for layer in found.layers) if wanted is None else wanted
+    wanted = wanted_choice(request)
+    if wanted is None:
+        every = (layer.fqn for layer in found.layers)
+        wanted = Choice.of_one(request.quant_type, every, request.kept_steps)
     # The simulation has no speed, and its image does not depend on a compiler.
-    simulated = found.executions[request.quant_type].execution == "simulated"
+    simulated = _execution(wanted, found).execution == "simulated"
     for compiler in compilers:
         if simulated and compiler not in ("none", "nexfort"):
             continue
         yield BenchCase(
             deployment=_deployment(compiler, request).model_copy(
                 update={
-                    "quant_type": request.quant_type,
-                    "layers": layers,
+                    "choice": wanted,
                     "fp8_attention": request.fp8_attention and compiler == "torch",
-                    "kept_steps": request.kept_steps,
-                    **(_layer_file(request) if compiler == "nexfort" else {}),
+                    **(_of_file(request) if compiler == "nexfort" else {}),
                 }
             ),
             selection=_selection(request),
         )
 
 
-def _layer_file(request: BenchRequest) -> dict[str, object]:
+def _of_file(request: BenchRequest) -> dict[str, object]:
     """What nexfort is handed: it quantizes what OneDiff reads from the file itself."""
     path = request.quant_submodules_config_path
     return {"layer_file": path or "", "top_percentage": request.top_percentage}
@@ -149,37 +151,45 @@ def _deployment(compiler: Compiler, request: BenchRequest) -> Deployment:
 
 
 def _selection(request: BenchRequest) -> str:
-    if request.quant_submodules_config_path is None:
+    file = _layer_file(request)
+    if file is None:
         return "every layer that the kernels can run"
-    name = Path(request.quant_submodules_config_path).name
-    return f"{name}, best {request.top_percentage:g}%"
+    return file.words(request.top_percentage)
 
 
 def _planned(
     case: BenchCase, request: BenchRequest, found: Described
 ) -> tuple[BenchCase, BenchRow]:
     """A case with the layers that the kernels can run of those that it wants, and its row."""
-    quant_type = case.deployment.quant_type
-    if quant_type is None:
+    wanted = case.deployment.choice
+    if case.selection is None:
         return case, _row(case, request, found)
+    wanted.kept_steps.check_leaves_some(found.steps)
     if case.deployment.compiler == "nexfort":
-        refuse_unknown(case.deployment.layers, [layer.fqn for layer in found.layers])
+        refuse_unknown(wanted.assignments, [layer.fqn for layer in found.layers])
         fields = {"execution": "real", "execution_note": "quantized by nexfort"}
-        return case, _row(case, request, found).model_copy(
-            update={"quant_type": quant_type, **fields}
-        )
-    chosen = choose_layers(quant_type, case.deployment.layers, found.layers)
-    deployment = case.deployment.model_copy(update={"layers": chosen.layers})
+        return case, _row(case, request, found).model_copy(update=fields)
+    chosen = choose_layers(wanted, found.layers)
+    if _is_fused(case, found):
+        refuse_unfusable(chosen.choice)
+    deployment = case.deployment.model_copy(update={"choice": chosen.choice})
     planned = case.model_copy(update={"deployment": deployment})
-    execution = found.executions[quant_type]
+    execution = _execution(chosen.choice, found)
     fields = {
-        "quant_type": quant_type,
         "execution": execution.execution,
         "execution_note": "; ".join(
             filter(None, (execution.note, _runner(case, found), chosen.note))
         ),
     }
     return planned, _row(planned, request, found).model_copy(update=fields)
+
+
+def _execution(choice: Choice, found: Described) -> ExecutionFound:
+    """For real where each quant type runs so; a part of a simulation has no speed of its own."""
+    each = [found.executions[name] for name in choice.quant_types]
+    decisive = [x for x in each if x.execution == "simulated"] or each
+    note = "; ".join(dict.fromkeys(x.note for x in decisive))
+    return decisive[0].model_copy(update={"note": note})
 
 
 def _runner(case: BenchCase, found: Described) -> str:
@@ -199,7 +209,8 @@ def _attention(case: BenchCase, found: Described) -> str:
 
 
 def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
-    deployment = case.deployment
+    deployment, choice = case.deployment, case.deployment.choice
+    types = choice.layers_by_type
     compiled = deployment.compiler != "none"
     return BenchRow(
         label=case.label,
@@ -220,8 +231,11 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         attention=_attention(case, found),
         memory=deployment.memory.label,
         selection=case.selection,
-        quantized_layers=len(deployment.layers),
-        kept_steps=deployment.kept_steps,
+        quant_type=choice.quant_type,
+        quantized_layers=len(choice.assignments),
+        layers_by_type=types if len(types) > 1 else {},
+        kept_steps=choice.kept_steps,
+        layers_at_kept_steps=len(choice.through_kept_steps),
         peak_kind="cuda" if found.machine.device == "cuda" else "process",
         warmup_note=_warmup_note(request) if compiled else "",
     )

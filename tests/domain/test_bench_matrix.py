@@ -138,10 +138,10 @@ def test_our_rows_are_compiled_as_the_report_does_for_the_best_performance() -> 
     for label, case in cases.items():
         expected = BEST_CONFIG if label.startswith("torch") else ""
         assert case.deployment.compiler_config == expected, label
-    assert cases["torch"].deployment.quant_type is None
-    assert len(cases["torch-fp8"].deployment.layers) == 224
-    assert len(cases["torch-fp8-90"].deployment.layers) == 201
-    assert len(cases["stock-best"].deployment.layers) == 290
+    assert cases["torch"].deployment.choice.quant_type is None
+    assert len(cases["torch-fp8"].deployment.choice.assignments) == 224
+    assert len(cases["torch-fp8-90"].deployment.choice.assignments) == 201
+    assert len(cases["stock-best"].deployment.choice.assignments) == 290
     assert cases["torch-fp8-attention"].deployment.fp8_attention
     assert cases["torch-fp8-memory"].deployment.memory == MATRIX_MEMORY
     assert [x for x, case in cases.items() if case.deployment.fp8_attention] == [
@@ -193,7 +193,7 @@ def test_rows_that_quantize_keep_steps_under_names_that_nothing_was_published_fo
     kept = KeptSteps(last=1)
     cases = _cases(_REQUEST.model_copy(update={"kept_steps": kept}))
     for case, plain in zip(cases, _cases(), strict=True):
-        quantized = case.deployment.quant_type is not None
-        assert case.deployment.kept_steps == (kept if quantized else NO_STEPS)
+        quantized = case.deployment.choice.quant_type is not None
+        assert case.deployment.choice.kept_steps == (kept if quantized else NO_STEPS)
         assert case.label == plain.label + ("+keep-last-1" if quantized else "")
         assert not (quantized and case.label in PUBLISHED)

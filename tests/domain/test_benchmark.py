@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from pixart_tui.domain.benchmark import BenchCase, Clocks, ColdCall, warmup_s
 from pixart_tui.domain.deployment import Deployment
+from pixart_tui.domain.selecting.choice import Choice
 
 _SECONDS = st.floats(0.01, 1e4)
 
@@ -55,6 +56,6 @@ def test_clocks_of_several_processes_are_one() -> None:
 
 
 def test_a_name_of_its_own_goes_before_that_of_the_deployment() -> None:
-    deployment = Deployment(compiler="torch", quant_type="int8_dynamic")
+    deployment = Deployment(compiler="torch", choice=Choice.of_one("int8_dynamic", ["proj_out"]))
     assert BenchCase(deployment=deployment).label == "torch+int8_dynamic"
     assert BenchCase(deployment=deployment, name="mine").label == "mine"

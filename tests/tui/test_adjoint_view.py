@@ -9,6 +9,7 @@ import pytest
 from textual.pilot import Pilot
 
 from pixart_tui.domain.events import LookTaken, PassPlanned, SampleMeasured
+from pixart_tui.domain.layer_file import read
 from pixart_tui.domain.looks import look_at
 from pixart_tui.domain.requests import BenchRequest, CompareRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
@@ -178,7 +179,7 @@ async def test_a_selection_takes_all_quant_types_of_the_run_or_one(tmp_path: Pat
     assert json.loads((tmp_path / "fp8_e4m3.selected.json").read_text())
 
 
-async def test_a_selection_of_several_quant_types_is_not_benchmarked(tmp_path: Path) -> None:
+async def test_a_selection_of_several_quant_types_is_benchmarked(tmp_path: Path) -> None:
     rising = [0.001 * (1 + number % 7) for number in range(86)]
     falling = [0.001 * (7 - number % 7) for number in range(86)]
     plan = adjoint_runs.small(QUANT_TYPE, INT8, seeds=1)
@@ -194,8 +195,15 @@ async def test_a_selection_of_several_quant_types_is_not_benchmarked(tmp_path: P
         drawn = pane.query_one(MapView)
         await until(pilot, lambda: f"{QUANT_TYPE}:" in drawn.text and f"{INT8}:" in drawn.text)
         await pilot.press("b")
-        await until_told(pilot, "a benchmark quantizes all layers to one quant type")
-    assert starts.runs == []
+        await until(pilot, lambda: len(starts.runs) == 1)
+    record = starts.runs[0].record
+    assert record is not None
+    assert isinstance(record.request, BenchRequest)
+    assert record.request.quant_type == "mixed"
+    chosen = read(tmp_path / "mixed.selected.json").mixed
+    assert chosen is not None
+    assert set(chosen.quant_types) == {QUANT_TYPE, INT8}
+    assert "--quantize-config" not in record.request.command
 
 
 async def test_an_unfinished_profile_says_what_is_missing(tmp_path: Path) -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
 from pixart_tui.domain.benchmark import BenchRow, RowStatus
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.mixed_file import FORMAT
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
@@ -25,6 +29,7 @@ from pixart_tui.worker.bench_rows import (
     plan_rows,
     purposes,
     quant_types,
+    wanted_choice,
 )
 from tests.samples import layer
 
@@ -78,7 +83,7 @@ def test_what_is_simulated_is_done_once() -> None:
 def test_a_quantized_row_has_the_layers_that_the_kernels_take_and_says_what_it_skipped() -> None:
     request = BenchRequest(compilers=("none",), quantize=True, quant_type="int8_dynamic")
     case, row = list(plan_rows(request, _described("real"), Path()).items())[1]
-    assert case.deployment.layers == tuple(x.fqn for x in _LAYERS)
+    assert tuple(case.deployment.choice.assignments) == tuple(x.fqn for x in _LAYERS)
     assert (row.quantized_layers, row.execution) == (20, "real")
     assert row.execution_note.startswith("because; 1 layers skipped (odd: ")
 
@@ -206,7 +211,7 @@ def test_nexfort_is_handed_the_users_file_and_none_of_our_rules(tmp_path: Path) 
         case, row = next((c, r) for c, r in planned.items() if r.label == "nexfort+int8_dynamic")
         assert case.deployment.layer_file == str(file)
         assert case.deployment.top_percentage == 50
-        assert case.deployment.layers[0] == "odd"
+        assert next(iter(case.deployment.choice.assignments)) == "odd"
         assert case.deployment.compiler_config == '{"mode": "jit"}'
         assert (row.quantized_layers, row.execution) == (10, "real")
         assert row.execution_note == "quantized by nexfort"
@@ -224,3 +229,73 @@ def test_a_file_of_another_model_is_refused_for_nexfort_too(tmp_path: Path) -> N
     )
     with pytest.raises(RequestError, match="does not have"):
         plan_rows(request, _described("simulated"), tmp_path)
+
+
+_FP8 = "fp8_e4m3_e4m3_dynamic"
+_MIXED_TYPES = ("int8_dynamic", "int8_weightonly", _FP8)
+
+
+_SHARING = tuple(
+    layer(f"transformer_blocks.0.attn1.to_{name}", rows=8192) for name in ("q", "k", "v")
+)
+"""They read the same rows."""
+
+
+def _mixed_request(
+    folder: Path, chosen: Sequence[Layer] = _LAYERS, **changes: object
+) -> BenchRequest:
+    file = folder / "mixed.selected.json"
+    names = zip(chosen, cycle(_MIXED_TYPES), strict=False)
+    layers = {x.fqn: {"quant_type": name, "ssim": 0.9} for x, name in names}
+    kept = {"kept_steps": {"numbers": [2]}, "at_every_step": [chosen[0].fqn]}
+    file.write_text(json.dumps({"format": FORMAT, "layers": layers} | kept))
+    asked = {"compilers": ("none", "compile"), "quant_submodules_config_path": str(file)}
+    return BenchRequest.model_validate({"quantize": True} | asked | changes)
+
+
+def test_a_mixed_selection_brings_its_types_and_its_steps(tmp_path: Path) -> None:
+    request = _mixed_request(tmp_path)
+    assert quant_types(request) == _MIXED_TYPES
+    planned = plan_rows(request, _described("real", _MIXED_TYPES), tmp_path)
+    rows = [row for row in planned.values() if row.quant_type is not None]
+    assert [row.label for row in rows] == ["none+mixed+keep-2", "compile+mixed+keep-2"]
+    for row in rows:
+        assert sum(row.layers_by_type.values()) == row.quantized_layers == 20
+        assert (
+            row.layers_words == "7 int8_dynamic, 7 int8_weightonly, 6 fp8_e4m3_e4m3_dynamic layers"
+        )
+        assert row.kept_note == "only 1 layer is quantized at number 2 of 20 steps"
+        assert (row.execution, row.selection) == ("real", "mixed.selected.json")
+
+
+def test_one_type_that_is_simulated_makes_the_row_a_simulation(tmp_path: Path) -> None:
+    described = _described("real", _MIXED_TYPES)
+    simulated = ExecutionFound(execution="simulated", note="no kernel")
+    executions = {**described.executions, _MIXED_TYPES[2]: simulated}
+    found = described.model_copy(update={"executions": executions})
+    rows = list(plan_rows(_mixed_request(tmp_path), found, tmp_path).values())
+    assert [row.label for row in rows] == ["none", "compile", "none+mixed+keep-2"]
+    assert (rows[2].execution, rows[2].execution_note) == ("simulated", "no kernel")
+
+
+def test_what_the_fused_kernels_cannot_run_is_refused_before_anything_is_measured(
+    tmp_path: Path,
+) -> None:
+    plain = _described("real", _MIXED_TYPES)
+    plain = plain.model_copy(update={"layers": (*plain.layers, *_SHARING)})
+    fused = plain.model_copy(update={"compiler_configs": {"torch": '{"transformer": "fused"}'}})
+    apart = _mixed_request(tmp_path, compilers=("none", "torch"))
+    plan_rows(apart, fused, tmp_path)
+    together = _mixed_request(tmp_path, _SHARING, compilers=("none", "torch"))
+    plan_rows(together, plain, tmp_path)
+    with pytest.raises(RequestError, match="fused kernels cannot run this mixed selection"):
+        plan_rows(together, fused, tmp_path)
+
+
+def test_nexfort_and_other_steps_are_refused_for_a_mixed_selection(tmp_path: Path) -> None:
+    for changes, said in (
+        ({"compilers": ("none", "nexfort")}, "cannot deploy a mixed selection"),
+        ({"kept_steps": KeptSteps(last=1)}, "says itself what is quantized"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            wanted_choice(_mixed_request(tmp_path, **changes))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -11,8 +10,8 @@ from rich.table import Table
 
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.tables import console
+from pixart_tui.domain.selecting.choice import spell_types
 from pixart_tui.domain.selecting.pareto import Curve
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.words import count
@@ -65,8 +64,7 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
     if selection.kept_steps:
         yield _kept_line(selection)
     if selection.mixed:
-        kinds = Counter(selection.assignments.values()).most_common()
-        yield "layers by quant type: " + ", ".join(f"{n} {name}" for name, n in kinds)
+        yield f"layers by quant type: {spell_types(selection.choice.layers_by_type)}"
     if selection.rule == "max-loss":
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
         yield f"chosen for the most {gain}"
@@ -76,7 +74,7 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
 
 def _kept_line(selection: Selection) -> str:
     kept = f"steps kept: {selection.kept_steps.words}{_given_up(selection)}"
-    per_step = [x for x in selection.at_every_step if not depends_on_text_alone(x)]
+    per_step = selection.choice.through_kept_steps
     there = f"{count(len(per_step), 'layer')} quantized there too" if per_step else "in 16 bits"
     return f"{kept}; {there}"
 

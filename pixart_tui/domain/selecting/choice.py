@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, Self
 
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
+from pixart_tui.domain.words import count
+
+MIXED: Final = "mixed"
+"""What stands for a quant type where there are several."""
 
 
 class Choice(Value):
@@ -23,7 +29,63 @@ class Choice(Value):
     kept_steps: KeptSteps = NO_STEPS
     at_every_step: tuple[str, ...] = ()
 
+    def __hash__(self) -> int:
+        """As pydantic would, but that a mapping has no hash."""
+        return hash((frozenset(self.assignments.items()), self.kept_steps, self.at_every_step))
+
+    @classmethod
+    def of_one(
+        cls, quant_type: str, targets: Iterable[str], kept_steps: KeptSteps = NO_STEPS
+    ) -> Self:
+        """Targets that are all quantized to one quant type."""
+        return cls(assignments=dict.fromkeys(targets, quant_type), kept_steps=kept_steps)
+
+    @property
+    def quant_types(self) -> tuple[str, ...]:
+        """The names of the quant types, each once."""
+        return tuple(dict.fromkeys(self.assignments.values()))
+
+    @property
+    def quant_type(self) -> str | None:
+        """The quant type, ``MIXED`` for several, None where nothing is quantized."""
+        names = self.quant_types
+        return MIXED if len(names) > 1 else next(iter(names), None)
+
+    @property
+    def layers_by_type(self) -> dict[str, int]:
+        """Quant type to how many targets have it, the most first."""
+        return dict(Counter(self.assignments.values()).most_common())
+
+    @property
+    def through_kept_steps(self) -> tuple[str, ...]:
+        """What is quantized at the kept steps, although it is computed anew at each of them."""
+        return tuple(fqn for fqn in self.at_every_step if not depends_on_text_alone(fqn))
+
+    def without(self, targets: Collection[str]) -> Self:
+        """The same without some targets."""
+        left = {fqn: name for fqn, name in self.assignments.items() if fqn not in targets}
+        everywhere = tuple(fqn for fqn in self.at_every_step if fqn not in targets)
+        return self.model_copy(update={"assignments": left, "at_every_step": everywhere})
+
     def is_at_every_step(self, target: str) -> bool:
         """Whether a target that is quantized is so at the kept steps too."""
         everywhere = not self.kept_steps or target in self.at_every_step
         return everywhere or depends_on_text_alone(target)
+
+
+def spell_types(layers_by_type: Mapping[str, int]) -> str:
+    """``12 int8_dynamic, 8 int8_weightonly`` for so many layers of these quant types."""
+    return ", ".join(f"{number} {name}" for name, number in layers_by_type.items())
+
+
+def spell_kept(kept: KeptSteps, steps: int, layers: int) -> str:
+    """What is done at kept steps, in a sentence without its full stop.
+
+    Args:
+        kept: The steps, at least one.
+        steps: Denoising steps of an image.
+        layers: How many layers are quantized at these too.
+    """
+    only = f"only {count(layers, 'layer')}" if layers else "nothing"
+    verb = "are" if layers > 1 else "is"
+    return f"{only} {verb} quantized at {kept.words} of {steps} steps"

@@ -76,6 +76,16 @@ class KeptSteps(Value):
             named.append(f"keep-{spell_numbers(self.numbers)}")
         return "+".join(named)
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of the command line that ask for them."""
+        parts = (
+            (self.numbers, "--keep-steps"),
+            (self.first, "--keep-first-steps"),
+            (self.last, "--keep-last-steps"),
+        )
+        return tuple(name for steps, name in parts if steps)
+
     def check_leaves_some(self, steps: int) -> None:
         """Refuses to keep every step of an image, or one that there is not.
 

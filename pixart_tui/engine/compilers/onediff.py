@@ -66,7 +66,7 @@ def deploy_onediff(pipeline: Pipeline, deployment: Deployment, plan: OnediffPlan
     require_backend(plan.backend)
     _refuse_ours(deployment)
     with _explained(plan.backend):
-        if deployment.quant_type is not None:
+        if deployment.choice.assignments:
             _quantize(pipeline, deployment)
         if plan.backend == "nexfort":
             _compile_with_nexfort(pipeline, plan)
@@ -91,7 +91,7 @@ def _quantize(pipeline: Pipeline, deployment: Deployment) -> None:
     quantize_pipe(
         pipeline,
         ignores=[],
-        quant_type=deployment.quant_type,
+        quant_type=deployment.choice.quant_type,
         **(file if deployment.layer_file else {}),
     )
 
@@ -113,10 +113,11 @@ def _compile_with_oneflow(pipeline: Pipeline) -> None:
 
 def _refuse_ours(deployment: Deployment) -> None:
     """What only our own compilers know to do."""
-    if deployment.compiler == "oneflow" and deployment.quant_type is not None:
+    if deployment.compiler == "oneflow" and deployment.choice.assignments:
         raise oneflow_does_not_quantize()
     ours = (
-        (bool(deployment.kept_steps), "--keep-steps and the like"),
+        (bool(deployment.choice.kept_steps), "--keep-steps and the like"),
+        (len(deployment.choice.quant_types) > 1, "several quant types"),
         (deployment.memory != MemoryOptions(), "the memory options"),
         (deployment.fp8_attention, "--fp8-attention"),
     )

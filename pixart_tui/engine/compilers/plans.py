@@ -44,6 +44,11 @@ def our_plan_for(compiler: str, config: str, device: torch.device) -> OurPlan | 
     return compile_plan(compiler, device)
 
 
+def is_fused(plan: Plan | None) -> bool:
+    """Whether our own kernels run the transformer."""
+    return isinstance(plan, TorchPlan) and plan.transformer == "fused"
+
+
 def apply_plan(
     pipeline: Pipeline,
     plan: OurPlan | None,
@@ -65,8 +70,7 @@ def apply_plan(
         RequestError: fp8 attention is asked of a compiled transformer, or the fused kernels do
             not run on this device.
     """
-    fused = isinstance(plan, TorchPlan) and plan.transformer == "fused"
-    if fp8_attention and not fused:
+    if fp8_attention and not is_fused(plan):
         raise RequestError(
             "fp8 attention needs our own kernels",
             "here a compiler runs the transformer, or nothing does",

@@ -6,10 +6,11 @@ import torch
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.selecting.fusing import refuse_unfusable
 from pixart_tui.engine.compilers.onediff import OnediffPlan, deploy_onediff
-from pixart_tui.engine.compilers.plans import apply_plan, plan_for
+from pixart_tui.engine.compilers.plans import apply_plan, is_fused, plan_for
 from pixart_tui.engine.compilers.torch_apply import OnCapture
-from pixart_tui.engine.deployment.kept_steps import keep_steps, share_text_layers
+from pixart_tui.engine.deployment.kept_steps import keep_steps, share_layers
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
@@ -37,25 +38,26 @@ def deploy(
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
 
     Raises:
-        RequestError: A layer, a compiler or an option that this pipeline or device cannot take.
+        RequestError: A layer, a compiler or an option that this pipeline or device cannot take, or
+            quant types that the fused kernels cannot run side by side.
         WorkError: The host has too little memory for what waits there.
     """
-    pipeline, twin = loaded.pipeline, None
+    pipeline, choice, twin = loaded.pipeline, deployment.choice, None
     plan = plan_for(deployment.compiler, deployment.compiler_config, device)
     if isinstance(plan, OnediffPlan):
         deploy_onediff(pipeline, deployment, plan)
         return
+    if is_fused(plan):
+        refuse_unfusable(choice)
     apply_memory_options(pipeline, deployment.memory, device)
-    if deployment.quant_type is not None and execution is not None:
-        quant_type = parse_quant_type(deployment.quant_type)
-        quant_types = dict.fromkeys(deployment.layers, quant_type)
-        if deployment.kept_steps:
-            twin = weight_twin(pipeline.transformer)
+    if choice.assignments and execution is not None:
+        quant_types = {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()}
+        twin = weight_twin(pipeline.transformer) if choice.kept_steps else None
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
-    if twin is not None:
-        share_text_layers(twin, pipeline.transformer)
+        if twin is not None:
+            share_layers(twin, pipeline.transformer, filter(choice.is_at_every_step, quant_types))
     apply_plan(
         pipeline, plan, fp8_attention=deployment.fp8_attention, on_capture=on_capture, twin=twin
     )
     if twin is not None:
-        keep_steps(pipeline, twin, deployment.kept_steps)
+        keep_steps(pipeline, twin, choice.kept_steps)

@@ -1,14 +1,13 @@
-"""Some denoising steps in 16 bits: a twin of the transformer, not quantized, runs at those."""
+"""Some denoising steps in 16 bits: a twin of the transformer, hardly quantized, runs at those."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.quant.apply import swap
 
@@ -19,16 +18,14 @@ Transformer: TypeAlias = Any
 Call: TypeAlias = Callable[..., Any]
 
 
-def share_text_layers(twin: Transformer, transformer: Transformer) -> None:
-    """Gives a twin the quantized transformer's layers that depend on the text alone.
+def share_layers(twin: Transformer, transformer: Transformer, fqns: Iterable[str]) -> None:
+    """Gives a twin the quantized transformer's layers that are quantized at every step.
 
-    They are computed once an image and not once a step, so that there is no step to keep them at:
-    caption projection and cross-attention's keys and values are quantized at every step, as a
-    verification does it.
+    Those that depend on the text alone (caption projection, keys and values of cross-attention)
+    always are: they are computed once an image, so that there is no step to keep them at.
     """
-    for fqn, module in list(transformer.named_modules()):
-        if depends_on_text_alone(fqn) and not list(module.children()):
-            swap(twin, fqn, module)
+    for fqn in fqns:
+        swap(twin, fqn, transformer.get_submodule(fqn))
 
 
 def keep_steps(pipeline: Pipeline, twin: Transformer, kept: KeptSteps) -> None:

@@ -12,7 +12,6 @@ import torch
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Deployment
 from pixart_tui.domain.events import Event, GeneratePlanned, Noticed, StageChanged, WarmupProgressed
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall, Purpose
-from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.warmup import Warmup
 from pixart_tui.engine.bench.memory import peak_bytes
@@ -39,7 +38,7 @@ from pixart_tui.engine.generation.schedulers import fewest_steps, find_scheduler
 from pixart_tui.engine.generation.sizes import bins_of, drawn_size
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
-from pixart_tui.engine.quant.execution import plan_execution
+from pixart_tui.engine.quant.execution import plan_choice
 
 THROUGHPUT_STEPS: Final = range(1, 100)
 """Steps of the calls that ``--throughput`` times: those of OneDiff's script."""
@@ -181,8 +180,7 @@ class _Calls:
             yield self._with_peak(found, deployment) if purpose == "image" else found.call
 
     def _deploy(self, deployment: Deployment, progress: WarmupProgress) -> None:
-        kind = deployment.quant_type
-        plan = plan_execution(parse_quant_type(kind), self.device) if kind else None
+        plan = plan_choice(deployment.choice, self.device)
         self.tell(StageChanged(stage="deploying", detail=deployment.label))
 
         def on_capture(elapsed_s: float) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from pixart_tui.domain import onediff_file
+from pixart_tui.domain import layer_file
 from pixart_tui.domain.deployment import Deployment
-from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.requests import GenerateRequest
+from pixart_tui.domain.selecting.choice import Choice, spell_kept, spell_types
+from pixart_tui.domain.selecting.steps import NO_STEPS
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import LoadedPipeline
-from pixart_tui.engine.quant.execution import Execution, plan_execution
+from pixart_tui.engine.quant.execution import Execution, plan_choice
+from pixart_tui.engine.schedule import call_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +52,8 @@ def plan_quantization(
     A simulation runs without the compiler: its image does not depend on it.
 
     Raises:
-        RequestError: The layers' file names layers that the model does not have, or nothing would
-            be quantized.
+        RequestError: The layers' file names layers that the model does not have, nothing would be
+            quantized, or the compiler cannot deploy what it says.
     """
     deployment = Deployment(compiler=request.compiler, compiler_config=request.compiler_config)
     if not request.quantize:
@@ -62,47 +65,58 @@ def plan_quantization(
         text_tokens=call.text_tokens,
         guidance=call.guidance_scale > 1,
     )
-    wanted = _wanted(request)
+    wanted = _wanted(request, layers)
     if request.compiler == "nexfort":
-        refuse_unknown(wanted or (), [layer.fqn for layer in layers])
-        return _by_nexfort(request, deployment, wanted)
-    chosen = choose_layers(request.quant_type, wanted, layers)
-    plan = plan_execution(parse_quant_type(request.quant_type), device)
+        return _by_nexfort(request, deployment, wanted, layers)
+    chosen = choose_layers(wanted, layers)
+    mixture = tuple(_mixture(chosen.choice, loaded, call))
+    plan = plan_choice(chosen.choice, device)
+    assert plan is not None
     simulated = plan.execution is Execution.SIMULATED
-    changes = {"quant_type": request.quant_type, "layers": chosen.layers}
+    changes: dict[str, object] = {"choice": chosen.choice}
     if simulated:
         changes |= {"compiler": "none", "compiler_config": ""}
     without = "; without the compiler" if simulated and request.compiler != "none" else ""
-    told = f"{request.quant_type} is simulated here: {plan.reason}{without}" if simulated else ""
+    told = f"{wanted.quant_type} is simulated here: {plan.reason}{without}" if simulated else ""
     return Quantization(
         deployment.model_copy(update=changes),
-        len(chosen.layers),
+        len(chosen.choice.assignments),
         plan.execution.value,
-        "; ".join(filter(None, (told, chosen.note))),
+        "; ".join(filter(None, (told, chosen.note, *mixture))),
     )
 
 
+def _mixture(choice: Choice, loaded: LoadedPipeline, call: GenerateCall) -> Iterator[str]:
+    """What a mixed selection does, in words; refuses to keep every step."""
+    if len(choice.quant_types) > 1:
+        yield f"layers by quant type: {spell_types(choice.layers_by_type)}"
+    if choice.kept_steps:
+        # Transformer calls, of which some schedulers make several a step.
+        timesteps = call.options.get("timesteps", ())
+        steps = call_count(loaded.pipeline, call.num_inference_steps, timesteps)
+        choice.kept_steps.check_leaves_some(steps)
+        yield spell_kept(choice.kept_steps, steps, len(choice.through_kept_steps))
+
+
 def _by_nexfort(
-    request: GenerateRequest, deployment: Deployment, wanted: tuple[str, ...] | None
+    request: GenerateRequest, deployment: Deployment, wanted: Choice, layers: Sequence[Layer]
 ) -> Quantization:
+    refuse_unknown(wanted.assignments, [layer.fqn for layer in layers])
+    path = request.quant_submodules_config_path
     changes = {
-        "quant_type": request.quant_type,
-        "layers": wanted or (),
-        "layer_file": request.quant_submodules_config_path or "",
+        "choice": wanted,
+        "layer_file": path or "",
         "top_percentage": request.top_percentage,
     }
-    count = None if wanted is None else len(wanted)
+    count = None if path is None else len(wanted.assignments)
     return Quantization(deployment.model_copy(update=changes), count, "real")
 
 
-def _wanted(request: GenerateRequest) -> tuple[str, ...] | None:
-    """The layers that the request's file chooses, None where there is no file."""
-    if request.quant_submodules_config_path is None:
-        return None
-    path = Path(request.quant_submodules_config_path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "name another file") from error
-    return onediff_file.chosen_layers(onediff_file.parse(text, str(path)), request.top_percentage)
+def _wanted(request: GenerateRequest, layers: Sequence[Layer]) -> Choice:
+    """What the request's file chooses; every layer where there is none."""
+    path = request.quant_submodules_config_path
+    if path is None:
+        return Choice.of_one(request.quant_type, [layer.fqn for layer in layers])
+    file = layer_file.read(Path(path))
+    file.refuse_compilers([request.compiler])
+    return file.choice(request.quant_type, request.top_percentage, NO_STEPS)

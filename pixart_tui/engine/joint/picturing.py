@@ -69,7 +69,7 @@ def picture_selection(
     )
     yield StageChanged(stage="encoding")
     probe = JointProbe(loaded.pipeline, settings, execution, lanes=plan.lanes, check=check)
-    joint = Choice(assignments=dict.fromkeys(layers, request.quant_type))
+    joint = Choice.of_one(request.quant_type, layers)
     # Whole batches, so that a resumed run makes the bits that an uninterrupted one makes.
     size = probe.batch_size * probe.lanes
     for start in range(0, len(settings.samples), size):

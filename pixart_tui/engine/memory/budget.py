@@ -56,7 +56,7 @@ def settle_budget(
         width=width,
         text_tokens=text_tokens,
         guidance=guidance,
-        quantized=deployment.layers,
+        quantized=deployment.choice.assignments,
         doubled=deployment.doubled_layers,
     )
     options = choose_memory(parts, budget_bytes)

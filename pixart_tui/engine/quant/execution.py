@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.quant_rules import hardware_limit
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.engine.quant.real import config_name, first_line, quantize_weight
 from pixart_tui.engine.quant.simulated import SimulatedLinear
 
@@ -59,6 +60,28 @@ def plan_execution(quant_type: QuantType, device: torch.device) -> ExecutionPlan
     backend = f"torchao {version('torchao')} {config_name(quant_type)}"
     reason = f"a trial layer matched the reference on {_device_words(device)}"
     return ExecutionPlan(Execution.REAL, backend, reason)
+
+
+def plan_choice(choice: Choice, device: torch.device) -> ExecutionPlan | None:
+    """How all that is quantized runs: for real where each of its quant types does.
+
+    Args:
+        choice: What is quantized.
+        device: As in :func:`plan_execution`.
+
+    Returns:
+        What holds for all of it; None where nothing is quantized.
+    """
+    plans = [plan_execution(parse_quant_type(name), device) for name in choice.quant_types]
+    simulated = [plan for plan in plans if plan.execution is Execution.SIMULATED]
+    decisive = simulated or plans
+    if not decisive:
+        return None
+    backends, reasons = (
+        "; ".join(dict.fromkeys(words))
+        for words in ((x.backend for x in decisive), (x.reason for x in decisive))
+    )
+    return ExecutionPlan(decisive[0].execution, backends, reasons)
 
 
 def _obstacle(quant_type: QuantType, device: torch.device) -> str | None:

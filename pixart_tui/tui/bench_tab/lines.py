@@ -128,10 +128,7 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
             ink: Ink = "warn" if row.execution == "simulated" else "muted"
             yield _Note(f"{row.label} {row.execution}", row.execution_note, ink)
         if row.quantized_layers:
-            layers = wording.count(row.quantized_layers, "layer")
             chosen = f", {row.selection}" if row.selection else ""
-            kept = (
-                f", none at {row.kept_steps.words} of {row.steps} steps" if row.kept_steps else ""
-            )
-            yield _Note(row.label, f"{layers} quantized{chosen}{kept}", "muted")
+            kept = f"; {row.kept_note}" if row.kept_note else ""
+            yield _Note(row.label, f"{row.layers_words} quantized{chosen}{kept}", "muted")
         yield from (_Note(row.label, text, "muted") for text in describe_warmups(row))

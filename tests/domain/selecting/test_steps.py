@@ -12,6 +12,7 @@ from pixart_tui.domain.benchmark import BenchResult
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps, parse_numbers, spell_numbers
 
 _RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
@@ -28,7 +29,7 @@ _RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
     ],
 )
 def test_a_deployments_name_says_which_steps_are_kept(kept: KeptSteps, label: str) -> None:
-    deployment = Deployment(quant_type="int8_dynamic", layers=("proj_out",), kept_steps=kept)
+    deployment = Deployment(choice=Choice.of_one("int8_dynamic", ["proj_out"], kept))
     assert kept.label == label
     assert deployment.label == "+".join(filter(None, ("none", "int8_dynamic", label)))
     assert bool(deployment.doubled_layers) is bool(kept)
@@ -93,7 +94,8 @@ def test_keeping_none_is_never_refused() -> None:
 
 def test_a_request_and_its_deployment_come_back_from_their_json() -> None:
     kept = KeptSteps(first=1, last=2)
-    for value in (BenchRequest(quantize=True, kept_steps=kept), Deployment(kept_steps=kept)):
+    deployment = Deployment(choice=Choice.of_one("int8_dynamic", ["proj_out"], kept))
+    for value in (BenchRequest(quantize=True, kept_steps=kept), deployment):
         assert type(value).model_validate_json(value.model_dump_json()) == value
 
 

@@ -14,6 +14,7 @@ from pixart_tui.domain import onediff_file
 from pixart_tui.domain.deployment import Compiler, Deployment, MemoryOptions
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.onediff_backends import NEXFORT_CONFIG, is_installed
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selection import select
 from pixart_tui.domain.selection_files import selection_files
@@ -97,8 +98,7 @@ def test_nexfort_is_called_as_onediffs_script_calls_it(recorded: Recorded, tmp_p
     file.write_text(json.dumps({name: {"ssim": 1 - i / 9} for i, name in enumerate(names)}))
     deployment = Deployment(
         compiler="nexfort",
-        quant_type="fp8_e4m3_e4m3_dynamic_per_tensor",
-        layers=tuple(names[:2]),
+        choice=Choice.of_one("fp8_e4m3_e4m3_dynamic_per_tensor", names[:2]),
         layer_file=str(file),
         top_percentage=67,
     )
@@ -120,7 +120,9 @@ def test_nexfort_is_called_as_onediffs_script_calls_it(recorded: Recorded, tmp_p
 
 
 def test_without_a_file_nexfort_chooses_the_layers(recorded: Recorded) -> None:
-    deploy(_tiny(), Deployment(compiler="nexfort", quant_type="int8_dynamic"), None, _CPU)
+    choice = Choice.of_one("int8_dynamic", ["proj_out"])
+
+    deploy(_tiny(), Deployment(compiler="nexfort", choice=choice), None, _CPU)
 
     (asked,) = recorded.of("quantize")
     assert asked["quant_type"] == "int8_dynamic"
@@ -142,7 +144,11 @@ def test_every_key_of_nexforts_configuration_reaches_it(recorded: Recorded) -> N
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kept_steps": KeptSteps(last=1)}, "--keep-last-steps"),
+        ({"choice": Choice(kept_steps=KeptSteps(last=1))}, "--keep-steps"),
+        (
+            {"choice": Choice(assignments={"a": "int8_dynamic", "b": "int8_weightonly"})},
+            "several quant types",
+        ),
         ({"memory": MemoryOptions(text_encoder_8bit=True)}, "memory options"),
         ({"fp8_attention": True}, "--fp8-attention"),
     ],

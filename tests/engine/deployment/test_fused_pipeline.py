@@ -12,6 +12,7 @@ from torch import Tensor
 from pixart_tui.domain.bench_matrix import BEST_CONFIG
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.deployment import deploy
@@ -76,8 +77,7 @@ def test_fp8_images_stay_close(fp8_attention: bool) -> None:
     deployment = Deployment(
         compiler="torch",
         compiler_config=BEST_CONFIG,
-        quant_type=_FP8,
-        layers=chosen,
+        choice=Choice.of_one(_FP8, chosen),
         fp8_attention=fp8_attention,
     )
     deploy(loaded, deployment, Execution.REAL, _CUDA)
@@ -94,14 +94,10 @@ def _chosen(loaded: LoadedPipeline, each: int) -> tuple[str, ...]:
     return tuple(name for i, name in enumerate(of_steps) if not each or i % each)
 
 
-def _deployed(config: str, each: int, *, quantized: bool, kept: KeptSteps) -> Any:
+def _deployed(config: str, choice: Choice) -> Any:
     loaded = _loaded()
-    deployment = Deployment(compiler="torch", compiler_config=config)
-    if quantized:
-        layers = _chosen(loaded, each)
-        update = {"quant_type": _FP8, "layers": layers, "kept_steps": kept}
-        deployment = deployment.model_copy(update=update)
-    deploy(loaded, deployment, Execution.REAL if quantized else None, _CUDA)
+    deployment = Deployment(compiler="torch", compiler_config=config, choice=choice)
+    deploy(loaded, deployment, Execution.REAL, _CUDA)
     return loaded.pipeline
 
 
@@ -130,18 +126,21 @@ def _outputs(pipeline: Any, steps: int, images: int = 2) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("config", [BEST_CONFIG, _NO_GRAPHS])
-@pytest.mark.parametrize("each", [0, 7])
-def test_kept_steps_are_those_of_the_plain_transformer_and_the_others_of_the_quantized_one(
-    config: str, each: int
+@pytest.mark.parametrize(("each", "there"), [(0, 0), (7, 0), (0, 3), (7, 3)])
+def test_kept_steps_are_those_of_what_is_quantized_there_and_the_others_of_all(
+    config: str, each: int, there: int
 ) -> None:
     kept, steps = KeptSteps(first=1, last=2), 5
-    plain = _outputs(_deployed(config, each, quantized=False, kept=kept), steps)
-    quantized = _outputs(_deployed(config, each, quantized=True, kept=KeptSteps()), steps)
-    both = _outputs(_deployed(config, each, quantized=True, kept=kept), steps)
+    layers = _chosen(_loaded(), each)
+    throughout = layers[::there] if there else ()
+    choice = Choice.of_one(_FP8, layers, kept).model_copy(update={"at_every_step": throughout})
+    few = _outputs(_deployed(config, Choice.of_one(_FP8, throughout)), steps)
+    every = _outputs(_deployed(config, Choice.of_one(_FP8, layers)), steps)
+    both = _outputs(_deployed(config, choice), steps)
     for index, found in enumerate(both):
         quantizes = kept.quantizes(index % steps, steps)
-        assert torch.equal(found, (quantized if quantizes else plain)[index])
-        assert not torch.equal(plain[index], quantized[index])
+        assert torch.equal(found, (every if quantizes else few)[index])
+        assert not torch.equal(few[index], every[index])
 
 
 def test_memory_grows_by_the_weights_of_what_is_quantized_and_little_else() -> None:
@@ -153,7 +152,7 @@ def test_memory_grows_by_the_weights_of_what_is_quantized_and_little_else() -> N
     for kept in (KeptSteps(), KeptSteps(last=1)):
         gc.collect()
         before = torch.cuda.memory_allocated()
-        pipeline = _deployed(BEST_CONFIG, 0, quantized=True, kept=kept)
+        pipeline = _deployed(BEST_CONFIG, Choice.of_one(_FP8, layers, kept))
         gc.collect()
         taken.append(torch.cuda.memory_allocated() - before)
         del pipeline

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import combinations, cycle
 from typing import Any, Final
 
 import pytest
@@ -15,11 +16,11 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.bench.call import resolve_call
 from pixart_tui.engine.compilers.progress import compiled_regions
 from pixart_tui.engine.deployment import deploy
-from pixart_tui.engine.deployment.kept_steps import KeptStepsCall, keep_steps, share_text_layers
+from pixart_tui.engine.deployment.kept_steps import KeptStepsCall, keep_steps, share_layers
 from pixart_tui.engine.joint.probe import jointly_quantized
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.precision import exact_float32
@@ -41,17 +42,27 @@ _OF_STEPS: Final = (
 )
 _OF_TEXT: Final = ("caption_projection.linear_1", "transformer_blocks.1.attn2.to_v")
 _LAYERS: Final = (*_OF_STEPS, *_OF_TEXT)
+_MIXED: Final = Choice(
+    assignments=dict(zip(_LAYERS, cycle((_FP8, "int8_dynamic", "int8_weightonly")), strict=False)),
+    kept_steps=KeptSteps(last=1, numbers=(2,)),
+    at_every_step=(_OF_STEPS[0], _OF_STEPS[3]),
+)
+_MIXED_INT8: Final = Choice(
+    assignments=dict(zip(_LAYERS, cycle(("int8_dynamic", "int8_weightonly")), strict=False)),
+    kept_steps=_KEPT,
+    at_every_step=_OF_STEPS[1:3],
+)
+"""Of types that a CPU runs for real."""
 
 
 def _loaded() -> LoadedPipeline:
     return load_pipeline(_MODEL, dtype=torch.float32, device=_CPU)
 
 
-def _benched(kept: KeptSteps, guidance: float) -> Tensor:
+def _benched(choice: Choice, guidance: float) -> Tensor:
     """The image of a benchmark's row, (3, H, W)."""
     loaded = _loaded()
-    deployment = Deployment(quant_type=_FP8, layers=_LAYERS, kept_steps=kept)
-    deploy(loaded, deployment, Execution.SIMULATED, _CPU)
+    deploy(loaded, Deployment(choice=choice), Execution.SIMULATED, _CPU)
     return _image(loaded, guidance)
 
 
@@ -68,12 +79,12 @@ def _image(loaded: LoadedPipeline, guidance: float = 2.0) -> Tensor:
     return image
 
 
-def _verified(kept: KeptSteps, guidance: float) -> Tensor:
+def _verified(choice: Choice, guidance: float) -> Tensor:
     """The image of a verification, (3, H, W)."""
     loaded = _loaded()
-    defaults = loaded.defaults
+    defaults, sample = loaded.defaults, Sample("owl", 5)
     settings = Settings(
-        samples=(Sample("owl", 5),),
+        samples=(sample,),
         negative_prompt="",
         num_inference_steps=_STEPS,
         guidance_scale=guidance,
@@ -86,10 +97,10 @@ def _verified(kept: KeptSteps, guidance: float) -> Tensor:
         1,
         lambda layout: jointly_quantized(
             renderer.transformer,
-            dict.fromkeys(_LAYERS, parse_quant_type(_FP8)),
+            {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()},
             layout,
             execution=Execution.SIMULATED,
-            choice=Choice(kept_steps=kept),
+            choice=choice,
             steps=_STEPS,
         ),
     )
@@ -98,11 +109,15 @@ def _verified(kept: KeptSteps, guidance: float) -> Tensor:
 
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_a_benchmarks_image_is_that_of_the_verification(guidance: float) -> None:
+    one_type = Choice.of_one(_FP8, _LAYERS)
+    kept = one_type.model_copy(update={"kept_steps": _KEPT})
+    choices = (one_type, kept, _MIXED, _MIXED.model_copy(update={"at_every_step": ()}))
     with exact_float32():
-        every_step, kept = _benched(NO_STEPS, guidance), _benched(_KEPT, guidance)
-        torch.testing.assert_close(kept, _verified(_KEPT, guidance), atol=1e-5, rtol=0)
-        torch.testing.assert_close(every_step, _verified(NO_STEPS, guidance), atol=1e-5, rtol=0)
-    assert float((kept - every_step).abs().max()) > 1e-3
+        images = [_benched(choice, guidance) for choice in choices]
+        for choice, image in zip(choices, images, strict=True):
+            torch.testing.assert_close(image, _verified(choice, guidance), atol=1e-5, rtol=0)
+    for one, other in combinations(images, 2):
+        assert float((one - other).abs().max()) > 1e-3
 
 
 class _Recorded:
@@ -193,22 +208,27 @@ def _storages(module: nn.Module) -> set[int]:
     return {x.untyped_storage().data_ptr() for x in tensors}
 
 
+@pytest.mark.parametrize("throughout", [(), _OF_STEPS[1:3]])
 @pytest.mark.parametrize("execution", list(Execution))
-def test_only_what_is_quantized_at_steps_is_there_twice(execution: Execution) -> None:
+def test_only_what_is_not_quantized_at_every_step_is_there_twice(
+    execution: Execution, throughout: tuple[str, ...]
+) -> None:
     transformer = _loaded().pipeline.transformer
-    weights = [transformer.get_submodule(fqn).weight for fqn in _OF_STEPS]
+    doubled = tuple(fqn for fqn in _OF_STEPS if fqn not in throughout)
+    weights = [transformer.get_submodule(fqn).weight for fqn in doubled]
     before = _storages(transformer)
     twin = weight_twin(transformer)
     assert _storages(twin) == before
     quant_types = dict.fromkeys(_LAYERS, parse_quant_type("int8_dynamic"))
     quantize_layers(transformer, quant_types, execution=execution)
-    share_text_layers(twin, transformer)
+    share_layers(twin, transformer, (*_OF_TEXT, *throughout))
     alone = _storages(twin) - _storages(transformer)
     assert alone == {weight.untyped_storage().data_ptr() for weight in weights}
-    for fqn in _OF_TEXT:
+    for fqn in (*_OF_TEXT, *throughout):
         assert twin.get_submodule(fqn) is transformer.get_submodule(fqn)
-    deployment = Deployment(quant_type="int8_dynamic", layers=_LAYERS, kept_steps=_KEPT)
-    assert deployment.doubled_layers == _OF_STEPS
+    choice = Choice.of_one("int8_dynamic", _LAYERS, _KEPT)
+    choice = choice.model_copy(update={"at_every_step": throughout})
+    assert Deployment(choice=choice).doubled_layers == doubled
 
 
 @pytest.fixture
@@ -222,7 +242,8 @@ def _fresh() -> Iterator[None]:
 @pytest.mark.parametrize("compiler", ["compile", "torch"])
 def test_both_transformers_are_compiled(compiler: str) -> None:
     eager, compiled = _loaded(), _loaded()
-    common = {"quant_type": "int8_dynamic", "layers": _LAYERS, "kept_steps": _KEPT}
+    choice = _MIXED_INT8
+    common: dict[str, Any] = {"choice": choice}
     if compiler == "torch":
         # Its defaults try many kernels for each matrix product.
         common["compiler_config"] = json.dumps({"mode": "jit"})

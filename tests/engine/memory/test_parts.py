@@ -8,6 +8,7 @@ from torch import nn
 
 from pixart_tui.domain.deployment import Deployment, MemoryOptions
 from pixart_tui.domain.memory_plan import MemoryParts, choose_memory, estimate_peak_bytes
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.memory import apply_memory_options, settle_budget
@@ -58,7 +59,7 @@ def test_kept_steps_take_the_weights_of_what_is_quantized_besides() -> None:
     call = {"height": 1024, "width": 1024, "text_tokens": 120, "guidance": True}
     peaks = []
     for kept in (KeptSteps(), KeptSteps(last=1)):
-        deployment = Deployment(quant_type="int8_dynamic", layers=layers, kept_steps=kept)
+        deployment = Deployment(choice=Choice.of_one("int8_dynamic", layers, kept))
         settled = settle_budget(pipeline, deployment, 80 * _GIB, **call)  # type: ignore[arg-type]
         peaks.append(settled.peak_bytes)
     # to_k depends on the text alone: it is quantized at every step and there once.
