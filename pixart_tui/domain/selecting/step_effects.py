@@ -86,11 +86,14 @@ class StepEffects:
 
     def _of_sample(self, at: int, quantized: Flags) -> Floats:
         firsts = self.first_calls[at]
-        effects = self.effects[at][np.isfinite(firsts)] * quantized
-        firsts = firsts[np.isfinite(firsts)]
+        effects = self.effects[at]
+        if not np.isfinite(firsts).all():
+            effects, firsts = effects[np.isfinite(firsts)], firsts[np.isfinite(firsts)]
         start = int(firsts.max())
-        late = effects[:, :, start:].sum(axis=2)
-        whole = effects[firsts == 0].sum(axis=2)
+        late = _summed(effects[:, :, start:], quantized[..., start:])
+        whole = late[firsts == 0]
+        if start:
+            whole = whole + _summed(effects[firsts == 0, :, :start], quantized[..., :start])
         of_late = np.square(late).mean(axis=0)
         both = of_late + (np.square(whole) - np.square(late[firsts == 0])).mean(axis=0)
         found: Floats = np.maximum(both, _LEAST_SHARE * of_late)
@@ -224,6 +227,13 @@ class EffectsByType:
 
     def _quantized(self, kept: KeptSteps) -> Flags:
         return np.array([kept.quantizes(i, self.calls) for i in range(self.calls)])
+
+
+def _summed(effects: Floats, quantized: Flags) -> Floats:
+    """The sums of effects over the calls that are quantized, (draws, targets)."""
+    if quantized.ndim == 1:
+        return np.asarray(effects @ quantized.astype(np.float64))
+    return np.asarray(np.einsum("dtc,tc->dt", effects, quantized.astype(np.float64)))
 
 
 def _loss(total: Floats, quantized: Flags) -> float:
