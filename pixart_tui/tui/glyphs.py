@@ -17,6 +17,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.scrollbar import ScrollBarRender
 
+from pixart_tui.domain import step_shares
 from pixart_tui.domain.latency import NO_GAIN_MARK
 
 QUEUED: Final = "◌"
@@ -41,7 +42,7 @@ LEFT: Final = "←"
 RIGHT: Final = "→"
 UP: Final = "↑"
 DOWN: Final = "↓"
-LEVELS: Final = "▁▂▃▄▅▆▇█"
+LEVELS: Final = step_shares.LEVELS
 SHADES: Final = "░▒▓"
 PENDING: Final = "·"
 EXCLUDED: Final = "-"

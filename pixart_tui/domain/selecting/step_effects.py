@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pixart_tui.domain.effect_statistics import Linearity
+from pixart_tui.domain.effect_statistics import Linearity, parts_of_calls, parts_together
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import OptionKey
@@ -109,6 +109,23 @@ class StepEffects:
         """What a loss counts in each sample, (samples, targets): less where losses level off."""
         found: Floats = 1 / (1 + self.whole / np.array(self.saturations)[:, None])
         return found
+
+    @cached_property
+    def steps(self) -> Floats:
+        """The part of each call in a target's effects, in squares, (targets, calls)."""
+        squares = np.zeros(self.effects.shape[2:])
+        for at, weights in enumerate(self.weights):
+            reached = np.isfinite(self.first_calls[at])
+            firsts = self.first_calls[at][reached]
+            draws = (firsts[:, None] <= np.arange(self.calls)).sum(axis=0)
+            of_calls = np.square(self.effects[at][reached]).sum(axis=0) / draws
+            squares += weights[:, None] * of_calls
+        return parts_of_calls(squares)
+
+    @property
+    def steps_together(self) -> Floats:
+        """The part of each call in the effects of all targets, (calls,); sums to 1."""
+        return parts_together(self.steps, (self.weights * self.whole).mean(axis=0))
 
     def places(self, targets: Iterable[str]) -> list[int]:
         """Where targets are among the effects."""
