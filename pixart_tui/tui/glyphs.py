@@ -28,6 +28,8 @@ CANCELLED: Final = "■"
 STALE: Final = "!"
 CHOSEN: Final = "●"
 KEPT: Final = "○"
+SOME_STEPS: Final = "◐"
+"""Quantized, but at the kept steps."""
 MEAN: Final = "●"
 INTERVAL: Final = "─"
 FLOOR: Final = "│"
@@ -59,6 +61,7 @@ _TWINS: Final[dict[str, str]] = {
     CANCELLED: "#",
     CHOSEN: "*",
     KEPT: ".",
+    SOME_STEPS: "%",
     NO_GAIN_MARK: "^",
     NOISE: ":",
     BAR: "=",

@@ -54,8 +54,14 @@ def bench_request(
         quant_types: Those that it was chosen from.
 
     Raises:
-        RequestError: The selection has several quant types.
+        RequestError: The selection has several quant types, or keeps steps.
     """
+    if selection.kept_steps:
+        raise RequestError(
+            "a benchmark quantizes the layers of a selection at every step",
+            f"the selection keeps steps: {selection.kept_steps.words}",
+            "e chooses none; or verify the selection",
+        )
     if not selection.quant_type:
         raise RequestError(
             "a benchmark quantizes all layers to one quant type",
@@ -93,6 +99,7 @@ def verify_request(
         rule=selection.rule,
         parameter=selection.parameter,
         fused=selection.fused,
+        choose_steps=bool(selection.kept_steps),
         output=str(selection_path(request, quant_types)),
     )
 

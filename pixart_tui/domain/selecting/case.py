@@ -79,6 +79,16 @@ class Case:
             found = min((found, *self._refined(found, scale)), key=self._order)
         return self._with_interval(found)
 
+    def losses(self, selection: Selection) -> dict[str, float]:
+        """The loss of each quantized target alone, at those steps at which it is quantized."""
+        always = set(selection.at_every_step)
+        return {
+            option.target: option.loss
+            for option in self._menu(selection.kept_steps).options
+            if selection.assignments.get(option.target) == option.quant_type
+            and (not selection.kept_steps or option.at_every_step == (option.target in always))
+        }
+
     def _best(self, scale: float) -> Selection:
         bounds: list[tuple[float, KeptSteps]] = []
         refused: RequestError | None = None
