@@ -111,7 +111,8 @@ def _step_lines(view: ProfileView, answer: Answer | None, width: int) -> Iterato
         yield line(Span(fit(text, width).rstrip(), "title"))
         return
     numbers = [index + 1 for index in selection.kept_steps.kept(calls)]
-    text = f" keeps {name} {spell_numbers(numbers)} of {calls}; {there_text(selection)}"
+    kept = f"{name}{'s' * (len(numbers) > 1)} {spell_numbers(numbers)} of {calls}"
+    text = f" keeps {kept}; {there_text(selection)}"
     given_up_s = given_up(selection)
     more = "" if given_up_s is None else f"; {1000 * given_up_s:.3f} ms a {name} given up"
     yield line(Span(fit(text, min(len(text), width)), "title"), _muted(more, width - len(text)))

@@ -62,9 +62,9 @@ class SelectPane(Pane):
         Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
         Binding("t", "next_rule", "Rule", id="next_rule"),
         Binding("y", "next_type", "Type", id="next_quant_type"),
-        Binding("e", "choose_steps", "Steps", id="choose_steps"),
+        Binding("e", "choose_steps", "Step", id="choose_steps"),
         Binding("s", "save", "Save", id="save_selection"),
-        Binding("b", "bench", "Bench it", id="bench_selection"),
+        Binding("b", "bench", "Bench", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),
         Binding("g", "curve", "Curve or layers", show=False, id="show_curve"),
     ]
