@@ -44,7 +44,7 @@ async def test_e_chooses_steps_solves_again_and_saves_them(
         await until_shown(pilot, "8 of 8 samples")
         await pilot.press("3")
         await until_shown(pilot, "of 86 layers", "90 %")
-        assert "e Step" in screen_text(pilot.app)[-1]  # type: ignore[arg-type]
+        assert "e Steps" in screen_text(pilot.app)[-1]  # type: ignore[arg-type]
         await pilot.press("e")
         await until_shown(
             pilot, "+ steps", "keeps step", " of 20; ", "quantized there too", "(95% "

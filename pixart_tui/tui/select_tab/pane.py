@@ -43,6 +43,7 @@ from pixart_tui.tui.widgets.scroll_body import ScrollBody
 
 _BOTH_FROM: Final = 27
 """Lines from which on the curve and the layers both have room."""
+_BOTH_WAYS: Final = f"{glyphs.LEFT} {glyphs.RIGHT}"
 _CURVE_PAUSE_S: Final = 10.0
 """The whole curve takes a second to solve, and every new layer would ask for it."""
 
@@ -56,13 +57,13 @@ class SelectPane(Pane):
     """A rule, its parameter, and the layers it chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT, id="less"),
-        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT, id="more"),
+        Binding("left", "turn(-1)", "Turn", key_display=_BOTH_WAYS, id="less"),
+        Binding("right", "turn(1)", "More", show=False, id="more"),
         Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
         Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
         Binding("t", "next_rule", "Rule", id="next_rule"),
         Binding("y", "next_type", "Type", id="next_quant_type"),
-        Binding("e", "choose_steps", "Step", id="choose_steps"),
+        Binding("e", "choose_steps", "Steps", id="choose_steps"),
         Binding("s", "save", "Save", id="save_selection"),
         Binding("b", "bench", "Bench", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),
