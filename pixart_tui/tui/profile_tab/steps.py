@@ -27,8 +27,12 @@ def step_lines(shown: Figures, fqn: str, width: int) -> Iterator[Line]:
     yield line()
     yield line(Span(fit(f" effect on the image by {unit}", width), "head"))
     yield _outline(parts, known.call_name, width)
-    yield line(Span(fit(" all layers together", width).rstrip(), "muted"))
-    yield _outline(known.together, known.call_name, width)
+    together = (
+        Span(" "),
+        Span(strip(known.together), "live"),
+        Span("   all layers together", "muted"),
+    )
+    yield _cut(together, width)
     for step, part in enumerate(parts):
         yield _step_line(step, part, most, width)
 
