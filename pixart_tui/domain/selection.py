@@ -265,7 +265,9 @@ def _by_count(menu: Menu, percentage: float) -> list[Option]:
             f"the profiles hold {', '.join(menu.quant_types)}",
             "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
         )
-    by_name = {option.target: option for option in menu.options}
+    by_name: dict[str, Option] = {}
+    for option in menu.options:  # where steps are kept, first that which skips them
+        by_name.setdefault(option.target, option)
     ssim = {name: option.ssim for name, option in by_name.items()}
     return [by_name[name] for name in chosen_layers(ssim, percentage)]
 

@@ -70,10 +70,18 @@ class Case:
             scale: Measured loss over predicted loss, where joint measurements told it.
 
         Raises:
-            RequestError: There is none, or steps are to be chosen and no effects are known.
+            RequestError: There is none, or steps are to be chosen and no effects are known, or by
+                count.
         """
         if self.choose_steps and self.effects is None:
             raise no_effects()
+        if self.choose_steps and self.rule == "top-percentage":
+            raise RequestError(
+                "--choose-steps needs a rule that weighs gain against loss",
+                "--top-percentage counts layers alone: the more steps are kept, the better",
+                "add --flops-share 0.8, --saved-share 0.8 or --max-loss 0.001",
+                option="--choose-steps",
+            )
         found = self._best(scale)
         if self.choose_steps and found.kept_steps:
             found = min((found, *self._refined(found, scale)), key=self._order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target, with_steps_kept
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
-from pixart_tui.domain.selecting.steps import NO_STEPS
+from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selection import Rule, Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selection_text import at_kept_steps, bound_text, kept_text
 from tests.domain.selecting.menus import NAMES, TYPES
@@ -107,6 +108,23 @@ def test_another_question_is_answered_as_if_it_were_the_first() -> None:
 def test_parameters_out_of_range_are_refused() -> None:
     with pytest.raises(RequestError, match="out of range"):
         _case().asking("flops-share", 1.1).solved()
+
+
+def test_onediffs_rule_chooses_no_steps_but_keeps_those_that_are_asked_for() -> None:
+    case = _case()
+    one_type = case.menu.model_copy(
+        update={
+            "options": tuple(x for x in case.menu.options if x.quant_type == TYPES[0]),
+            "quant_types": TYPES[:1],
+        }
+    )
+    with pytest.raises(RequestError, match="weighs gain against loss"):
+        replace(case, menu=one_type).asking("top-percentage", 50).solved()
+    asked = KeptSteps(numbers=(2, 3))
+    fixed = replace(case, menu=one_type, choose_steps=False, kept_steps=asked)
+    found = fixed.asking("top-percentage", 50).solved()
+    assert found.kept_steps == asked
+    assert at_kept_steps(found) == ()
 
 
 def test_the_losses_of_a_selection_add_up_to_its_prediction() -> None:
