@@ -335,9 +335,31 @@ class EffectStatistics:
     def steps(self) -> Floats:
         """The part of each call in a layer's effects, in squares, (layers, calls); sums to 1."""
         weighted = [sample.weights[:, None] * sample.calls for sample in self.samples]
-        mean = np.mean(weighted, axis=0)
-        found: Floats = mean / np.maximum(mean.sum(axis=1, keepdims=True), _TINY)
-        return found
+        return parts_of_calls(np.mean(weighted, axis=0))
+
+    @cached_property
+    def steps_together(self) -> Floats:
+        """The part of each call in the effects of all layers, (calls,); sums to 1."""
+        return parts_together(self.steps, self.losses)
+
+
+def parts_of_calls(squares: Floats) -> Floats:
+    """The part of each call, (layers, calls), from mean squares of effects; sums to 1."""
+    found: Floats = squares / np.maximum(squares.sum(axis=1, keepdims=True), _TINY)
+    return found
+
+
+def parts_together(parts: Floats, losses: Floats) -> Floats:
+    """The part of each call in all layers together, (calls,): each layer's counts by its loss.
+
+    Args:
+        parts: Of each layer, (layers, calls); NaN for one without effects.
+        losses: Of each layer, (layers,).
+    """
+    known = np.isfinite(losses) & np.isfinite(parts).all(axis=1)
+    total: Floats = losses[known] @ parts[known]
+    found: Floats = total / max(float(total.sum()), _TINY)
+    return found
 
 
 def _chi_square(probability: float, degrees: Floats) -> Floats:

@@ -124,6 +124,7 @@ def choose(
     *,
     fused: bool = False,
     scale: float = 1.0,
+    solver: Solver | None = None,
 ) -> Selection:
     """Applies a rule to a menu.
 
@@ -138,18 +139,46 @@ def choose(
         parameter: The rule's parameter.
         fused: Whether layers that read the same rows are decided together.
         scale: Measured loss over predicted loss, where joint measurements told it.
+        solver: That of :func:`solver_of` for these, where there is one already.
 
     Raises:
         RequestError: The parameter is out of range, nothing was measured, the options do not
             reach the share, or times are needed and there are none.
     """
-    if not menu.options:
-        raise RequestError(
-            "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+    _check(menu, rule, parameter)
+    if rule == "top-percentage":
+        options: Sequence[Option] = _by_count(menu, parameter)
+    else:
+        options = _solved(
+            menu, rule, parameter, scale, solver or solver_of(menu, rule, fused=fused)
         )
-    _check_parameter(rule, parameter)
-    options = _apply(menu, rule, parameter, fused, scale)
     return describe(menu, rule, parameter, options, fused=fused, scale=scale)
+
+
+def bound_of(menu: Menu, rule: Rule, parameter: float, solver: Solver, scale: float = 1.0) -> float:
+    """What no selection of a menu is better than, in far less time than the selection takes.
+
+    Args:
+        menu: The menu.
+        rule: The rule.
+        parameter: Its parameter.
+        solver: That of :func:`solver_of` for these.
+        scale: As of :func:`choose`.
+
+    Returns:
+        With ``max-loss``, the negative of :attr:`Selection.gain`; else the predicted loss before
+        any scale. Negative infinity where the rule weighs nothing.
+
+    Raises:
+        RequestError: As :func:`choose`.
+    """
+    _check(menu, rule, parameter)
+    if rule == "top-percentage":
+        return -math.inf
+    if rule == "max-loss":
+        unit = menu.flops if objective_of(menu, rule) == "flops" else 1.0
+        return -solver.gain_bound(parameter / scale) / unit
+    return solver.loss_bound(_needed(menu, rule, parameter, solver))
 
 
 def describe(
@@ -206,10 +235,9 @@ def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str,
     }
 
 
-def _apply(menu: Menu, rule: Rule, parameter: float, fused: bool, scale: float) -> Sequence[Option]:
-    if rule == "top-percentage":
-        return _by_count(menu, parameter)
-    solver = solver_of(menu, rule, fused=fused)
+def _solved(
+    menu: Menu, rule: Rule, parameter: float, scale: float, solver: Solver
+) -> Sequence[Option]:
     if rule == "max-loss":
         return solver.most_gain(parameter / scale)
     return solver.least_loss(_needed(menu, rule, parameter, solver))
@@ -237,7 +265,9 @@ def _by_count(menu: Menu, percentage: float) -> list[Option]:
             f"the profiles hold {', '.join(menu.quant_types)}",
             "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
         )
-    by_name = {option.target: option for option in menu.options}
+    by_name: dict[str, Option] = {}
+    for option in menu.options:  # where steps are kept, first that which skips them
+        by_name.setdefault(option.target, option)
     ssim = {name: option.ssim for name, option in by_name.items()}
     return [by_name[name] for name in chosen_layers(ssim, percentage)]
 
@@ -248,7 +278,8 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
         needed, unit, scale = share * menu.flops, "FLOPs", 1.0
     else:
         _check_timed(menu)
-        whole = menu.unquantized_s if rule == "time-share" else _reachable_s(menu, solver)
+        by_time = rule == "time-share"
+        whole = menu.unquantized_s if by_time else solver.reachable_at_every_step
         needed, unit, scale = share * whole, "ms", 1e3
     if needed > solver.reachable * (1 + 1e-12):
         by_flops = rule == "flops-share"
@@ -263,13 +294,6 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
     return needed
 
 
-def _reachable_s(menu: Menu, solver: Solver) -> float:
-    """The most seconds that could be saved if every step were quantized."""
-    options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in menu.options)
-    every_step = menu.model_copy(update={"options": options})
-    return solver_of(every_step, "saved-share", fused=solver.fused).reachable
-
-
 def _check_timed(menu: Menu) -> None:
     if not menu.timed:
         raise RequestError(
@@ -279,7 +303,11 @@ def _check_timed(menu: Menu) -> None:
         )
 
 
-def _check_parameter(rule: Rule, parameter: float) -> None:
+def _check(menu: Menu, rule: Rule, parameter: float) -> None:
+    if not menu.options:
+        raise RequestError(
+            "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+        )
     upper, unit, example = _LIMITS[rule]
     if not (math.isfinite(parameter) and 0 <= parameter <= upper):
         raise RequestError(

@@ -20,6 +20,7 @@ from pixart_tui.domain.score_text import every_layer_label
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.domain.sidecar import ProfileSidecar
+from pixart_tui.domain.step_shares import StepShares, steps_of
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.snapshot import RunSnapshot
 
@@ -77,7 +78,8 @@ def report_of_file(path: Path) -> Report:
         raise RequestError(f"{name} cannot be read", cause, "name a profile or a run") from error
     record = sidecar.parse(text, str(beside), ProfileSidecar)
     profile = record.profile
-    found = Measured(profile, _curve(profile), record.samples, record.look)
+    steps = _steps_of_file(path, profile)
+    found = Measured(profile, _curve(profile), record.samples, record.look, steps)
     return Report(
         title=_profile_title((found,)),
         run=f"{record.run}, {path.name}",
@@ -91,8 +93,24 @@ def report_of_file(path: Path) -> Report:
 
 def _measured(snapshot: RunSnapshot) -> Iterator[Measured]:
     for profile in snapshot.profiles:
-        records = sample_records(profile, profile.effect_statistics())
-        yield Measured(profile, _curve(profile), records, snapshot.look)
+        effects = profile.effect_statistics()
+        records, steps = sample_records(profile, effects), steps_of(profile, effects)
+        yield Measured(profile, _curve(profile), records, snapshot.look, steps)
+
+
+def _steps_of_file(path: Path, profile: Profile) -> StepShares | None:
+    """None where the effects do not lie beside the profile, without which a report is possible."""
+    if profile.conditions.method != "adjoint":
+        return None
+    # Only now: no other report needs numpy.
+    from pixart_tui.runs.step_effects import read_step_effects
+
+    try:
+        found = read_step_effects([path])
+    except PixartTuiError:
+        return None
+    known = found.by_type.get(profile.conditions.quant_type) if found else None
+    return steps_of(profile, known)
 
 
 def _title(

@@ -15,6 +15,7 @@ from pixart_tui.domain.requests import AnyRequest, ProfileRequest
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.sidecar import SampleRecord
+from pixart_tui.domain.step_shares import StepShares
 from pixart_tui.runs.pairs import Pair
 from pixart_tui.runs.run import RunState
 
@@ -89,6 +90,7 @@ class Figures:
         noise: The measurement noise, None where it is not known.
         samples: What the adjoint method found of each sample.
         effects: What it found of the layers and calls; None before the first sample.
+        steps: The part of each call in the layers' effects; None where there are none.
     """
 
     profile: Profile
@@ -96,6 +98,7 @@ class Figures:
     noise: float | None = None
     samples: tuple[SampleRecord, ...] = ()
     effects: EffectStatistics | None = field(default=None, compare=False)
+    steps: StepShares | None = None
 
     @property
     def quant_type(self) -> str:

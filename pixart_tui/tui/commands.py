@@ -24,6 +24,11 @@ COMMANDS: Final[tuple[tuple[str, str, str], ...]] = (
     ),
     ("Next rule", "Take the next rule for selecting layers", "app.in_tab('select', 'next_rule')"),
     (
+        "Choose steps",
+        "Choose also the steps at which less is quantized, or no longer",
+        "app.in_tab('select', 'choose_steps')",
+    ),
+    (
         "Save selection",
         "Write the selected layers beside the profile",
         "app.in_tab('select', 'save')",

@@ -17,6 +17,7 @@ from textual.color import Color
 from textual.filter import LineFilter
 from textual.scrollbar import ScrollBarRender
 
+from pixart_tui.domain import step_shares
 from pixart_tui.domain.latency import NO_GAIN_MARK
 
 QUEUED: Final = "◌"
@@ -27,6 +28,8 @@ CANCELLED: Final = "■"
 STALE: Final = "!"
 CHOSEN: Final = "●"
 KEPT: Final = "○"
+SOME_STEPS: Final = "◐"
+"""Quantized, but at the kept steps."""
 MEAN: Final = "●"
 INTERVAL: Final = "─"
 FLOOR: Final = "│"
@@ -41,7 +44,7 @@ LEFT: Final = "←"
 RIGHT: Final = "→"
 UP: Final = "↑"
 DOWN: Final = "↓"
-LEVELS: Final = "▁▂▃▄▅▆▇█"
+LEVELS: Final = step_shares.LEVELS
 SHADES: Final = "░▒▓"
 PENDING: Final = "·"
 EXCLUDED: Final = "-"
@@ -58,6 +61,7 @@ _TWINS: Final[dict[str, str]] = {
     CANCELLED: "#",
     CHOSEN: "*",
     KEPT: ".",
+    SOME_STEPS: "%",
     NO_GAIN_MARK: "^",
     NOISE: ":",
     BAR: "=",

@@ -84,6 +84,7 @@ def verify_request(
         rule=selection.rule,
         parameter=selection.parameter,
         fused=selection.fused,
+        choose_steps=bool(selection.kept_steps),
         output=str(selection_path(request, quant_types)),
     )
 

@@ -12,6 +12,7 @@ from pixart_tui.domain.events import StageChanged
 from pixart_tui.domain.live import Live
 from pixart_tui.domain.profile import Profile, noise_of
 from pixart_tui.domain.sample_notes import sample_records
+from pixart_tui.domain.step_shares import steps_of
 from pixart_tui.runs.live import read_live
 from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.pairs import Pair, pairs_of
@@ -240,7 +241,8 @@ def figures_of(profile: Profile, known: Statistics | None = None) -> Figures:
     """
     effects = _statistics(profile, {} if known is None else known) if profile.effects else None
     scores = profile.scores(effects)
-    return Figures(profile, scores, noise_of(scores), sample_records(profile, effects), effects)
+    records, steps = sample_records(profile, effects), steps_of(profile, effects)
+    return Figures(profile, scores, noise_of(scores), records, effects, steps)
 
 
 def _statistics(profile: Profile, known: Statistics) -> EffectStatistics:

@@ -48,7 +48,9 @@ def test_the_adjoint_method_says_how_it_measured_and_what_it_decided(
     assert "all 4 samples measured; 2 layers near the cut cannot be told apart" in shown
     assert "(none with twice as many samples)" in shown
     assert "= ranks that cannot be told apart: 2 layers" in shown
-    assert "of a layer's effect, step 20 of 20 has" in shown
+    assert "effect of all layers by step: " in shown
+    assert "most at step 20 of 20 (" in shown
+    assert "from step 11, %: " in shown
     assert "nonlinear part: " in shown
     assert "PSNR" not in shown
 
@@ -64,7 +66,7 @@ def test_samples_and_prompts_that_stand_out_are_named_as_they_were_typed(
 
 def test_calls_are_told_where_they_are_no_steps(capsys: pytest.CaptureFixture[str]) -> None:
     print_profile(_adjoint(num_calls=20, num_inference_steps=10))
-    assert "of a layer's effect, call 20 of 20 has" in _shown(capsys)
+    assert "most at call 20 of 20 (" in _shown(capsys)
 
 
 def test_a_prompt_that_diverges_is_named_by_the_deployment_floor(

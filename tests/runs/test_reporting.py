@@ -10,6 +10,8 @@ import pytest
 from PIL import Image
 
 from pixart_tui.cli.main import main
+from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain.effect_statistics import EffectStatistics
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ArtifactWritten, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.profile import Profile
@@ -17,10 +19,13 @@ from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import render_markdown
 from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.domain.sample_notes import sample_records
 from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.reporting import report_of_file, report_of_run
 from pixart_tui.runs.run import Run
+from tests.adjoint_effects import sample_effects
 from tests.runs.builders import removed_run
 from tests.samples import QUANT_TYPE, conditions, layer, measurement, write_profile
 from tests.tui import adjoint_runs
@@ -94,6 +99,7 @@ def test_a_run_of_several_quant_types_is_reported_with_all_of_them(tmp_path: Pat
     assert report.title == f"pixart-emoji: sensitivity to {QUANT_TYPE}, {adjoint_runs.INT8}"
     assert [picture.caption for picture in report.pictures] == [f"every layer in {QUANT_TYPE}"]
     markdown, html = render_markdown(report), render_html(report)
+    assert "effect of all layers by step: " in html
     for text in (markdown.replace("\\", ""), html.replace("&quot;", '"')):
         for quant_type in (QUANT_TYPE, adjoint_runs.INT8):
             assert f"Layers, most sensitive first: {quant_type}" in text
@@ -134,3 +140,34 @@ def test_a_profile_s_files_make_a_report(
     assert main(["report", str(path), "--output", "/dev/null/x.html"]) == 2
     assert main(["report", str(tmp_path / "none.json")]) == 2
     assert QUANT_TYPE in report_of_file(path).title
+
+
+def test_a_file_s_report_has_the_effect_by_step_while_the_effects_lie_beside_it(
+    tmp_path: Path,
+) -> None:
+    adjoint = conditions().model_copy(update={"method": "adjoint", "draws": 4})
+    profile = Profile(
+        conditions=adjoint,
+        layers=tuple(layer(fqn) for fqn in _NAMES),
+        excluded={},
+        measurements=tuple(measurement(fqn) for fqn in _NAMES),
+    )
+    path = write_profile(tmp_path / "fp8_e4m3.json", profile, dict.fromkeys(_NAMES, 0.99), "cpu")
+    losses = {QUANT_TYPE: [0.01 * (1 + place) for place in range(len(_NAMES))]}
+    samples = [sample_effects(prompt, losses, draws=4, calls=5) for prompt in ("robot", "cat")]
+    record = write_effects(effects_path(path), samples)
+    beside = Path(onediff_file.sidecar_path(path))
+    found = sidecar.parse(beside.read_text(), "it", sidecar.ProfileSidecar)
+    known = sample_records(
+        profile.model_copy(update={"effects": tuple(samples)}),
+        EffectStatistics.of(samples, QUANT_TYPE),
+    )
+    beside.write_text(
+        sidecar.render(found.model_copy(update={"effects": record, "samples": known}))
+    )
+    report = report_of_file(path)
+    assert report.measured[0].steps is not None
+    assert len(report.measured[0].steps.together) == 5
+    assert "Effect by step" in render_markdown(report)
+    effects_path(path).unlink()
+    assert "Effect by step" not in render_markdown(report_of_file(path))

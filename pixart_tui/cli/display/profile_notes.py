@@ -10,6 +10,7 @@ from pixart_tui.domain.looks import Look
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.sample_notes import sample_notes, sample_records
 from pixart_tui.domain.score_text import TIE_MARK
+from pixart_tui.domain.step_shares import steps_of
 
 if TYPE_CHECKING:
     from pixart_tui.domain.effect_statistics import EffectStatistics
@@ -34,18 +35,7 @@ def profile_notes(
         yield f"{TIE_MARK} ranks that cannot be told apart: {tied} layers"
     if look is not None:
         yield describe_look(look, conditions.samples, conditions.quant_type)
-    if effects is not None:
-        yield _steps_note(effects, profile)
+    if (steps := steps_of(profile, effects)) is not None:
+        yield steps.summary
+        yield from steps.lines
     yield from sample_notes(profile, sample_records(profile, effects))
-
-
-def _steps_note(found: EffectStatistics, profile: Profile) -> str:
-    """Which call has the largest part in what the layers do to the image."""
-    import numpy as np
-
-    parts = np.nanmean(found.steps, axis=0)
-    most = int(parts.argmax())
-    unit = profile.conditions.call_name
-    return (
-        f"of a layer's effect, {unit} {most + 1} of {len(parts)} has {parts[most]:.0%} on average"
-    )

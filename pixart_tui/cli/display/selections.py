@@ -14,7 +14,7 @@ from pixart_tui.domain.selecting.choice import spell_types
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
-from pixart_tui.domain.words import count
+from pixart_tui.domain.selection_text import bound_text, kept_text
 
 _BAR: Final = 40
 
@@ -62,37 +62,15 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
         f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
     )
     if selection.kept_steps:
-        yield _kept_line(selection)
+        yield kept_text(selection)
     if selection.mixed:
         yield f"layers by quant type: {spell_types(selection.choice.layers_by_type)}"
     if selection.rule == "max-loss":
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
         yield f"chosen for the most {gain}"
     if not verified:
-        yield f"predicted 1-SSIM, not verified: {selection.predicted_loss:.1e}{_bound(selection)}"
-
-
-def _kept_line(selection: Selection) -> str:
-    kept = f"steps kept: {selection.kept_steps.words}{_given_up(selection)}"
-    per_step = selection.choice.through_kept_steps
-    there = f"{count(len(per_step), 'layer')} quantized there too" if per_step else "in 16 bits"
-    return f"{kept}; {there}"
-
-
-def _bound(selection: Selection) -> str:
-    """How sure a prediction is."""
-    if selection.predicted_low is not None and selection.predicted_high is not None:
-        ends = f"{selection.predicted_low:.1e} - {selection.predicted_high:.1e}"
-        return f" (95% interval for other prompts {ends})"
-    return ", as if no step were kept" if selection.kept_steps else ""
-
-
-def _given_up(selection: Selection) -> str:
-    """What keeping steps costs, where the layers were timed."""
-    saved_s, every_s = selection.predicted_time_saved_s, selection.saved_at_every_step_s
-    if saved_s is None or every_s is None:
-        return ""
-    return f", which gives up {1000 * (every_s - saved_s):.3f} ms a step on average"
+        predicted = f"{selection.predicted_loss:.1e}{bound_text(selection)}"
+        yield f"predicted 1-SSIM, not verified: {predicted}"
 
 
 def _time_lines(selection: Selection) -> Iterator[str]:
@@ -110,7 +88,7 @@ def _time_lines(selection: Selection) -> Iterator[str]:
 
 def _loss_lines(selection: Selection, found: Verification) -> Iterator[str]:
     repairs = sum(trial.purpose == "repair" for trial in found.trials)
-    yield f"predicted 1-SSIM: {found.predicted:.2e}"
+    yield f"predicted 1-SSIM: {found.predicted:.2e}{bound_text(selection)}"
     yield f"on the repair set: {_loss(found.repair)}, after {repairs} selections measured"
     yield f"verified 1-SSIM: {_loss(found.verified)}, other prompts and seeds"
     if found.holds is not None:

@@ -17,9 +17,13 @@ from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.selection_text import bound_text, kept_text
 from pixart_tui.domain.sidecar import SampleRecord
+from pixart_tui.domain.step_shares import StepShares
 
 _PACKAGES = ("torch", "diffusers", "transformers", "torchao", "triton", "python", "pixart-tui")
+
+_LAYERS_BY_STEP = 5
 
 _RANKED_HEADINGS = ("rank", "layer", "1-SSIM", "95% interval", "PSNR dB", "FLOPs", "time")
 
@@ -52,12 +56,14 @@ class Measured:
         curve: Its predicted curve; None while too little is measured.
         samples: What the adjoint method found of each sample.
         look: Its last decision.
+        steps: The part of each step in the layers' effects; None where that was not measured.
     """
 
     profile: Profile
     curve: Curve | None = None
     samples: tuple[SampleRecord, ...] = ()
     look: Look | None = None
+    steps: StepShares | None = None
 
     @property
     def quant_type(self) -> str:
@@ -219,6 +225,16 @@ def _cells(place: int, score: LayerScore, total_flops: int) -> tuple[str, ...]:
     )
 
 
+def step_table(
+    profile: Profile, steps: StepShares
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """The headings and rows of the effect by step: all layers, and the most sensitive ones."""
+    order = ranked(profile.scores())[:_LAYERS_BY_STEP]
+    numbers = tuple(str(number) for number in range(1, len(steps.together) + 1))
+    rows = [(name, *cells) for name, cells in steps.rows([x.layer.fqn for x in order])]
+    return (f"{steps.call_name}, %", *numbers), rows
+
+
 def verification_lines(selection: Selection, found: Verification) -> Iterator[str]:
     """What was chosen, and what it measured."""
     count = len(selection.chosen) + len(selection.kept)
@@ -228,9 +244,14 @@ def verification_lines(selection: Selection, found: Verification) -> Iterator[st
         f"{selection.flops_share:.1%} of the linear FLOPs, in {kinds}"
     )
     if selection.kept_steps:
-        yield f"nothing is quantized at {selection.kept_steps.words} steps"
+        yield kept_text(selection)
     yield f"verified 1-SSIM on other prompts and seeds: {_loss(found.verified)}"
-    yield f"predicted: {found.predicted:.2e}; on the repair set: {_loss(found.repair)}"
+    yield f"predicted: {found.predicted:.2e}{bound_text(selection)}"
+    yield f"on the repair set: {_loss(found.repair)}"
+    if found.every_step is not None and found.every_step.measured is not None:
+        yield f"the same layers at every step: {_loss(found.every_step.measured)}"
+    if found.seed_rule is not None and found.seed_rule.measured is not None:
+        yield f"the seed's rule at that share of FLOPs: {_loss(found.seed_rule.measured)}"
     if found.holds is not None:
         yield f"the budget of {found.budget:g} {'holds' if found.holds else 'does not hold'}"
 

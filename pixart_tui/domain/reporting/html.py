@@ -19,6 +19,7 @@ from pixart_tui.domain.reporting.content import (
     profile_notes,
     provenance,
     ranked_table,
+    step_table,
     verification_lines,
 )
 from pixart_tui.domain.reporting.curve_svg import curve_svg
@@ -48,6 +49,7 @@ def _sections(report: Report) -> Iterator[str]:
         yield _section("Verified selection", _list(lines))
     for heading, measured in headings(report, "Where the model is sensitive"):
         yield _section(heading, _heat_map(measured.profile))
+    yield from _by_step(report)
     for heading, measured in headings(report, "What each share costs"):
         if measured.curve is not None:
             yield _section(heading, _curve(measured.curve))
@@ -105,6 +107,14 @@ def _cell(score: LayerScore | None) -> str:
     loss = score.reason or score.status if score.loss is None else f"1-SSIM {score.loss:.1e}"
     kind = f"d{level}" if level.isdecimal() else "none"
     return f'<td class="{kind}" title="{escape(f"{score.layer.fqn}: {loss}")}">{level}</td>'
+
+
+def _by_step(report: Report) -> Iterator[str]:
+    for heading, measured in headings(report, "Effect by step"):
+        if measured.steps is not None:
+            columns, rows = step_table(measured.profile, measured.steps)
+            words = f"<p>{escape(measured.steps.summary)}</p>"
+            yield _section(heading, f"{words}\n{_table(columns, rows, names=1)}")
 
 
 def _curve(curve: Curve) -> str:

@@ -17,6 +17,7 @@ from pixart_tui.domain.reporting.content import (
     profile_notes,
     provenance,
     ranked_table,
+    step_table,
     verification_lines,
 )
 from pixart_tui.domain.selecting.pareto import Curve
@@ -41,6 +42,7 @@ def _sections(report: Report) -> Iterator[str]:
         yield f"## Verified selection\n\n{_list(lines)}"
     for heading, measured in headings(report, "Where the model is sensitive"):
         yield f"## {escaped(heading)}\n\n{_heat_map(measured.profile)}"
+    yield from _by_step(report)
     for heading, measured in headings(report, "Layers, most sensitive first"):
         yield f"## {escaped(heading)}\n\n{_ranked(measured)}"
     for heading, measured in headings(report, "What each share costs, predicted"):
@@ -89,6 +91,14 @@ def _heat_map(profile: Profile) -> str:
             _table(("outside the blocks", "level"), others),
         ]
     )
+
+
+def _by_step(report: Report) -> Iterator[str]:
+    for heading, measured in headings(report, "Effect by step"):
+        if measured.steps is not None:
+            columns, rows = step_table(measured.profile, measured.steps)
+            table = _table(columns, [(escaped(name), *cells) for name, *cells in rows])
+            yield f"## {escaped(heading)}\n\n{escaped(measured.steps.summary)}\n\n{table}"
 
 
 def _curve(curve: Curve) -> str:

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.selecting.menu import Menu, OptionKey, with_steps_kept
+from pixart_tui.domain.selecting.solving import Solver
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selection import Rule, Selection, choose
+from pixart_tui.domain.selection import Rule, Selection, bound_of, choose, solver_of
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.step_effects import EffectsByType
 
 _PARTS: Final = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 """Parts of an image's steps among which is chosen how many are kept."""
-_PATIENCE: Final = 2
-"""Numbers of steps in a row that may be no better before no more are tried."""
+_WORTH_TRYING: Final = 1e-3
+"""Part by which other steps must be able to be better before they are solved for."""
+_MOST_REMEMBERED: Final = 32
+"""Sets of kept steps whose menus are remembered: some megabytes each."""
+
+
+@dataclass
+class _Known:
+    """What was worked out of a menu, whatever the rule and its parameter."""
+
+    choices: tuple[KeptSteps, ...] = ()
+    menus: dict[KeptSteps, Menu] = field(default_factory=dict)
+    solvers: dict[tuple[KeptSteps, Rule], Solver] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,13 @@ class Case:
     kept_steps: KeptSteps = NO_STEPS
     choose_steps: bool = False
     effects: EffectsByType | None = None
+    _known: _Known = field(default_factory=_Known, init=False, repr=False, compare=False)
+
+    def asking(self, rule: Rule, parameter: float) -> Case:
+        """The same by another rule; what was worked out for one is there for the other."""
+        found = replace(self, rule=rule, parameter=parameter)
+        object.__setattr__(found, "_known", self._known)
+        return found
 
     def solved(self, scale: float = 1.0) -> Selection:
         """The rule's selection; with steps to choose, the best over numbers of them.
@@ -52,31 +70,57 @@ class Case:
             scale: Measured loss over predicted loss, where joint measurements told it.
 
         Raises:
-            RequestError: There is none, or steps are to be chosen and no effects are known.
+            RequestError: There is none, or steps are to be chosen and no effects are known, or by
+                count.
         """
         if self.choose_steps and self.effects is None:
             raise no_effects()
+        if self.choose_steps and self.rule == "top-percentage":
+            raise RequestError(
+                "--choose-steps needs a rule that weighs gain against loss",
+                "--top-percentage counts layers alone: the more steps are kept, the better",
+                "add --flops-share 0.8, --saved-share 0.8 or --max-loss 0.001",
+                option="--choose-steps",
+            )
         found = self._best(scale)
         if self.choose_steps and found.kept_steps:
             found = min((found, *self._refined(found, scale)), key=self._order)
         return self._with_interval(found)
 
+    def losses(self, selection: Selection) -> dict[str, float]:
+        """The loss of each quantized target alone, at those steps at which it is quantized."""
+        always = set(selection.at_every_step)
+        return {
+            option.target: option.loss
+            for option in self._menu(selection.kept_steps).options
+            if selection.assignments.get(option.target) == option.quant_type
+            and (not selection.kept_steps or option.at_every_step == (option.target in always))
+        }
+
     def _best(self, scale: float) -> Selection:
-        found: list[Selection] = []
+        bounds: list[tuple[float, KeptSteps]] = []
         refused: RequestError | None = None
-        waited = 0
         for kept in self._choices:
             try:
-                found.append(self._with_kept(kept, scale))
+                bounds.append((self._bound(kept, scale), kept))
             except RequestError as error:  # fewer steps may not reach the share
                 refused = refused or error
-                continue
-            waited = 0 if found[-1] is min(found, key=self._order) else waited + 1
-            if waited == _PATIENCE:
-                break
-        if not found:
+        found: Selection | None = None
+        # A bound takes a millisecond and a selection twenty: most sets of steps are ruled out.
+        for bound, kept in sorted(bounds, key=lambda pair: pair[0]):
+            if found is None or self._may_be_better(bound, found):
+                other = self._with_kept(kept, scale)
+                found = min((found or other, other), key=self._order)
+        if found is None:
             raise refused or no_effects()
-        return min(found, key=self._order)
+        return found
+
+    def _bound(self, kept: KeptSteps, scale: float) -> float:
+        return bound_of(self._menu(kept), self.rule, self.parameter, self._solver(kept), scale)
+
+    def _may_be_better(self, bound: float, found: Selection) -> bool:
+        known, _ = self._order(found)
+        return bound < known - _WORTH_TRYING * abs(known)
 
     def _refined(self, found: Selection, scale: float) -> Iterator[Selection]:
         """As many steps, but those that are best for what is quantized now."""
@@ -89,14 +133,19 @@ class Case:
                 except RequestError:  # others reach the share, these do not
                     return
 
-    @cached_property
+    @property
     def _choices(self) -> tuple[KeptSteps, ...]:
         """What is asked for, and further steps if they are to be chosen, fewest first."""
+        if not self._known.choices:
+            self._known.choices = (self.kept_steps, *self._further())
+        return self._known.choices
+
+    def _further(self) -> list[KeptSteps]:
         if not self.choose_steps or self.effects is None:
-            return (self.kept_steps,)
+            return []
         counts = sorted({round(part * self.steps) for part in _PARTS} - {0, self.steps})
         options = tuple(option.key for option in self.menu.options)
-        return (self.kept_steps, *self._best_steps(options, tuple(counts)))
+        return self._best_steps(options, tuple(counts))
 
     def _best_steps(
         self, options: tuple[OptionKey, ...], counts: tuple[int, ...]
@@ -105,20 +154,29 @@ class Case:
         return self.effects.best_steps(options, counts, self.kept_steps)
 
     def _with_kept(self, kept: KeptSteps, scale: float) -> Selection:
-        found = choose(self._menu(kept), self.rule, self.parameter, fused=self.fused, scale=scale)
+        menu, solver = self._menu(kept), self._solver(kept)
+        found = choose(
+            menu, self.rule, self.parameter, fused=self.fused, scale=scale, solver=solver
+        )
         # Whatever it was solved with: the prediction is that of before any joint measurement.
         return found.model_copy(update={"predicted_loss": found.predicted_loss / scale})
 
     def _menu(self, kept: KeptSteps) -> Menu:
-        if kept not in self._menus:
+        menus = self._known.menus
+        if kept not in menus:
+            if len(menus) >= _MOST_REMEMBERED:
+                menus.clear()
+                self._known.solvers.clear()
             left = self.effects.left(kept) if self.effects else None
             made = with_steps_kept(self.menu, kept, self.steps, left) if kept else self.menu
-            self._menus[kept] = made
-        return self._menus[kept]
+            menus[kept] = made
+        return menus[kept]
 
-    @cached_property
-    def _menus(self) -> dict[KeptSteps, Menu]:
-        return {}
+    def _solver(self, kept: KeptSteps) -> Solver:
+        solvers, key = self._known.solvers, (kept, self.rule)
+        if key not in solvers:
+            solvers[key] = solver_of(self._menu(kept), self.rule, fused=self.fused)
+        return solvers[key]
 
     def _order(self, selection: Selection) -> tuple[float, float]:
         if self.rule == "max-loss":

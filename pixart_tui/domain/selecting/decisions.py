@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 
 from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.roles import fused_group, reads_text
-from pixart_tui.domain.values import Value
 
 
-class Decision(Value):
+@dataclass(frozen=True, slots=True)
+class Decision:
     """One choice to be made.
 
     Attributes:
@@ -50,11 +51,13 @@ def decisions_of(
 
 def _alternatives(options: Sequence[Option]) -> Iterator[tuple[Option, ...]]:
     """Every way to quantize some of the options' targets to one quant type."""
-    for quant_type in dict.fromkeys(option.quant_type for option in options):
+    by_type: dict[str, list[Option]] = {}
+    for option in options:
+        by_type.setdefault(option.quant_type, []).append(option)
+    for of_type in by_type.values():
         by_target: dict[str, list[Option | None]] = {}
-        for option in options:
-            if option.quant_type == quant_type:
-                by_target.setdefault(option.target, [None]).append(option)
+        for option in of_type:
+            by_target.setdefault(option.target, [None]).append(option)
         for picks in product(*by_target.values()):
             if taken := tuple(option for option in picks if option is not None):
                 yield taken

@@ -7,6 +7,7 @@ A whole model is solved while a key is held down, and the answer is still the op
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
@@ -98,6 +99,13 @@ def solve(problem: Knapsack) -> Indices:
             return best
         open_ &= _promising(reduced, best)
     return _better(problem, best, _solve_core(problem, open_, best, _GAP if many else 0.0))
+
+
+def least_cost(problem: Knapsack) -> float:
+    """A cost that no solution undercuts; infinite where not even the lightest options fit."""
+    if not problem.fits(_lightest(problem)):
+        return math.inf
+    return _bound(problem, _multiplier(problem))[0]
 
 
 def _promising(reduced: Floats, best: Indices) -> Flags:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.selecting.decisions import Decision, decisions_of
@@ -13,14 +13,19 @@ from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.roles import reads_text
 
+if TYPE_CHECKING:
+    from pixart_tui.domain.selecting.knapsack import Knapsack
+
 Gain: TypeAlias = Callable[[Option], float]
 Chosen: TypeAlias = tuple[Option, ...]
 Decisions: TypeAlias = tuple[Decision, ...]
+Amounts: TypeAlias = tuple[tuple[float, ...], ...]
+"""A number for each alternative of each decision."""
 
 
 @dataclass(frozen=True)
 class Solver:
-    """Answers questions about one menu.
+    """Answers questions about one menu; the first takes the longest.
 
     Attributes:
         menu: The targets and their options.
@@ -41,61 +46,120 @@ class Solver:
             WorkError: No choice reaches it.
         """
         found = [
-            _taken(decisions, self._loss, lambda chosen: -self._gain(chosen), -needed)
-            for decisions in self._variants
-            if needed <= self._most(decisions) * (1 + 1e-12)
+            variant.least_loss(needed)
+            for variant in self._variants
+            if needed <= variant.most * (1 + 1e-12)
         ]
         if not found:
             raise WorkError("no selection was found", "no choice gains that much", "ask for less")
-        return min(found, key=lambda chosen: (self._loss(chosen), -self._gain(chosen)))
+        return min(found, key=lambda chosen: (predicted_loss(chosen), -self._gain(chosen)))
 
     def most_gain(self, budget: float) -> Chosen:
         """The options with the most gain whose predicted loss stays within ``budget``."""
-        found = [
-            _taken(decisions, lambda chosen: -self._gain(chosen), self._loss, budget)
-            for decisions in self._variants
-        ]
-        return max(found, key=lambda chosen: (self._gain(chosen), -self._loss(chosen)))
+        found = [variant.most_gain(budget) for variant in self._variants]
+        return max(found, key=lambda chosen: (self._gain(chosen), -predicted_loss(chosen)))
+
+    def loss_bound(self, needed: float) -> float:
+        """What no choice whose gains reach ``needed`` is predicted to lose less than."""
+        return min(variant.loss_bound(needed) for variant in self._variants)
+
+    def gain_bound(self, budget: float) -> float:
+        """What no choice whose predicted loss stays within ``budget`` gains more than."""
+        return max(variant.gain_bound(budget) for variant in self._variants)
 
     @property
     def reachable(self) -> float:
         """The most that can be gained whatever the loss."""
-        return max(self._most(decisions) for decisions in self._variants)
+        return max(variant.most for variant in self._variants)
 
     @cached_property
-    def _variants(self) -> tuple[Decisions, ...]:
+    def reachable_at_every_step(self) -> float:
+        """The most that could be gained if every step were quantized."""
+        options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in self.menu.options)
+        menu = self.menu.model_copy(update={"options": options})
+        return replace(self, menu=menu).reachable
+
+    @cached_property
+    def _variants(self) -> tuple[_Variant, ...]:
         """One for each quant type that the layers which read the text may have."""
         several = len(self.menu.quant_types) > 1
         of_text = {o.quant_type for o in self.menu.options if reads_text(o.target)}
         types = sorted(of_text) if self.fused and several and of_text else [None]
-        return tuple(
+        made = (
             decisions_of(self.menu, fused=self.fused, text_type=x, only_paying=self.only_paying)
             for x in types
         )
+        return tuple(_Variant.of(decisions, self._gain) for decisions in made)
 
     def _gain(self, chosen: Chosen) -> float:
         return sum(self.gain(option) for option in chosen)
 
-    def _loss(self, chosen: Chosen) -> float:
-        return predicted_loss(chosen)
 
-    def _most(self, decisions: Decisions) -> float:
-        return sum(max(self._gain(a) for a in decision.alternatives) for decision in decisions)
+@dataclass(frozen=True)
+class _Variant:
+    """Decisions, and what each of their alternatives gains and costs."""
+
+    decisions: Decisions
+    gains: Amounts
+    losses: Amounts
+
+    @classmethod
+    def of(cls, decisions: Decisions, gain: Callable[[Chosen], float]) -> _Variant:
+        return cls(
+            decisions=decisions,
+            gains=tuple(tuple(gain(a) for a in x.alternatives) for x in decisions),
+            losses=tuple(tuple(predicted_loss(a) for a in x.alternatives) for x in decisions),
+        )
+
+    @cached_property
+    def most(self) -> float:
+        return sum(max(gains) for gains in self.gains)
+
+    def least_loss(self, needed: float) -> Chosen:
+        return self._taken(self._loss_for_gain, -needed)
+
+    def most_gain(self, budget: float) -> Chosen:
+        return self._taken(self._gain_for_loss, budget)
+
+    def loss_bound(self, needed: float) -> float:
+        return _least_cost(self._loss_for_gain, -needed)
+
+    def gain_bound(self, budget: float) -> float:
+        return -_least_cost(self._gain_for_loss, budget)
+
+    @cached_property
+    def _loss_for_gain(self) -> Knapsack:
+        return _knapsack(self.losses, _negative(self.gains))
+
+    @cached_property
+    def _gain_for_loss(self) -> Knapsack:
+        return _knapsack(_negative(self.gains), self.losses)
+
+    def _taken(self, problem: Knapsack, limit: float) -> Chosen:
+        """The alternatives with the least cost whose weights stay within a limit."""
+        if not self.decisions:
+            return ()
+        from pixart_tui.domain.selecting.knapsack import solve  # as below
+
+        picks = solve(replace(problem, limit=limit))
+        chosen = zip(self.decisions, picks, strict=True)
+        return tuple(option for decision, pick in chosen for option in decision.alternatives[pick])
 
 
-def _taken(
-    decisions: Sequence[Decision],
-    cost: Callable[[Chosen], float],
-    weight: Callable[[Chosen], float],
-    limit: float,
-) -> Chosen:
-    """The alternatives with the least cost whose weights stay within a limit."""
-    if not decisions:
-        return ()
+def _least_cost(problem: Knapsack, limit: float) -> float:
+    from pixart_tui.domain.selecting.knapsack import least_cost  # as below
+
+    return least_cost(replace(problem, limit=limit))
+
+
+def _negative(amounts: Amounts) -> Amounts:
+    return tuple(tuple(-x for x in row) for row in amounts)
+
+
+def _knapsack(costs: Amounts, weights: Amounts) -> Knapsack:
+    """Without a limit, which each question has of its own."""
     # Only now: looking at a selection needs no solver.
-    from pixart_tui.domain.selecting.knapsack import Knapsack, solve
+    from pixart_tui.domain.selecting.knapsack import Knapsack
 
-    pairs = [[(cost(a), weight(a)) for a in decision.alternatives] for decision in decisions]
-    picks = solve(Knapsack.of(pairs, limit))
-    chosen = zip(decisions, picks, strict=True)
-    return tuple(option for decision, pick in chosen for option in decision.alternatives[pick])
+    rows = zip(costs, weights, strict=True)
+    return Knapsack.of([list(zip(*row, strict=True)) for row in rows], 0.0)

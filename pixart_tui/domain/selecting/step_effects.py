@@ -17,7 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pixart_tui.domain.effect_statistics import Linearity, SampleStatistics
+from pixart_tui.domain.effect_statistics import (
+    Linearity,
+    SampleStatistics,
+    parts_of_calls,
+    parts_together,
+)
 from pixart_tui.domain.effects import SampleEffects, early_calls
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import OptionKey
@@ -88,11 +93,14 @@ class StepEffects:
 
     def _of_sample(self, at: int, quantized: Flags) -> Floats:
         firsts = self.first_calls[at]
-        effects = self.effects[at][np.isfinite(firsts)] * quantized
-        firsts = firsts[np.isfinite(firsts)]
+        effects = self.effects[at]
+        if not np.isfinite(firsts).all():
+            effects, firsts = effects[np.isfinite(firsts)], firsts[np.isfinite(firsts)]
         start = int(firsts.max())
-        late = effects[:, :, start:].sum(axis=2)
-        whole = effects[firsts == 0].sum(axis=2)
+        late = _summed(effects[:, :, start:], quantized[..., start:])
+        whole = late[firsts == 0]
+        if start:
+            whole = whole + _summed(effects[firsts == 0, :, :start], quantized[..., :start])
         of_late = np.square(late).mean(axis=0)
         both = of_late + (np.square(whole) - np.square(late[firsts == 0])).mean(axis=0)
         found: Floats = np.maximum(both, _LEAST_SHARE * of_late)
@@ -108,6 +116,23 @@ class StepEffects:
         """What a loss counts in each sample, (samples, targets): less where losses level off."""
         found: Floats = 1 / (1 + self.whole / np.array(self.saturations)[:, None])
         return found
+
+    @cached_property
+    def steps(self) -> Floats:
+        """The part of each call in a target's effects, in squares, (targets, calls)."""
+        squares = np.zeros(self.effects.shape[2:])
+        for at, weights in enumerate(self.weights):
+            reached = np.isfinite(self.first_calls[at])
+            firsts = self.first_calls[at][reached]
+            draws = (firsts[:, None] <= np.arange(self.calls)).sum(axis=0)
+            of_calls = np.square(self.effects[at][reached]).sum(axis=0) / draws
+            squares += weights[:, None] * of_calls
+        return parts_of_calls(squares)
+
+    @property
+    def steps_together(self) -> Floats:
+        """The part of each call in the effects of all targets, (calls,); sums to 1."""
+        return parts_together(self.steps, (self.weights * self.whole).mean(axis=0))
 
     def places(self, targets: Iterable[str]) -> list[int]:
         """Where targets are among the effects."""
@@ -240,6 +265,13 @@ class EffectsByType:
 
     def _quantized(self, kept: KeptSteps) -> Flags:
         return np.array([kept.quantizes(i, self.calls) for i in range(self.calls)])
+
+
+def _summed(effects: Floats, quantized: Flags) -> Floats:
+    """The sums of effects over the calls that are quantized, (draws, targets)."""
+    if quantized.ndim == 1:
+        return np.asarray(effects @ quantized.astype(np.float64))
+    return np.asarray(np.einsum("dtc,tc->dt", effects, quantized.astype(np.float64)))
 
 
 def _loss(total: Floats, quantized: Flags) -> float:

@@ -39,6 +39,7 @@ sample    a prompt with a seed; the cut: which layers would be quantized
 map       what is quantized with what; curve: loss over share, OneDiff's
           rule beside it; {glyphs.POINT} this choice, and what was verified
 {glyphs.CHOSEN} quantized   {glyphs.KEPT} kept as it is   {NO_GAIN_MARK} no faster when quantized
+{glyphs.SOME_STEPS} quantized, but not at the kept steps
 summed    loss of this layer and of all above it: predicted, not
           verified, until all chosen layers are measured at once
 Rules     top percentage: OneDiff's, by count; FLOPs or time share: the
@@ -74,12 +75,13 @@ KEYS: Final[dict[str, str]] = {
     "leave": "leave; what runs goes on: pixart-tui attach RUN",
     "redraw": "draw all again, where something wrote over it",
     "palette": "every screen and action by its name, and the themes",
-    "less": "the rule's parameter down; with shift ten steps",
-    "more": "and up",
+    "less": "turn the rule's parameter; with shift ten steps at once",
+    "more": "the rule's parameter up",
     "much_less": "ten steps down",
     "much_more": "ten steps up",
     "next_rule": "next rule: top percentage, a share, max loss",
     "next_quant_type": "the next of the quant types that were measured together",
+    "choose_steps": "choose also the steps that are kept in 16 bits, or none",
     "save_selection": "save NAME.selected.json beside the profile",
     "bench_selection": "save it and benchmark it",
     "verify_selection": "measure all chosen layers at once, repair, save",

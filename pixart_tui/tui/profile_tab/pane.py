@@ -24,6 +24,7 @@ from pixart_tui.tui.profile_tab.head import head_lines
 from pixart_tui.tui.profile_tab.heat_map import below_lines, marks
 from pixart_tui.tui.profile_tab.layer_details import LayerDetails
 from pixart_tui.tui.profile_tab.order import Filter, Sort, ordered
+from pixart_tui.tui.profile_tab.steps import strip_lines
 from pixart_tui.tui.profile_tab.table import Columns, columns_line, layer_line
 from pixart_tui.tui.widgets.cursor_view import CursorView
 from pixart_tui.tui.widgets.filter_input import FilterInput
@@ -189,6 +190,8 @@ class ProfilePane(Pane):
     ) -> None:
         head = head_lines(facts.view, width)
         foot = [cursor_line(current, facts, width)] if current else []
+        if facts.view.shown is not None:
+            foot += strip_lines(facts.view.shown, current.layer.fqn if current else None, width)
         foot += self._filter_lines(len(facts.view.scores), width)
         self._block("head").show(head)
         self._block("foot").show(foot)

@@ -7,7 +7,9 @@ from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerStatus
+from pixart_tui.domain.selecting.steps import spell_numbers
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection_text import given_up, there_text
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView, VerifyView
@@ -17,6 +19,7 @@ from pixart_tui.tui.select_tab.dial import RULE_NAMES, RULES, Dial, is_offered
 from pixart_tui.tui.select_tab.solving import Answer
 
 _NAMED_TYPES: Final = 2
+_NOT_VERIFIED: Final = ("   not verified: v measures all of them at once", "   not verified")
 
 
 def head_lines(
@@ -25,6 +28,8 @@ def head_lines(
     answer: Answer | None,
     verify: VerifyView | None,
     width: int,
+    *,
+    choose_steps: bool = False,
 ) -> list[Line]:
     """The profile, the rule, its parameter, and the outcome.
 
@@ -34,10 +39,12 @@ def head_lines(
         answer: What came of it, None while it is solved.
         verify: The verification of this profile's selection, None without one.
         width: Terminal cells of a line.
+        choose_steps: Whether steps are chosen too.
     """
-    lines = [state_line(view.run, [types_text(view)], width), _rule_line(view, dial)]
+    lines = [state_line(view.run, [types_text(view)], width)]
+    lines += [_rule_line(view, dial, choose_steps=choose_steps)]
     lines += [_dial_line(dial, width), _outcome_line(view, answer, width)]
-    lines += _time_lines(answer, width)
+    lines += [*_step_lines(view, answer, width), *_time_lines(answer, width)]
     lines += [*_loss_lines(answer, verify, dial, width), *_verifying_lines(verify, width)]
     return [*lines, *_unfinished_lines(view, width)]
 
@@ -53,14 +60,21 @@ def types_text(view: ProfileView) -> str:
     return " + ".join(types) if len(types) <= _NAMED_TYPES else f"{len(types)} quant types"
 
 
-def _rule_line(view: ProfileView, dial: Dial) -> Line:
+def _rule_line(view: ProfileView, dial: Dial, *, choose_steps: bool) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
-        offered = is_offered(rule, timed=is_timed(view), mixed=len(view.figures) > 1)
+        offered = is_offered(rule, timed=is_timed(view), mixed=leaves_out_count(view, choose_steps))
         if not offered and rule != dial.rule:
             continue
         spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
+    if choose_steps:
+        spans.append(Span("  + steps", "live"))
     return tuple(spans)
+
+
+def leaves_out_count(view: ProfileView, choose_steps: bool) -> bool:
+    """Whether OneDiff's rule is left out: it chooses among layers of one type, at every step."""
+    return choose_steps or len(view.figures) > 1
 
 
 def _dial_line(dial: Dial, width: int) -> Line:
@@ -85,6 +99,30 @@ def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
     )
 
 
+def _step_lines(view: ProfileView, answer: Answer | None, width: int) -> Iterator[Line]:
+    """Which steps are kept, what is quantized there too, and what that gives up."""
+    selection = answer.selection if answer else None
+    if answer is None or selection is None or not answer.question.choose_steps:
+        return
+    conditions = view.profile.conditions if view.profile else None
+    name, calls = (conditions.call_name, conditions.calls) if conditions else ("step", 0)
+    if not selection.kept_steps:
+        text = f" no {name} is kept: all {calls} are quantized"
+        yield line(Span(fit(text, width).rstrip(), "title"))
+        return
+    numbers = [index + 1 for index in selection.kept_steps.kept(calls)]
+    kept = f"{name}{'s' * (len(numbers) > 1)} {spell_numbers(numbers)} of {calls}"
+    text = f" keeps {kept}; {there_text(selection)}"
+    given_up_s = given_up(selection)
+    more = "" if given_up_s is None else f"; {1000 * given_up_s:.3f} ms a {name} given up"
+    yield line(Span(fit(text, min(len(text), width)), "title"), _muted(more, width - len(text)))
+
+
+def _muted(text: str, room: int) -> Span:
+    """What stands there only where all of it has room."""
+    return Span(text if len(text) <= room else "", "muted")
+
+
 def _loss_lines(
     answer: Answer | None, verify: VerifyView | None, dial: Dial, width: int
 ) -> Iterator[Line]:
@@ -93,10 +131,14 @@ def _loss_lines(
     if selection is None:
         return
     predicted = f" 1-SSIM  predicted {wording.loss(selection.predicted_loss)}"
+    if selection.predicted_low is not None and selection.predicted_high is not None:
+        ends = f"{wording.loss(selection.predicted_low)}-{wording.loss(selection.predicted_high)}"
+        predicted += f" (95% {ends})"
     found = verify.verification if verify else None
     if verify is None or found is None:
-        told = "   not verified: v measures all of them at once"
-        yield line(Span(predicted, "title"), Span(fit(told, width - len(predicted)), "warn"))
+        room = width - len(predicted)
+        told = next((x for x in _NOT_VERIFIED if len(x) <= room), _NOT_VERIFIED[-1])
+        yield line(Span(predicted, "title"), Span(fit(told, room), "warn"))
         return
     loss = found.verified
     interval = f"({wording.loss(loss.low)}-{wording.loss(loss.high)}, {loss.images} images)"
@@ -113,6 +155,8 @@ def _verified_line(verify: VerifyView, found: Verification, dial: Dial, width: i
     if kept is not None:
         other = (kept.rule, kept.parameter) != (dial.rule, dial.parameter)
         whose = f"{RULE_NAMES[kept.rule]} {kept.parameter:g}, {len(kept.chosen)} layers"
+        if kept.kept_steps:
+            whose += f", steps kept: {kept.kept_steps.words}"
         parts.append(f"verified before: {whose}" if other else f"verified: {whose}")
     if found.holds is not None:
         parts.append(f"budget {found.budget:g} {'holds' if found.holds else 'does not hold'}")

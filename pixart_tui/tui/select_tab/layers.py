@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Final, Literal
@@ -67,18 +67,37 @@ def columns_line(columns: Columns) -> Line:
     return line(Span(" " * _MARK + fit("layer", columns.name) + "".join(figures), "head"))
 
 
-def layer_lines(view: ProfileView, selection: Selection, columns: Columns) -> Sequence[Line]:
-    """The chosen layers, least sensitive first, then those that are kept."""
+def layer_lines(
+    view: ProfileView,
+    selection: Selection,
+    columns: Columns,
+    losses: Mapping[str, float] | None = None,
+) -> Sequence[Line]:
+    """The chosen layers, least sensitive first, then those that are kept.
+
+    Args:
+        view: The profile.
+        selection: What was chosen.
+        columns: How wide the columns are.
+        losses: What each chosen layer loses at those steps at which it is quantized; where that is
+            not told, what it loses at all of them.
+    """
+    known = losses or {}
     by_fqn = scores_for(view, selection)
     total = sum(score.layer.flops for score in view.scores)
     chosen = [by_fqn[fqn] for fqn in selection.chosen]
     kept = sorted((by_fqn[fqn] for fqn in selection.kept), key=_kept_order)
-    sums = list(accumulate(score.loss or 0.0 for score in chosen))
+    alone = [known.get(score.layer.fqn, score.loss or 0.0) for score in chosen]
+    sums = list(accumulate(alone))
     rule = line(Span(f" kept as they are: {wording.count(len(kept), 'layer')}", "head"))
 
     def made(index: int) -> Line:
         if index < len(chosen):
-            return _chosen_line(chosen[index], sums[index], total, columns)
+            score = chosen[index]
+            if known:
+                score = score.model_copy(update={"ssim": 1 - alone[index]})
+            mark = _mark(score, selection)
+            return _chosen_line(score, mark, sums[index], total, columns)
         place = index - len(chosen) - 1
         return _kept_line(kept[place], total, columns) if place >= 0 else rule
 
@@ -98,9 +117,14 @@ def scores_for(view: ProfileView, selection: Selection | None) -> dict[str, Laye
     return {score.layer.fqn: of(score.layer.fqn) for score in view.scores}
 
 
-def _chosen_line(score: LayerScore, summed: float, total: int, columns: Columns) -> Line:
+def _mark(score: LayerScore, selection: Selection) -> str:
+    always = selection.choice.is_at_every_step(score.layer.fqn)
+    return glyphs.CHOSEN if always else glyphs.SOME_STEPS
+
+
+def _chosen_line(score: LayerScore, mark: str, summed: float, total: int, columns: Columns) -> Line:
     return (
-        *_mark_spans(glyphs.CHOSEN, "live", score),
+        *_mark_spans(mark, "live", score),
         Span(_name(score, columns)),
         *_figures(score, wording.loss(summed), total, columns, "text"),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import ClassVar, Final, Literal, TypeAlias
 
 from textual.app import ComposeResult
@@ -23,10 +24,18 @@ from pixart_tui.tui.requests import selection_path
 from pixart_tui.tui.select_tab.assignments import assignment_mark, legend
 from pixart_tui.tui.select_tab.chart import chart_lines
 from pixart_tui.tui.select_tab.dial import Dial, is_offered
-from pixart_tui.tui.select_tab.head import head_lines, is_timed
+from pixart_tui.tui.select_tab.head import head_lines, is_timed, leaves_out_count
 from pixart_tui.tui.select_tab.layers import Columns, columns_line, layer_lines, scores_for
 from pixart_tui.tui.select_tab.plot import Plot, marked_of, plot_of
-from pixart_tui.tui.select_tab.solving import Answer, measured_of, question_of, solve
+from pixart_tui.tui.select_tab.solving import (
+    EXHAUSTIVE,
+    Answer,
+    Question,
+    measured_of,
+    question_of,
+    solve,
+    why_no_steps,
+)
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.map_view import MapView
 from pixart_tui.tui.widgets.pane import Pane
@@ -34,6 +43,7 @@ from pixart_tui.tui.widgets.scroll_body import ScrollBody
 
 _BOTH_FROM: Final = 27
 """Lines from which on the curve and the layers both have room."""
+_BOTH_WAYS: Final = f"{glyphs.LEFT} {glyphs.RIGHT}"
 _CURVE_PAUSE_S: Final = 10.0
 """The whole curve takes a second to solve, and every new layer would ask for it."""
 
@@ -47,14 +57,15 @@ class SelectPane(Pane):
     """A rule, its parameter, and the layers it chooses."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "turn(-1)", "Less", key_display=glyphs.LEFT, id="less"),
-        Binding("right", "turn(1)", "More", key_display=glyphs.RIGHT, id="more"),
+        Binding("left", "turn(-1)", "Turn", key_display=_BOTH_WAYS, id="less"),
+        Binding("right", "turn(1)", "More", show=False, id="more"),
         Binding("shift+left", "turn(-10)", "Much less", show=False, id="much_less"),
         Binding("shift+right", "turn(10)", "Much more", show=False, id="much_more"),
         Binding("t", "next_rule", "Rule", id="next_rule"),
         Binding("y", "next_type", "Type", id="next_quant_type"),
+        Binding("e", "choose_steps", "Steps", id="choose_steps"),
         Binding("s", "save", "Save", id="save_selection"),
-        Binding("b", "bench", "Bench it", id="bench_selection"),
+        Binding("b", "bench", "Bench", id="bench_selection"),
         Binding("v", "verify", "Verify", id="verify_selection"),
         Binding("g", "curve", "Curve or layers", show=False, id="show_curve"),
     ]
@@ -93,6 +104,7 @@ class SelectPane(Pane):
         self._solving = False
         self._plot: Plot | None = None
         self.quant_type: str | None = None
+        self.choosing_steps = False
         self._plot_key: _PlotKey = ("", (), (0, 0))
         self._plot_problem = ""
         self._plotted_s = 0.0
@@ -138,7 +150,8 @@ class SelectPane(Pane):
         if view.scores or not view.run.done:  # else it is still being read
             self._solve_if_needed(view)
         verify = _verify_of(board, view)
-        head = head_lines(view, self.dial, self.answer, verify, width)
+        steps = self.choosing_steps
+        head = head_lines(view, self.dial, self.answer, verify, width, choose_steps=steps)
         head += self._note_lines(width)
         self._block("head").show(head)
         selection = self.answer.selection if self.answer and self._answers(view) else None
@@ -165,8 +178,10 @@ class SelectPane(Pane):
             self.refresh_bindings()
 
     def _settle_rule(self, view: ProfileView) -> None:
-        """Takes another rule where there are several quant types and the rule is for one."""
-        mixed = len(view.figures) > 1
+        """Takes another rule where this one cannot say what is to be chosen."""
+        if self.choosing_steps and view.figures and why_no_steps(view) == EXHAUSTIVE:
+            self.choosing_steps = False  # another profile was opened
+        mixed = leaves_out_count(view, self.choosing_steps)
         if not is_offered(self.dial.rule, timed=True, mixed=mixed):
             self.dial = self.dial.next_rule(timed=is_timed(view), mixed=mixed)
 
@@ -214,7 +229,8 @@ class SelectPane(Pane):
             return
         columns = Columns.of(view, width)
         self._block("columns").show([columns_line(columns)])
-        body.show(layer_lines(view, selection, columns))
+        losses = self.answer.losses if self.answer else None
+        body.show(layer_lines(view, selection, columns, losses))
 
     def _draw_curve(
         self,
@@ -277,13 +293,16 @@ class SelectPane(Pane):
 
     def _solve_if_needed(self, view: ProfileView) -> None:
         known = self.answer.question if self.answer else None
-        if self._solving or known == question_of(view, self.dial):
+        question = question_of(view, self.dial, choose_steps=self.choosing_steps)
+        if self._solving or known == question:
             return
         self._solving = True
-        self.run_worker(self._solve(view, self.dial), group="solve")
+        self.run_worker(self._solve(view, question), group="solve")
 
-    async def _solve(self, view: ProfileView, dial: Dial) -> None:
-        self.post_message(self.Solved(await asyncio.to_thread(solve, view, dial)))
+    async def _solve(self, view: ProfileView, question: Question) -> None:
+        dial, steps = question.dial, question.choose_steps
+        asked = partial(solve, view, dial, choose_steps=steps, last=self.answer)
+        self.post_message(self.Solved(await asyncio.to_thread(asked)))
 
     def on_select_pane_solved(self, message: Solved) -> None:
         """Shows the outcome; if the dial moved meanwhile, drawing solves again."""
@@ -298,7 +317,8 @@ class SelectPane(Pane):
     def action_next_rule(self) -> None:
         """Takes the next rule."""
         view = self._view
-        timed, mixed = view is not None and is_timed(view), bool(view and len(view.figures) > 1)
+        timed = view is not None and is_timed(view)
+        mixed = view is not None and leaves_out_count(view, self.choosing_steps)
         self._turn_to(self.dial.next_rule(timed=timed, mixed=mixed))
 
     @property
@@ -320,6 +340,17 @@ class SelectPane(Pane):
         types = (None, *view.quant_types)
         place = types.index(self.quant_type) if self.quant_type in types else 0
         self.quant_type = types[(place + 1) % len(types)]
+        self._turn_to(self.dial)
+
+    def action_choose_steps(self) -> None:
+        """Chooses also the steps at which less is quantized, or no longer; says where it cannot."""
+        view = self._view
+        if view is None:
+            return
+        if not self.choosing_steps and (why := why_no_steps(view)):
+            self.tell(f"! {why}", "warn")
+            return
+        self.choosing_steps = not self.choosing_steps
         self._turn_to(self.dial)
 
     def _turn_to(self, dial: Dial) -> None:
@@ -348,7 +379,8 @@ class SelectPane(Pane):
         view = self._view
         if view is None or self.answer is None or self.answer.selection is None:
             return
-        if self.answer.question != question_of(view, self.dial):
+        asked = question_of(view, self.dial, choose_steps=self.choosing_steps)
+        if self.answer.question != asked:
             return  # still solving: what would be saved is not what the dial says
         self.post_message(self.Chosen(view, self.answer.selection, purpose))
 

@@ -51,6 +51,16 @@ class Plot:
         """
         return max(0.0, min(sum(self.gains.get(x, 0.0) for x in assignments.items()), 1.0))
 
+    def share_of(self, selection: Selection) -> float:
+        """Where a selection stands on the axis: keeping steps takes of its share."""
+        share = self.share(selection.assignments)
+        if not selection.kept_steps:
+            return share
+        if self.axis == "flops":
+            return selection.flops_share
+        saved_s, every_s = selection.predicted_time_saved_s, selection.saved_at_every_step_s
+        return share * (saved_s or 0.0) / every_s if every_s else share
+
 
 def plot_of(view: ProfileView) -> Plot:
     """The plot of what is measured so far; takes a second for a large model."""
@@ -112,7 +122,7 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
     """The points that stand out on a plot."""
     chosen = None
     if selection is not None:
-        chosen = Point(plot.share(selection.assignments), selection.predicted_loss)
+        chosen = Point(plot.share_of(selection), selection.predicted_loss)
     found = verify.verification if verify else None
     if verify is None or found is None or verify.selection is None:
         return Marked(chosen)
@@ -122,7 +132,7 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
         seed = Point(plot.share(trial.assignments), trial.measured.loss)
     return Marked(
         chosen=chosen,
-        verified=Point(plot.share(verify.selection.assignments), found.verified.loss),
+        verified=Point(plot.share_of(verify.selection), found.verified.loss),
         low=found.verified.low,
         high=found.verified.high,
         seed_verified=seed,

@@ -17,8 +17,10 @@ from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import code, escaped, render_markdown
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
-from pixart_tui.domain.selecting.verification import ImageSet, JointLoss, Verification
+from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.selecting.verification import ImageSet, JointLoss, Trial, Verification
 from pixart_tui.domain.selection import select
+from pixart_tui.domain.step_shares import StepShares
 from tests.samples import QUANT_TYPE, conditions, layer, measurement, score
 
 _EVIL = '<script src="https://example.org/x.js">alert(1)</script> | `x` & "y"'
@@ -177,3 +179,50 @@ def test_a_verified_selection_stands_first_with_its_interval_and_its_budget() ->
         assert "2.00e-03 (1.00e-03 to 3.00e-03)" in text
         assert "2 of 4 layers" in text
         assert "the budget of 0.001 does not hold" in text
+
+
+def test_the_steps_of_a_verified_selection_are_told_and_its_predicted_interval() -> None:
+    chosen = select(_profile().scores(), QUANT_TYPE, "top-percentage", 67)
+    update = {
+        "kept_steps": KeptSteps(numbers=(3, 9, 10)),
+        "at_every_step": chosen.chosen[:1],
+        "predicted_low": 5e-4,
+        "predicted_high": 2e-3,
+    }
+    loss = JointLoss(loss=2e-3, low=1e-3, high=3e-3, psnr_db=40.0, images=16)
+    every = Trial(
+        purpose="every-step",
+        label="every step",
+        assignments={},
+        predicted=1e-3,
+        measured=loss.model_copy(update={"loss": 4e-3}),
+        elapsed_s=1.0,
+    )
+    images = ImageSet(prompts=("a",), seeds=(0,))
+    found = Verification(
+        fitting=images,
+        repairing=images,
+        reporting=images,
+        predicted=1e-3,
+        repair=loss,
+        verified=loss,
+        every_step=every,
+    )
+    report = replace(_report(), selection=chosen.model_copy(update=update), verification=found)
+    for text in (_read(render_html(report)).text, render_markdown(report)):
+        assert "steps kept: number 3,9-10; 1 layer quantized there too" in text
+        assert "predicted: 1.00e-03 (95% interval for other prompts 5.0e-04 - 2.0e-03)" in text
+        assert "the same layers at every step: 4.00e-03" in text
+
+
+def test_the_effect_by_step_stands_in_both_with_the_most_sensitive_layers() -> None:
+    report = _report()
+    names = [x.layer.fqn for x in report.measured[0].profile.scores()]
+    steps = StepShares((0.25, 0.75), {names[0]: (0.5, 0.5), names[2]: (0.004, 0.996)})
+    with_steps = replace(report, measured=(replace(report.measured[0], steps=steps),))
+    html, text = render_html(with_steps), render_markdown(with_steps)
+    assert "most at step 2 of 2 (75%)" in _read(html).text
+    assert "| all layers | 25 | 75 |" in text
+    assert "| proj\\_out | 0.4 | 100 |" in text
+    assert "Effect by step" not in render_markdown(report)
+    assert "Effect by step" not in render_html(report)
