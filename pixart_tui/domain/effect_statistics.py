@@ -39,8 +39,8 @@ class Linearity:
             the measured loss of all layers together is not far below the predicted one.
         curvature: The part of a loss that its linear prediction leaves out, per loss: what is left
             out grows with the square of a loss, as its fields are of second order.
-        early_saturation: The saturation of the loss that all layers together make at the early
-            calls alone.
+        early_saturation: The saturation of the loss of all layers together at the early calls
+            alone, where the sum of single losses predicts it.
     """
 
     saturation: float
@@ -74,7 +74,7 @@ class Linearity:
         if loss is None:
             return math.inf
         whole = np.array(sample.first_calls) == 0
-        return _saturation(float(np.square(_early_sums(effects[whole])).mean()), loss)
+        return _saturation(_early_sum(effects[whole]), loss)
 
 
 def _saturation(predicted: float, measured: float) -> float:
@@ -84,11 +84,13 @@ def _saturation(predicted: float, measured: float) -> float:
     return max(predicted * measured / (predicted - measured), _TINY)
 
 
-def _early_sums(effects: npt.NDArray[np.float32]) -> Floats:
-    """Of each draw, the sum of every layer's effects at the early calls."""
-    early = effects[:, :, : early_calls(effects.shape[2])]
-    found: Floats = np.nansum(early, axis=(1, 2), dtype=np.float64)
-    return found
+def _early_sum(effects: npt.NDArray[np.float32]) -> float:
+    """The sum of every layer's loss at the early calls alone, by draws (draws, layers, calls).
+
+    Of single losses, as that is what predicts a selection.
+    """
+    early = effects[:, :, : early_calls(effects.shape[2])].sum(axis=2, dtype=np.float64)
+    return float(np.nansum(np.square(early), axis=1).mean())
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class SampleStatistics:
         linearity: How the image was seen to answer to every layer's local error at once.
         measured: Of each draw, the functional of the image with every layer's local error added;
             empty where that was another quant type, or the image is not finite.
-        early: Of each whole draw, the sum of every layer's effects at the early calls.
+        early: The sum of every layer's loss at the early calls alone, by the whole draws.
     """
 
     late: Floats
@@ -116,7 +118,7 @@ class SampleStatistics:
     predicted: Floats
     linearity: Linearity
     measured: Floats
-    early: Floats
+    early: float
 
     @classmethod
     def of(cls, sample: SampleEffects, quant_type: str) -> SampleStatistics:
@@ -134,7 +136,7 @@ class SampleStatistics:
             predicted=np.nansum(effects, axis=(1, 2)),
             linearity=Linearity.of(sample),
             measured=functionals if checked else functionals[:0],
-            early=_early_sums(sample.effects[quant_type].array()[first == 0]),
+            early=_early_sum(sample.effects[quant_type].array()[first == 0]),
         )
 
     @cached_property
@@ -192,8 +194,7 @@ class SampleStatistics:
     @property
     def early_share(self) -> float:
         """The part of the early calls' loss that counts, of all layers together: 1 if linear."""
-        loss = float(np.square(self.early).mean())
-        return 1 / (1 + loss / self.linearity.early_saturation)
+        return 1 / (1 + self.early / self.linearity.early_saturation)
 
     @cached_property
     def nonlinear_doubt(self) -> Floats:

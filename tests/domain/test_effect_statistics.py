@@ -218,7 +218,8 @@ def _early(first_calls: Sequence[int], scale: float) -> SampleEffects:
     effects = np.random.default_rng(4).normal(size=(8, 5, 4)).astype(np.float32)
     whole = np.array(first_calls) == 0
     effects[~whole, :, :3] = 0
-    predicted = np.square(effects.astype(np.float64)[whole, :, :3].sum(axis=(1, 2))).mean()
+    by_layer = effects.astype(np.float64)[whole, :, :3].sum(axis=2)
+    predicted = np.square(by_layer).sum(axis=1).mean()
     sample = sample_of(effects, functionals=[1.0] * 8, first_calls=first_calls)
     check = sample.check.model_copy(update={"early_loss": float(scale * predicted)})
     return sample.model_copy(update={"check": check})

@@ -174,11 +174,11 @@ def test_small_errors_of_all_layers_add_up(
 def test_the_early_image_has_the_errors_of_the_early_calls_alone() -> None:
     """With 4 draws a mean square is within a few times of what it estimates."""
     for result in _measure(renderer(num_inference_steps=4, **_DDIM)).values():
-        early, check = _effects(result)[:, :, :3].double().sum((1, 2)), result.effects.check
+        early, check = _effects(result)[:, :, :3].double().sum(2), result.effects.check
         assert check.early_loss is not None
         assert check.loss is not None
         assert 0 < check.early_loss != check.loss
-        assert 0.1 < float(early.square().mean()) / check.early_loss < 10
+        assert 0.1 < float(early.square().sum(1).mean()) / check.early_loss < 10
 
 
 def test_an_image_that_is_not_finite_has_no_check(monkeypatch: pytest.MonkeyPatch) -> None:
