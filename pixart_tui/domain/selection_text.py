@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.words import count
-
-
-def at_kept_steps(selection: Selection) -> tuple[str, ...]:
-    """What is computed at each step and quantized at the kept ones too."""
-    return tuple(x for x in selection.at_every_step if not depends_on_text_alone(x))
 
 
 def kept_text(selection: Selection) -> str:
@@ -23,7 +17,7 @@ def kept_text(selection: Selection) -> str:
 
 def there_text(selection: Selection) -> str:
     """What is quantized at the kept steps."""
-    there = at_kept_steps(selection)
+    there = selection.choice.through_kept_steps
     return f"{count(len(there), 'layer')} quantized there too" if there else "in 16 bits"
 
 

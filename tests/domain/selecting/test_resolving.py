@@ -14,7 +14,7 @@ from pixart_tui.domain.selecting.menu import Menu, Option, Target, with_steps_ke
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selection import Rule, Selection, bound_of, choose, solver_of
-from pixart_tui.domain.selection_text import at_kept_steps, bound_text, kept_text
+from pixart_tui.domain.selection_text import bound_text, kept_text
 from tests.domain.selecting.menus import NAMES, TYPES
 
 _CALLS = 10
@@ -124,7 +124,7 @@ def test_onediffs_rule_chooses_no_steps_but_keeps_those_that_are_asked_for() -> 
     fixed = replace(case, menu=one_type, choose_steps=False, kept_steps=asked)
     found = fixed.asking("top-percentage", 50).solved()
     assert found.kept_steps == asked
-    assert at_kept_steps(found) == ()
+    assert found.choice.through_kept_steps == ()
 
 
 def test_the_losses_of_a_selection_add_up_to_its_prediction() -> None:
@@ -153,7 +153,7 @@ def test_a_loss_is_the_mean_square_of_the_quantized_calls(early: int) -> None:
 def test_the_words_name_steps_layers_and_the_interval() -> None:
     found = _case().asking("flops-share", 0.5).solved()
     assert found.kept_steps
-    there = len(at_kept_steps(found))
+    there = len(found.choice.through_kept_steps)
     text = kept_text(found)
     assert text.startswith(f"steps kept: {found.kept_steps.words}, which gives up ")
     noun = "layer" if there == 1 else "layers"
