@@ -30,8 +30,8 @@ from torch import Tensor
 from pixart_tui.domain.bench_matrix import pays
 from pixart_tui.domain.deployment import COMPILERS, Compiler, Deployment, MemoryOptions
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.values import Value
 from pixart_tui.engine.bench.call import BenchCall, prompts_of, resolve_call
 from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak
@@ -41,7 +41,7 @@ from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.memory import settle_budget
-from pixart_tui.engine.quant.execution import plan_execution
+from pixart_tui.engine.quant.execution import plan_choice
 
 GIB: Final = 2**30
 CALLS: Final = 6
@@ -219,18 +219,13 @@ def _deployed(setting: Setting, asked: MemoryOptions) -> Deployed:
         "guidance": call.guidance_scale > 1,
     }
     layers = [layer.fqn for layer in list_layers(loaded.pipeline, **size) if pays(layer)]
-    deployment = Deployment(
-        compiler=setting.compiler,
-        quant_type=setting.quant_type,
-        layers=tuple(layers) if setting.quant_type else (),
-    )
+    choice = Choice.of_one(setting.quant_type, layers) if setting.quant_type else Choice()
+    deployment = Deployment(compiler=setting.compiler, choice=choice)
     memory, estimate_bytes = asked, None
     if asked.budget_bytes is not None:
         settled = settle_budget(loaded.pipeline, deployment, asked.budget_bytes, **size)
         memory, estimate_bytes = settled.options, settled.peak_bytes
-    plan = (
-        plan_execution(parse_quant_type(setting.quant_type), device) if setting.quant_type else None
-    )
+    plan = plan_choice(choice, device)
     deployment = deployment.model_copy(update={"memory": memory})
     deploy(loaded, deployment, plan.execution if plan else None, device)
     return Deployed(loaded.pipeline, call, prompts_of(request), memory, estimate_bytes)

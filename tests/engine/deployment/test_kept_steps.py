@@ -242,8 +242,7 @@ def _fresh() -> Iterator[None]:
 @pytest.mark.parametrize("compiler", ["compile", "torch"])
 def test_both_transformers_are_compiled(compiler: str) -> None:
     eager, compiled = _loaded(), _loaded()
-    choice = _MIXED_INT8
-    common: dict[str, Any] = {"choice": choice}
+    common: dict[str, Any] = {"choice": _MIXED_INT8}
     if compiler == "torch":
         # Its defaults try many kernels for each matrix product.
         common["compiler_config"] = json.dumps({"mode": "jit"})

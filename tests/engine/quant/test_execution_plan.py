@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
-from pixart_tui.engine.quant.execution import Execution, plan_execution
+from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.engine.quant.execution import Execution, plan_choice, plan_execution
 
 CPU = torch.device("cpu")
 
@@ -45,3 +46,14 @@ def test_a_kernel_that_fails_or_lies_is_not_called_real(monkeypatch: pytest.Monk
     assert "differed" in str(execution._failed_trial(quant_type, CPU))
     fp8 = parse_quant_type("fp8_e4m3_e4m3_dynamic_per_tensor")
     assert "refused" in str(execution._failed_trial(fp8, CPU))
+
+
+def test_a_choice_runs_for_real_where_each_of_its_types_does() -> None:
+    real = {"a": "int8_dynamic", "b": "int8_weightonly", "c": "int8_dynamic"}
+    plan = plan_choice(Choice(assignments=real), CPU)
+    assert plan is not None
+    assert plan.execution is Execution.REAL
+    assert plan.backend.count("torchao") == 2
+    mixed = plan_choice(Choice(assignments=real | {"d": "fp8_e4m3_e4m3_dynamic"}), CPU)
+    assert mixed == plan_execution(parse_quant_type("fp8_e4m3_e4m3_dynamic"), CPU)
+    assert plan_choice(Choice(), CPU) is None
