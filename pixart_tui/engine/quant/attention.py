@@ -72,5 +72,5 @@ def _attended(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
 
 def _running_maxima(scores: Tensor) -> Tensor:
     """The largest score of each tile and of those behind it, (..., tiles)."""
-    by_tile = torch.stack([tile.amax(-1) for tile in scores.split(TILE, -1)], -1)
+    by_tile = torch.stack([tile.amax(-1) for tile in torch.split(scores, TILE, -1)], -1)
     return by_tile.flip(-1).cummax(-1).values.flip(-1)
