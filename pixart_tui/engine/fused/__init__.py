@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_rules import HOPPER
 from pixart_tui.engine.fused.graphs import GraphPool, graphed
 from pixart_tui.engine.memory import is_in_strips
 
@@ -17,9 +18,6 @@ Transformer: TypeAlias = Any
 
 LEAST_CAPABILITY: Final = (8, 0)
 """Compute capability that the fused kernels need."""
-
-HOPPER: Final = (9, 0)
-"""Compute capability that our own attention is written for."""
 
 __all__ = ["HOPPER", "LEAST_CAPABILITY", "fuse_transformer", "install"]
 
