@@ -275,6 +275,12 @@ def quantize(
             f"the selection keeps {selection.kept_steps.words}",
             "use pixart-tui bench --keep-steps",
         )
+    if selection.attention:
+        raise RequestError(
+            "a pipeline that is quantized in place keeps attention in 16 bits",
+            f"the selection has that of {', '.join(selection.attention[:3])} in fp8",
+            "select from the profiles of layers alone",
+        )
     quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
     device = next(pipeline.transformer.parameters()).device
     for quant_type in dict.fromkeys(quant_types.values()):

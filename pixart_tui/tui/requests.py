@@ -54,8 +54,14 @@ def bench_request(
         quant_types: Those that it was chosen from.
 
     Raises:
-        RequestError: The selection has several quant types.
+        RequestError: The selection has several quant types, or attention.
     """
+    if selection.attention:
+        raise RequestError(
+            "a benchmark that the dashboard starts quantizes layers alone",
+            f"the selection has the attention of {len(selection.attention)} blocks in fp8",
+            "y chooses from one quant type; or verify the selection",
+        )
     if not selection.quant_type:
         raise RequestError(
             "a benchmark quantizes all layers to one quant type",

@@ -12,7 +12,7 @@ from rich.table import Table
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.tables import console
 from pixart_tui.domain.selecting.pareto import Curve
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
+from pixart_tui.domain.selecting.roles import depends_on_text_alone, is_attention
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.words import count
@@ -56,16 +56,23 @@ def print_pareto(curve: Curve) -> None:
 
 
 def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[str]:
-    targets = len(selection.chosen) + len(selection.kept)
-    into = selection.quant_type or "several quant types"
+    targets = (*selection.chosen, *selection.kept)
+    blocks = sum(map(is_attention, targets))
+    types = selection.layer_types
+    into = types[0] if len(types) == 1 else "several quant types" if types else "no quant type"
     yield (
-        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {targets} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
+        f"{selection.rule} {selection.parameter:g}: {len(selection.layers)} of "
+        f"{len(targets) - blocks} layers, {selection.flops_share:.1%} of the linear FLOPs in {into}"
     )
+    if selection.attention_share is not None:
+        yield (
+            f"attention in fp8: {len(selection.attention)} of {count(blocks, 'block')}, "
+            f"{selection.attention_share:.1%} of its FLOPs"
+        )
     if selection.kept_steps:
         yield _kept_line(selection)
-    if selection.mixed:
-        kinds = Counter(selection.assignments.values()).most_common()
+    if len(types) > 1:
+        kinds = Counter(selection.assignments[x] for x in selection.layers).most_common()
         yield "layers by quant type: " + ", ".join(f"{n} {name}" for name, n in kinds)
     if selection.rule == "max-loss":
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
-from pixart_tui.engine.quant.attention import reference_fp8_attention
+from pixart_tui.engine.quant.attention_swap import fp8_product
 from pixart_tui.engine.quant.execution import Execution
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class AttentionError:
     """
 
     def __init__(self, execution: Execution) -> None:
-        self._real = execution is Execution.REAL
+        self._execution = execution
 
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, exact: Tensor) -> Tensor:
         """The change, shaped like ``exact``.
@@ -40,15 +39,8 @@ class AttentionError:
             v: Values, likewise.
             exact: Their attention in the model's dtype, (B, S, H D).
         """
-        heads = [x.transpose(1, 2) for x in (q, k, v)]
-        scale = 1 / math.sqrt(q.shape[-1])
-        if self._real:
-            from pixart_tui.engine.kernels.quantize_heads import fp8_attention
-
-            inputs = [x.bfloat16().contiguous() for x in heads]
-            changed = fp8_attention(*inputs, scale=scale).float()
-        else:
-            changed = reference_fp8_attention(*heads, scale=scale)
+        heads = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        changed = fp8_product(*heads, self._execution).float()
         if exact.dtype.itemsize < torch.float32.itemsize:
             # Between the two rounded outputs the error would lose some of its digits.
             y = functional.scaled_dot_product_attention(q.float(), k.float(), v.float())
