@@ -7,7 +7,9 @@ from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerStatus
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, wording
 from pixart_tui.tui.board import ProfileView, VerifyView
@@ -47,6 +49,11 @@ def is_timed(view: ProfileView) -> bool:
     return bool(view.figures) and all(x.profile.latencies for x in view.figures)
 
 
+def is_mixed(view: ProfileView) -> bool:
+    """Whether layers may get one of several quant types."""
+    return len(set(view.quant_types) - {FP8_ATTENTION}) > 1
+
+
 def types_text(view: ProfileView) -> str:
     """The quant types that are chosen from; how many where their names have no room."""
     types = view.quant_types
@@ -56,7 +63,7 @@ def types_text(view: ProfileView) -> str:
 def _rule_line(view: ProfileView, dial: Dial) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
-        offered = is_offered(rule, timed=is_timed(view), mixed=len(view.figures) > 1)
+        offered = is_offered(rule, timed=is_timed(view), mixed=is_mixed(view))
         if not offered and rule != dial.rule:
             continue
         spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
@@ -80,9 +87,18 @@ def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
     if selection is None:
         return line(Span(fit(f" ! {answer.problem}", width), "warn"))
     return line(
-        Span(f" {len(selection.chosen)} of {len(view.scores)} layers", "title"),
+        Span(f" {len(selection.layers)} of {len(view.scores)} layers", "title"),
         Span(f"   {wording.share(selection.flops_share)} of FLOPs", "title"),
+        *_attention_spans(selection),
     )
+
+
+def _attention_spans(selection: Selection) -> list[Span]:
+    if not selection.attention:
+        return []
+    return [
+        Span(f"   fp8 attention in {wording.count(len(selection.attention), 'block')}", "title")
+    ]
 
 
 def _loss_lines(

@@ -23,7 +23,7 @@ from pixart_tui.tui.requests import selection_path
 from pixart_tui.tui.select_tab.assignments import assignment_mark, legend
 from pixart_tui.tui.select_tab.chart import chart_lines
 from pixart_tui.tui.select_tab.dial import Dial, is_offered
-from pixart_tui.tui.select_tab.head import head_lines, is_timed
+from pixart_tui.tui.select_tab.head import head_lines, is_mixed, is_timed
 from pixart_tui.tui.select_tab.layers import Columns, columns_line, layer_lines, scores_for
 from pixart_tui.tui.select_tab.plot import Plot, marked_of, plot_of
 from pixart_tui.tui.select_tab.solving import Answer, measured_of, question_of, solve
@@ -166,7 +166,7 @@ class SelectPane(Pane):
 
     def _settle_rule(self, view: ProfileView) -> None:
         """Takes another rule where there are several quant types and the rule is for one."""
-        mixed = len(view.figures) > 1
+        mixed = is_mixed(view)
         if not is_offered(self.dial.rule, timed=True, mixed=mixed):
             self.dial = self.dial.next_rule(timed=is_timed(view), mixed=mixed)
 
@@ -191,11 +191,11 @@ class SelectPane(Pane):
         drawn.display = bool(view.scores)
         if not view.scores:
             return 0
-        grid = LayerGrid.of([score.layer for score in view.scores])
-        layout = map_layout(grid, width)
-        drawn.styles.width = layout.width
         by_fqn = scores_for(view, selection)
         scores = by_fqn.values()
+        grid = LayerGrid.of([score.layer for score in scores])
+        layout = map_layout(grid, width)
+        drawn.styles.width = layout.width
         below = legend_lines(legend(selection, scores), layout.width) if selection else []
         room = max(height - len(grid.rows) - 1, 0)
         drawn.show_map(
@@ -298,7 +298,7 @@ class SelectPane(Pane):
     def action_next_rule(self) -> None:
         """Takes the next rule."""
         view = self._view
-        timed, mixed = view is not None and is_timed(view), bool(view and len(view.figures) > 1)
+        timed, mixed = view is not None and is_timed(view), bool(view and is_mixed(view))
         self._turn_to(self.dial.next_rule(timed=timed, mixed=mixed))
 
     @property
