@@ -20,6 +20,7 @@ class Layer(Value):
         has_bias: Whether a bias is added.
         rows: Rows (M) that it multiplies in one denoising step of one image, guidance included; of
             attention, its queries.
+        heads: Of attention; 0 of a linear layer.
         operation: ``linear``, or ``attention``: queries times keys and probabilities times values.
     """
 
@@ -28,6 +29,7 @@ class Layer(Value):
     out_features: int
     has_bias: bool
     rows: int
+    heads: int = 0
     operation: Literal["linear", "attention"] = "linear"
 
     @property

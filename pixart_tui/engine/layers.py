@@ -54,11 +54,14 @@ def list_layers(
     )
 
 
-def list_attention(layers: Sequence[Layer], *, guidance: bool = True) -> tuple[Layer, ...]:
+def list_attention(
+    layers: Sequence[Layer], *, heads: int, guidance: bool = True
+) -> tuple[Layer, ...]:
     """List the self-attention of every block, in the model's order.
 
     Args:
         layers: What :func:`list_layers` gives.
+        heads: Of each block.
         guidance: Whether classifier-free guidance doubles the batch.
     """
     batch = _GUIDED_BATCH if guidance else 1
@@ -69,6 +72,7 @@ def list_attention(layers: Sequence[Layer], *, guidance: bool = True) -> tuple[L
             out_features=layer.out_features,
             has_bias=False,
             rows=layer.rows,
+            heads=heads,
             operation="attention",
         )
         for layer in layers

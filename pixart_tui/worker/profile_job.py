@@ -11,7 +11,6 @@ from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import (
     ArtifactWritten,
-    LatencyMeasured,
     LayerMeasured,
     ProfileChecked,
     ProfilePlanned,
@@ -29,7 +28,7 @@ from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_cl
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
 from pixart_tui.worker.kept_pictures import ProfilePictures
-from pixart_tui.worker.latency import latency_key, time_layers
+from pixart_tui.worker.latency import latency_key, time_attention, time_layers
 
 
 def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> None:
@@ -105,8 +104,7 @@ def _time_missing(
         if quant_type in run.snapshot.latencies:
             continue
         if quant_type == FP8_ATTENTION:
-            why = "attention is not timed block by block"
-            emit(LatencyMeasured(quant_type=quant_type, latencies={}, reason=why))
+            emit(time_attention(plan, torch.device(request.device), emit))
         else:
             _time_layers(request, quant_type, plan, emit, check)
 

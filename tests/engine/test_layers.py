@@ -104,9 +104,10 @@ def test_the_layers_are_those_of_the_unquantized_model() -> None:
 
 def test_attention_multiplies_queries_with_keys_and_probabilities_with_values() -> None:
     layers = _published("sigma", 300)
-    attention = list_attention(layers)
+    attention = list_attention(layers, heads=16)
     assert [x.fqn for x in attention] == [f"transformer_blocks.{i}.attn1" for i in range(28)]
     # 4 B H S S D: two images of the guidance, 16 heads of 72 channels, 4096 tokens.
     assert {x.flops for x in attention} == {4 * 2 * 16 * 4096 * 4096 * 72}
+    assert {x.heads for x in attention} == {16}
     assert {(x.operation, x.block is None) for x in attention} == {("attention", False)}
-    assert list_attention(layers, guidance=False)[0].in_features == 2 * 4096
+    assert list_attention(layers, heads=16, guidance=False)[0].in_features == 2 * 4096

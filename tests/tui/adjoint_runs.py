@@ -135,7 +135,7 @@ def small(*quant_types: str, **changes: object) -> Plan:
 def with_attention() -> Plan:
     """The same under one quant type, and the attention of its blocks, one of them excluded."""
     plan = small(seeds=1)
-    attention = list_attention(plan.layers)
+    attention = list_attention(plan.layers, heads=4)
     losses = [None, *(1e-5 * at for at in range(1, len(attention)))]
     return replace(
         plan,

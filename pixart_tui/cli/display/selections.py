@@ -111,7 +111,8 @@ def _time_lines(selection: Selection) -> Iterator[str]:
     if share is None or saved_s is None or idle is None:
         return
     effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
-    yield f"{share:.1%} of the measured linear time; predicted to {effect}"
+    what = "linear time" if selection.attention_share is None else "time of layers and attention"
+    yield f"{share:.1%} of the measured {what}; predicted to {effect}"
     if idle:
         taken = len(set(idle) & set(selection.chosen))
         yield f"layers that quantizing makes no faster: {len(idle)}, {taken} of them chosen"

@@ -139,9 +139,11 @@ def plan_profile(
         for quant_type in quant_types_of(request)
     }
     excluded = by_type.pop(request.quant_type)
+    config = loaded.pipeline.transformer.config
     guided = settings.guidance_scale > 1
-    attention = list_attention(layers, guidance=guided) if request.fp8_attention else ()
-    refusal = attention_exclusion(loaded.pipeline.transformer.config.attention_head_dim)
+    attention = list_attention(layers, heads=config.num_attention_heads, guidance=guided)
+    attention = attention if request.fp8_attention else ()
+    refusal = attention_exclusion(config.attention_head_dim)
     return ProfilePlanned(
         machine=describe_machine(device),
         versions=describe_versions(),

@@ -139,6 +139,31 @@ def test_attention_and_the_layers_of_its_block_are_decided_apart() -> None:
     assert found.attention_share == found.flops_share == 1
 
 
+def test_time_counts_attention_where_it_was_timed_and_keeps_it_where_not() -> None:
+    def timed(menu: Menu, kinds: tuple[str, ...]) -> Menu:
+        names = {target.name for target in menu.targets if target.kind in kinds}
+        targets = tuple(
+            x.model_copy(update={"unquantized_s": 2e-3}) if x.name in names else x
+            for x in menu.targets
+        )
+        saved = {"saved_s": 1e-3, "pays": True}
+        options = tuple(
+            o.model_copy(update=saved) if o.target in names else o for o in menu.options
+        )
+        return menu.model_copy(update={"targets": targets, "options": options})
+
+    both, layers = timed(_few(), ("layer", "attention")), timed(_few(), ("layer",))
+    assert both.timed
+    assert not layers.timed
+    assert choose(both, "max-loss", 0.0015).attention == (_BLOCKS[0],)
+    assert choose(both, "saved-share", 1.0).predicted_time_saved_s == pytest.approx(3e-3)
+    found = choose(layers, "saved-share", 1.0)
+    assert found.attention == ()
+    assert found.predicted_time_saved_s == pytest.approx(2e-3)
+    assert found.time_share == 1
+    assert choose(layers, "max-loss", 1.0).objective == "flops"
+
+
 def test_attention_alone_is_no_selection() -> None:
     with pytest.raises(RequestError, match="layers first"):
         choose(_menu({FP8_ATTENTION: {_BLOCKS[0]: 0.001}}), "max-loss", 1.0)
