@@ -27,7 +27,7 @@ _LIMITS: Final[Mapping[Rule, tuple[float, str, float]]] = {
     "saved-share": (1.0, "a share", 0.8),
     "max-loss": (float("inf"), "1 - SSIM", 0.001),
 }
-_OF_LAYERS: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share")
+OF_LAYERS: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share")
 """Rules that count what attention has none of."""
 
 
@@ -181,7 +181,7 @@ def choose(
             f"{FP8_ATTENTION} says what attention costs beside them",
             "give the profile of a quant type too",
         )
-    if rule in _OF_LAYERS or (rule != "max-loss" and not menu.timed):
+    if rule in OF_LAYERS or (rule != "max-loss" and not menu.timed):
         menu = menu.of_layers
     options = _apply(menu, rule, parameter, fused, scale)
     return describe(menu, rule, parameter, options, fused=fused, scale=scale)

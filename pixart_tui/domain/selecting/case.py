@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.selecting.menu import Menu, OptionKey, with_steps_kept
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selection import Rule, Selection, choose
+from pixart_tui.domain.selection import OF_LAYERS, Rule, Selection, choose
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.step_effects import EffectsByType
@@ -95,7 +95,8 @@ class Case:
         if not self.choose_steps or self.effects is None:
             return (self.kept_steps,)
         counts = sorted({round(part * self.steps) for part in _PARTS} - {0, self.steps})
-        options = tuple(option.key for option in self.menu.options)
+        menu = self.menu.of_layers if self.rule in OF_LAYERS else self.menu
+        options = tuple(option.key for option in menu.options)
         return (self.kept_steps, *self._best_steps(options, tuple(counts)))
 
     def _best_steps(
