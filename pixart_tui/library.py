@@ -48,7 +48,7 @@ from pixart_tui.runs.devices import default_device, default_threads
 from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.journal import JournalEntry, JournalReader
-from pixart_tui.runs.profile_files import profile_sidecar, read_profile_file
+from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_profile_file
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.runs.snapshot import RunSnapshot
 
@@ -93,9 +93,8 @@ class Profiled:
 
     def _write(self, target: Path, effects: EffectsFile | None) -> None:
         record = self.record.model_copy(update={"effects": effects})
-        found = {s.layer.fqn: s.ssim for s in record.layers if s.ssim is not None}
         write_atomically(Path(onediff_file.sidecar_path(target)), sidecar.render(record))
-        write_atomically(target, onediff_file.render(found))
+        write_atomically(target, profile_text(record) or "{}\n")
 
 
 Source: TypeAlias = Profiled | Profile | str | Path
@@ -125,6 +124,7 @@ def profile(
     *,
     quant_type: str = DEFAULT_QUANT_TYPE,
     more_quant_types: Sequence[str] = (),
+    fp8_attention: bool = False,
     method: Method = "adjoint",
     draws: int = DEFAULT_DRAWS,
     all_samples: bool = False,
@@ -148,6 +148,7 @@ def profile(
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
         quant_type: nexfort's name of the quant type.
         more_quant_types: Further ones, which the adjoint method measures in the same pass.
+        fp8_attention: Whether that method measures each block's self-attention in fp8 too.
         method: ``adjoint`` or ``exhaustive``.
         draws: Random functionals of each image that the adjoint method carries back.
         all_samples: Whether that method measures every sample even if the cut is settled before.
@@ -173,6 +174,7 @@ def profile(
         model=model,
         quant_type=parse_quant_type(quant_type).name,
         more_quant_types=tuple(parse_quant_type(name).name for name in more_quant_types),
+        fp8_attention=fp8_attention,
         method=method,
         draws=draws,
         all_samples=all_samples,
@@ -274,6 +276,12 @@ def quantize(
             "a pipeline that is quantized in place cannot keep steps",
             f"the selection keeps {selection.kept_steps.words}",
             "use pixart-tui bench or generate, which read the selection's file",
+        )
+    if selection.attention:
+        raise RequestError(
+            "a pipeline that is quantized in place keeps attention in 16 bits",
+            f"the selection has that of {', '.join(selection.attention[:3])} in fp8",
+            "select from the profiles of layers alone",
         )
     quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
     device = next(pipeline.transformer.parameters()).device

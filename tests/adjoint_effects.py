@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
-from pixart_tui.domain.quant_types import coarsest, parse_quant_type
+from pixart_tui.domain.quant_types import FP8_ATTENTION, coarsest, parse_quant_type
 
 Floats = npt.NDArray[np.float64]
 
@@ -41,7 +41,8 @@ def sample_effects(
         quant_type: _effects(level * _array(found), draws, calls, rng)
         for quant_type, found in losses.items()
     }
-    checked = coarsest([parse_quant_type(name) for name in losses]).name
+    of_layers = [parse_quant_type(name) for name in losses if name != FP8_ATTENTION]
+    checked = coarsest(of_layers).name
     return SampleEffects(
         prompt=prompt,
         seed=seed,

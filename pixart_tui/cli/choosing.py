@@ -12,6 +12,7 @@ import click
 from pixart_tui.cli.options import check_quant_type
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, output_of
 from pixart_tui.domain.selection import Rule
 from pixart_tui.runs.catalogue import find_run
@@ -32,9 +33,17 @@ RULE_OPTIONS: Final = tuple(_RULES)
 
 _OPTIONS: Final = (
     click.option(
-        "--top-percentage", type=float, metavar="P", help="The seed's rule: 90 by default."
+        "--top-percentage",
+        type=float,
+        metavar="P",
+        help="The seed's rule: 90 by default. It is about layers and keeps all attention.",
     ),
-    click.option("--flops-share", type=float, metavar="S", help="Share of linear FLOPs, 0 to 1."),
+    click.option(
+        "--flops-share",
+        type=float,
+        metavar="S",
+        help="Share of linear FLOPs, 0 to 1; attention has none of them and is kept.",
+    ),
     click.option(
         "--time-share",
         type=float,
@@ -101,7 +110,7 @@ def read_profiles(
     Raises:
         RequestError: There is none, one cannot be read, or none is of a wanted quant type.
     """
-    wanted = {check_quant_type(name) for name in quant_types}
+    wanted = {x if x == FP8_ATTENTION else check_quant_type(x) for x in quant_types}
     found = [known for reference in references for known in _read_all(reference)]
     there = [profile.conditions.quant_type for profile, _ in found]
     if missing := sorted(wanted - set(there)):

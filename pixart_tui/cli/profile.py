@@ -25,6 +25,7 @@ from pixart_tui.domain.requests import (
     DEFAULT_QUANT_TYPE,
     DEFAULT_TOP_PERCENTAGE,
     ProfileRequest,
+    no_attention_of_whole_images,
 )
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
@@ -39,6 +40,7 @@ Examples:
   pixart-tui profile --model /models/PixArt-XL-2-1024-MS --device cuda --detach
   pixart-tui profile --device cuda --execution real --model synthetic:alpha
   pixart-tui profile --quant-type fp8_e4m3_e4m3_dynamic --quant-type int8_dynamic
+  pixart-tui profile --fp8-attention
   pixart-tui profile --method exhaustive
   pixart-tui profile --verify theirs/fp8_e4m3.json
   pixart-tui profile --display json | head"""
@@ -75,6 +77,13 @@ Examples:
     show_default=True,
     help="adjoint: all layers at once, by a backward pass through the sampler. exhaustive: each "
     "layer quantized alone, whole images.",
+)
+@click.option(
+    "--fp8-attention/--no-fp8-attention",
+    default=False,
+    show_default=True,
+    help="adjoint: what each block's self-attention costs in fp8, in the same pass; a file of its "
+    "own, which select takes beside the others.",
 )
 @click.option(
     "--draws",
@@ -142,6 +151,7 @@ def profile_request(
     execution: Literal["simulated", "real"],
     baseline_dtype: Literal["float32", "bfloat16"],
     method: Method,
+    fp8_attention: bool,
     draws: int,
     cut: float,
     all_samples: bool,
@@ -157,11 +167,14 @@ def profile_request(
     Raises:
         RequestError: It cannot be done.
     """
+    if fp8_attention and method == "exhaustive":
+        raise no_attention_of_whole_images()
     fields = sampling_fields(sampling) | {
         **_types_fields(quant_types, method),
         "execution": execution,
         "baseline_dtype": baseline_dtype,
         "method": method,
+        "fp8_attention": fp8_attention,
         "draws": draws,
         "cut": cut,
         "all_samples": all_samples,

@@ -83,8 +83,8 @@ class SampleEffects(Value):
         seed: The seed.
         first_calls: Of each draw, the first transformer call that it reached: 0 for all of them.
         effects: Quant type to its effects, (draws, layers, calls), in the order of the plan's
-            layers; NaN for a layer that is excluded or whose local error is not finite, 0 at calls
-            that a draw did not reach.
+            layers, or of its attention under ``fp8_attention``; NaN for a target that is excluded
+            or whose local error is not finite, 0 at calls that a draw did not reach.
         check: How linear the image is.
         elapsed_s: Seconds that the sample took.
     """

@@ -20,6 +20,7 @@ from pixart_tui.domain.measurements import Comparison, Likeness, Measurement
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.profile_check import ProfileCheck
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
@@ -66,6 +67,9 @@ class ProfilePlanned(Value):
         excluded: Layers that the real kernels cannot quantize, with the reason.
         more_types: Further quant types that are measured in the same pass, and the layers that
             are excluded for each.
+        attention: The self-attention of every block where fp8 attention is measured too; empty
+            where it is not.
+        attention_excluded: Blocks' attention that the kernel cannot take, with the reason.
         lanes: Layers, or samples, that are measured side by side.
     """
 
@@ -76,12 +80,25 @@ class ProfilePlanned(Value):
     layers: tuple[Layer, ...]
     excluded: Mapping[str, str]
     more_types: Mapping[str, Mapping[str, str]] = {}
+    attention: tuple[Layer, ...] = ()
+    attention_excluded: Mapping[str, str] = {}
     lanes: Annotated[int, Field(ge=1)] = 1
 
     @property
-    def excluded_by_type(self) -> dict[str, Mapping[str, str]]:
-        """Quant type to the layers that are excluded for it, the first type first."""
+    def layers_excluded(self) -> dict[str, Mapping[str, str]]:
+        """Quant type of layers to those that are excluded for it, the first type first."""
         return {self.conditions.quant_type: self.excluded, **self.more_types}
+
+    @property
+    def excluded_by_type(self) -> dict[str, Mapping[str, str]]:
+        """The same, and behind it what is excluded for fp8 attention where that is measured."""
+        if not self.attention:
+            return self.layers_excluded
+        return {**self.layers_excluded, FP8_ATTENTION: self.attention_excluded}
+
+    def targets(self, quant_type: str) -> tuple[Layer, ...]:
+        """What is measured under a quant type: the layers, or the blocks' attention."""
+        return self.attention if quant_type == FP8_ATTENTION else self.layers
 
 
 class LatencyMeasured(Value):

@@ -1,9 +1,9 @@
-"""What a profile measures and a selection decides about: the linear layers of the transformer."""
+"""What a profile measures and a selection decides about: linear layers and self-attention."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from pixart_tui.domain.values import Value
 
@@ -11,14 +11,17 @@ _BLOCK_PATTERN: Final = re.compile(r"^transformer_blocks\.(\d+)\.(.+)$")
 
 
 class Layer(Value):
-    """One ``nn.Linear`` of the transformer.
+    """One ``nn.Linear`` of the transformer, or the two products of a block's self-attention.
 
     Attributes:
-        fqn: Name relative to ``transformer`` in the unfused model.
-        in_features: K of the matrix product.
-        out_features: N of the matrix product.
+        fqn: Name relative to ``transformer`` in the unfused model; of attention, its module's.
+        in_features: K of the matrix product; of attention, the keys that each query meets.
+        out_features: N of the matrix product; of attention, the channels of all heads.
         has_bias: Whether a bias is added.
-        rows: Rows (M) that it multiplies in one denoising step of one image, guidance included.
+        rows: Rows (M) that it multiplies in one denoising step of one image, guidance included; of
+            attention, its queries.
+        heads: Of attention; 0 of a linear layer.
+        operation: ``linear``, or ``attention``: queries times keys and probabilities times values.
     """
 
     fqn: str
@@ -26,11 +29,17 @@ class Layer(Value):
     out_features: int
     has_bias: bool
     rows: int
+    heads: int = 0
+    operation: Literal["linear", "attention"] = "linear"
 
     @property
     def flops(self) -> int:
-        """Floating-point operations in one denoising step of one image (2 M K N)."""
-        return 2 * self.rows * self.in_features * self.out_features
+        """Floating-point operations in one denoising step of one image.
+
+        2 M K N of a linear layer; 4 M K N of attention, whose two products are of that size.
+        """
+        products = 2 if self.operation == "attention" else 1
+        return 2 * products * self.rows * self.in_features * self.out_features
 
     @property
     def block(self) -> int | None:

@@ -14,16 +14,17 @@ from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
+from pixart_tui.domain.words import count
 
 FORMAT: Final = "pixart-tui mixed selection 1"
 """What tells the file from OneDiff's, in which every value is an object."""
 
 
 class MixedLayer(Value):
-    """One layer of a mixed selection.
+    """One layer of a mixed selection, or the attention of one block.
 
     Attributes:
-        quant_type: What it is quantized to.
+        quant_type: What it is quantized to; ``fp8_attention`` of attention.
         ssim: Its SSIM alone, at most 1.
     """
 
@@ -36,7 +37,7 @@ class MixedSelection(Value):
 
     Attributes:
         format: What tells it from a OneDiff file.
-        layers: Layer to its quant type, least sensitive first.
+        layers: Layer, or a block's attention module, to its quant type, least sensitive first.
         kept_steps: The steps at which nothing is quantized but what follows.
         at_every_step: Layers that are quantized at the kept steps too.
     """
@@ -109,8 +110,14 @@ def refuse_for_onediff(selection: Selection) -> None:
     """Refuses to write as a OneDiff file what it cannot say.
 
     Raises:
-        RequestError: There are several quant types, or steps are kept.
+        RequestError: There are several quant types, steps are kept, or attention is chosen.
     """
+    if selection.attention:
+        raise RequestError(
+            "OneDiff's JSON holds linear layers",
+            f"the selection has the attention of {count(len(selection.attention), 'block')} in fp8",
+            "leave the profile of attention out, or --format, to write pixart-tui's own JSON",
+        )
     quant_types = sorted(set(selection.assignments.values()))
     if len(quant_types) > 1:
         raise RequestError(

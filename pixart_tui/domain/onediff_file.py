@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import PurePath
 
+from pixart_tui.domain import attention_file
 from pixart_tui.domain.errors import RequestError
 
 
@@ -29,7 +30,8 @@ def parse(text: str, source: str) -> dict[str, float]:
         source: The file's name, for errors.
 
     Raises:
-        RequestError: Not JSON, not an object, or a value without a numeric ``ssim``.
+        RequestError: Not JSON, not an object, a value without a numeric ``ssim``, or a profile of
+            attention.
     """
     try:
         content = json.loads(text)
@@ -38,6 +40,8 @@ def parse(text: str, source: str) -> dict[str, float]:
     except (ValueError, RecursionError) as error:
         cause = "it is nested too deeply or holds too large a number"
         raise _malformed(source, cause) from error
+    if isinstance(content, dict) and content.get("format") == attention_file.FORMAT:
+        raise attention_file.refusal(source)
     if not isinstance(content, dict) or not content:
         raise _malformed(source, "the top level is not an object of layers")
     return {fqn: _ssim_of(fqn, value, source) for fqn, value in content.items()}

@@ -16,6 +16,12 @@ INT_MM_MULTIPLE: Final = 8
 INT_MM_ROWS_ABOVE: Final = 16
 """``torch._int_mm`` on CUDA takes more rows than this."""
 
+FP8_HEAD_CHANNELS: Final = (32, 128)
+"""The least and the most channels of a head that our fp8 attention takes, in steps of 8."""
+
+HOPPER: Final = (9, 0)
+"""Compute capability that our own attention is written for."""
+
 FP8_CAPABILITY: Final = (8, 9)
 INT8_CAPABILITY: Final = (7, 5)
 INT4_CAPABILITY: Final = (8, 0)
@@ -45,6 +51,17 @@ def shape_exclusion(in_features: int, out_features: int, quant_type: QuantType) 
     if quant_type.activation is NumberFormat.INT8:
         return _multiple_exclusion(sizes, INT_MM_MULTIPLE, "torch._int_mm")
     return _multiple_exclusion(sizes, SCALED_MM_MULTIPLE, "torch._scaled_mm")
+
+
+def attention_exclusion(head_channels: int) -> str | None:
+    """Why the kernel could not multiply heads of so many channels in fp8, None if it can."""
+    least, most = FP8_HEAD_CHANNELS
+    if head_channels % 8 == 0 and least <= head_channels <= most:
+        return None
+    return (
+        f"the fp8 attention kernel takes heads of {least} to {most} channels, a multiple of 8: "
+        f"these have {head_channels}"
+    )
 
 
 def hardware_limit(quant_type: QuantType, compute_capability: tuple[int, int] | None) -> str | None:

@@ -14,6 +14,10 @@ from pixart_tui.domain.errors import RequestError
 INT4_GROUP_SIZE: Final = 128
 """Weights that share one int4 scale: torchao's default, along the input features."""
 
+FP8_ATTENTION: Final = "fp8_attention"
+"""What profiles and selections call self-attention that multiplies in fp8. It is no quant type of a
+linear layer: nexfort has none for attention."""
+
 
 class NumberFormat(StrEnum):
     """A number format that a tensor is quantized to."""

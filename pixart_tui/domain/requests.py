@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from pixart_tui.domain.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.effects import Method
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.generation import CallOptions
-from pixart_tui.domain.quant_types import default_profile_filename
+from pixart_tui.domain.quant_types import FP8_ATTENTION, default_profile_filename
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule
@@ -62,6 +63,7 @@ class ProfileRequest(SamplingRequest):
     Attributes:
         quant_type: The quant type each layer is measured under.
         more_quant_types: Further ones, which the adjoint method measures in the same pass.
+        fp8_attention: Whether the adjoint method measures each block's self-attention in fp8 too.
         execution: ``simulated``: the disturbed layer computes the reference numerics; ``real``: it
             runs the kernel that deployment runs.
         baseline_dtype: Dtype of the model around the disturbed layer and of the baseline.
@@ -83,6 +85,7 @@ class ProfileRequest(SamplingRequest):
     kind: Literal["profile"] = "profile"
     quant_type: str = DEFAULT_QUANT_TYPE
     more_quant_types: tuple[str, ...] = ()
+    fp8_attention: bool = False
     execution: Literal["simulated", "real"] = "simulated"
     baseline_dtype: Literal["float32", "bfloat16"] = "float32"
     method: Method = "adjoint"
@@ -97,13 +100,24 @@ class ProfileRequest(SamplingRequest):
 
     @property
     def quant_types(self) -> tuple[str, ...]:
-        """All of them, the first one first."""
-        return (self.quant_type, *self.more_quant_types)
+        """All of them, the first one first, and fp8 attention behind them if it is measured."""
+        attention = (FP8_ATTENTION,) if self.fp8_attention else ()
+        return (self.quant_type, *self.more_quant_types, *attention)
 
     @property
     def unit(self) -> str:
         """What is measured one after the other: ``samples`` or ``layers``."""
         return "samples" if self.method == "adjoint" else "layers"
+
+
+def no_attention_of_whole_images() -> RequestError:
+    """Fp8 attention is asked for, of the exhaustive method."""
+    return RequestError(
+        "the exhaustive method measures layers alone",
+        "fp8 attention is priced in the adjoint method's backward pass",
+        "use --method adjoint, or leave --fp8-attention out",
+        option="--fp8-attention",
+    )
 
 
 def output_of(request: ProfileRequest, quant_type: str) -> Path:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import chosen_layers
 from pixart_tui.domain.profile import LayerScore
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
 from pixart_tui.domain.selecting.prediction import predicted_loss
@@ -26,6 +27,8 @@ _LIMITS: Final[Mapping[Rule, tuple[float, str, float]]] = {
     "saved-share": (1.0, "a share", 0.8),
     "max-loss": (float("inf"), "1 - SSIM", 0.001),
 }
+OF_LAYERS: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share")
+"""Rules that count what attention has none of."""
 
 
 class Selection(Value):
@@ -44,7 +47,11 @@ class Selection(Value):
         at_every_step: Targets that are quantized at the kept steps too, in the model's order; what
             depends on the text alone is computed once an image and quantized all the same. Empty
             where no step is kept.
-        flops_share: The part of all targets' FLOPs that is quantized, over all steps of an image.
+        flops_share: The part of all layers' FLOPs that is quantized, over all steps of an image.
+        attention_share: The same of the FLOPs of attention, which are none of layers; None where
+            attention was not among what could be chosen.
+        quantized_flops: FLOPs of one denoising step of one image that are quantized, layers and
+            attention, on average over the steps; None in files that older versions wrote.
         predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
         predicted_low: Lower end of its 95% interval for other prompts; None where no effects of
             single steps are known.
@@ -69,6 +76,8 @@ class Selection(Value):
     kept_steps: KeptSteps = NO_STEPS
     at_every_step: tuple[str, ...] = ()
     flops_share: float
+    attention_share: float | None = None
+    quantized_flops: float | None = None
     predicted_loss: float
     predicted_low: float | None = None
     predicted_high: float | None = None
@@ -89,8 +98,9 @@ class Selection(Value):
     @property
     def gain(self) -> float:
         """What it is worth: seconds saved where everything was timed, else FLOPs."""
-        saved_s = self.predicted_time_saved_s
-        return self.flops_share if saved_s is None else saved_s
+        if self.predicted_time_saved_s is not None:
+            return self.predicted_time_saved_s
+        return self.flops_share if self.quantized_flops is None else self.quantized_flops
 
     @property
     def mixed(self) -> bool:
@@ -99,8 +109,24 @@ class Selection(Value):
 
     @property
     def fits_onediff(self) -> bool:
-        """Whether OneDiff's JSON can say it: one quant type, at every step."""
-        return not self.mixed and not self.kept_steps
+        """Whether OneDiff's JSON can say it: layers of one quant type, at every step."""
+        return not self.mixed and not self.kept_steps and not self.attention
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The chosen layers, without attention."""
+        return tuple(name for name in self.chosen if name not in self.attention)
+
+    @property
+    def layer_types(self) -> tuple[str, ...]:
+        """The quant types of the chosen layers, by name."""
+        return tuple(sorted(set(self.assignments.values()) - {FP8_ATTENTION}))
+
+    @property
+    def attention(self) -> tuple[str, ...]:
+        """The chosen attention targets."""
+        assigned = self.assignments.items()
+        return tuple(name for name, quant_type in assigned if quant_type == FP8_ATTENTION)
 
 
 def select(
@@ -135,7 +161,8 @@ def choose(
             ``time-share`` does the same by measured time, with options that pay alone;
             ``saved-share`` reaches that share of the time that could be saved at most;
             ``max-loss`` saves the most time within the budget, or moves the most FLOPs where not
-            everything was timed.
+            everything was timed. The first two are about layers and keep all attention, and so
+            do the next two where attention was not timed.
         parameter: The rule's parameter.
         fused: Whether layers that read the same rows are decided together.
         scale: Measured loss over predicted loss, where joint measurements told it.
@@ -146,6 +173,7 @@ def choose(
             reach the share, or times are needed and there are none.
     """
     _check(menu, rule, parameter)
+    menu = _decided(menu, rule)
     if rule == "top-percentage":
         options: Sequence[Option] = _by_count(menu, parameter)
     else:
@@ -175,6 +203,7 @@ def bound_of(menu: Menu, rule: Rule, parameter: float, solver: Solver, scale: fl
     _check(menu, rule, parameter)
     if rule == "top-percentage":
         return -math.inf
+    menu = _decided(menu, rule)
     if rule == "max-loss":
         unit = menu.flops if objective_of(menu, rule) == "flops" else 1.0
         return -solver.gain_bound(parameter / scale) / unit
@@ -195,6 +224,8 @@ def describe(
     names = {option.target for option in chosen}
     used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
     flops = {target.name: target.flops for target in menu.targets}
+    done = {option.target: flops[option.target] * option.steps_share for option in chosen}
+    of_attention = sum(done[o.target] for o in chosen if o.quant_type == FP8_ATTENTION)
     whole = {option.target for option in chosen if option.at_every_step and menu.kept_steps}
     return Selection(
         rule=rule,
@@ -207,7 +238,9 @@ def describe(
         fused=fused,
         kept_steps=menu.kept_steps,
         at_every_step=tuple(target.name for target in menu.targets if target.name in whole),
-        flops_share=sum(flops[o.target] * o.steps_share for o in chosen) / menu.flops,
+        flops_share=(sum(done.values()) - of_attention) / menu.flops,
+        attention_share=of_attention / menu.attention_flops if menu.attention_flops else None,
+        quantized_flops=sum(done.values()),
         predicted_loss=predicted_loss(chosen, scale),
         **(_times(menu, chosen) if menu.timed else {}),
     )
@@ -235,6 +268,12 @@ def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str,
     }
 
 
+def _decided(menu: Menu, rule: Rule) -> Menu:
+    """The menu without attention where a rule is about layers, or weighs times that are unknown."""
+    of_layers = rule in OF_LAYERS or (rule != "max-loss" and not menu.timed)
+    return menu.of_layers if of_layers else menu
+
+
 def _solved(
     menu: Menu, rule: Rule, parameter: float, scale: float, solver: Solver
 ) -> Sequence[Option]:
@@ -245,6 +284,7 @@ def _solved(
 
 def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
     """What answers the questions of a rule that weighs gain against loss."""
+    menu = _decided(menu, rule)
     objective = objective_of(menu, rule)
     flops = {target.name: float(target.flops) for target in menu.targets}
     times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
@@ -259,10 +299,10 @@ def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
 
 
 def _by_count(menu: Menu, percentage: float) -> list[Option]:
-    if len(menu.quant_types) > 1:
+    if len(menu.layer_types) > 1:
         raise RequestError(
             "--top-percentage chooses among layers of one quant type",
-            f"the profiles hold {', '.join(menu.quant_types)}",
+            f"the profiles hold {', '.join(menu.layer_types)}",
             "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
         )
     by_name: dict[str, Option] = {}
@@ -307,6 +347,12 @@ def _check(menu: Menu, rule: Rule, parameter: float) -> None:
     if not menu.options:
         raise RequestError(
             "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+        )
+    if not menu.flops:
+        raise RequestError(
+            "a selection decides about layers first",
+            f"{FP8_ATTENTION} says what attention costs beside them",
+            "give the profile of a quant type too",
         )
     upper, unit, example = _LIMITS[rule]
     if not (math.isfinite(parameter) and 0 <= parameter <= upper):

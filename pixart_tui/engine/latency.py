@@ -1,4 +1,4 @@
-"""How long each linear layer takes on a device, in bfloat16 and quantized, measured by shape."""
+"""How long linear layers and attention take on a device, in bfloat16 and quantized, by shape."""
 
 from __future__ import annotations
 
@@ -115,6 +115,40 @@ def measure_latency(layer: Layer, quant_type: QuantType, device: torch.device) -
             return _latency(_sample([plain, quantized], device) / _calls(len(inputs), device))
     samples = _sample([plain], device) / _calls(len(inputs), device)
     return Latency(unquantized=float(np.median(samples)), reason=reason)
+
+
+@torch.no_grad()
+def measure_attention_latency(attention: Layer, device: torch.device) -> Latency:
+    """Self-attention's time in 16 bits and in fp8, as the fused transformer runs them.
+
+    The rounding of queries, keys and values is in the figure.
+
+    Args:
+        attention: Of any block: only its shape matters.
+        device: A CUDA device.
+
+    Raises:
+        RequestError: The device has no kernel for it.
+    """
+    from pixart_tui.engine.fused.attention import choose_attention
+
+    heads, tokens = attention.heads, attention.in_features
+    width = attention.out_features // heads
+    shape = (attention.rows // tokens, tokens, 3, heads, width)
+    generator = torch.Generator(device).manual_seed(0)
+    set_bytes = DTYPE.itemsize * 4 * attention.rows * attention.out_features
+    sets = min(max(-(-2 * _cache_bytes(device) // set_bytes), 2), _MOST_SETS)
+    inputs = [
+        torch.randn(shape, generator=generator, device=device, dtype=DTYPE) for _ in range(sets)
+    ]
+
+    def timed(fp8: bool) -> Callable[[], None]:
+        attend = choose_attention(device, width, fp8=fp8)
+        runs: list[Run] = [lambda x: attend(*x.unbind(2))] * sets
+        return _looped(runs, inputs, device)
+
+    passes = [timed(False), timed(True)]
+    return _latency(_sample(passes, device) / _calls(sets, device))
 
 
 def _refusal(error: PixartTuiError | RuntimeError) -> str:

@@ -1,8 +1,8 @@
-"""The linear layers of a transformer and their cost, found without computing anything."""
+"""A transformer's linear layers and self-attention, and their cost: nothing is computed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -17,6 +17,7 @@ Transformer: TypeAlias = Any
 Config: TypeAlias = Any
 
 _GUIDED_BATCH: Final = 2
+_QUERIES: Final = ".to_q"
 
 
 def list_layers(
@@ -50,6 +51,32 @@ def list_layers(
             rows=rows[fqn],
         )
         for fqn, linear in _linears(transformer).items()
+    )
+
+
+def list_attention(
+    layers: Sequence[Layer], *, heads: int, guidance: bool = True
+) -> tuple[Layer, ...]:
+    """List the self-attention of every block, in the model's order.
+
+    Args:
+        layers: What :func:`list_layers` gives.
+        heads: Of each block.
+        guidance: Whether classifier-free guidance doubles the batch.
+    """
+    batch = _GUIDED_BATCH if guidance else 1
+    return tuple(
+        Layer(
+            fqn=layer.fqn.removesuffix(_QUERIES),
+            in_features=layer.rows // batch,
+            out_features=layer.out_features,
+            has_bias=False,
+            rows=layer.rows,
+            heads=heads,
+            operation="attention",
+        )
+        for layer in layers
+        if layer.fqn.endswith(f".attn1{_QUERIES}")
     )
 
 

@@ -6,22 +6,25 @@ import json
 from datetime import datetime
 from pathlib import Path
 
-from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.domain import attention_file, onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile, noise_of
 from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.sample_notes import sample_records
 from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar, SelectionSidecar
 from pixart_tui.runs.snapshot import RunSnapshot
 
 
 def read_profile_file(path: Path) -> Profile:
-    """The profile of an onediffx JSON with its sidecar beside it.
+    """The profile of an onediffx JSON, or of attention, with its sidecar beside it.
 
     Raises:
         RequestError: One of the two cannot be read.
     """
-    onediff_file.parse(_text(path, "profile with: pixart-tui profile --output FILE"), str(path))
+    text = _text(path, "profile with: pixart-tui profile --output FILE")
+    if not attention_file.is_attention(text):
+        onediff_file.parse(text, str(path))
     return read_profile_sidecar(path).profile
 
 
@@ -34,6 +37,16 @@ def read_profile_sidecar(path: Path) -> ProfileSidecar:
     beside = Path(onediff_file.sidecar_path(path))
     text = _text(beside, "keep the .meta.json beside the .json, or profile again")
     return sidecar.parse(text, str(beside), ProfileSidecar)
+
+
+def profile_text(record: ProfileSidecar) -> str | None:
+    """The JSON of a profile: OneDiff's of layers, our own of attention; None without a figure."""
+    found = {s.layer.fqn: s.ssim for s in record.layers if s.ssim is not None}
+    if not found:
+        return None
+    if record.conditions.quant_type == FP8_ATTENTION:
+        return attention_file.render(found)
+    return onediff_file.render(found)
 
 
 def profile_sidecar(

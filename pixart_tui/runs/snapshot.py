@@ -371,7 +371,7 @@ class RunSnapshot:
         latency = self.latencies.get(quant_type)
         return Profile(
             conditions=self.planned.conditions.model_copy(update={"quant_type": quant_type}),
-            layers=self.planned.layers,
+            layers=self.planned.targets(quant_type),
             excluded=self.planned.excluded_by_type[quant_type],
             measurements=merge_measurements(m.measurements for m in self.measured.values()),
             floor=self.floor.comparisons if self.floor else (),

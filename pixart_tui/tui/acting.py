@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
 
-from pixart_tui.domain.errors import PixartTuiError, WorkError
+from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
@@ -156,7 +156,11 @@ class ActingApp(App[None]):
         profile = message.view.profile
         if not isinstance(asked, ProfileRequest) or profile is None:
             return
-        request = compare_request(asked, profile.conditions.quant_type, message.fqn)
+        try:
+            request = compare_request(asked, profile.conditions.quant_type, message.fqn)
+        except RequestError as error:
+            self.post_message(WorkFailed(error))
+            return
         text = [
             f"layer       {message.fqn}",
             f"quant type  {request.quant_type}",

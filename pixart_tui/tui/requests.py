@@ -7,7 +7,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.onediff_file import selected_path
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import (
     AnyRequest,
     BenchRequest,
@@ -90,7 +92,17 @@ def verify_request(
 
 
 def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> CompareRequest:
-    """The pictures of one of a profile's layers, of its prompts with its first seed."""
+    """The pictures of one of a profile's layers, of its prompts with its first seed.
+
+    Raises:
+        RequestError: It is the attention of a block.
+    """
+    if quant_type == FP8_ATTENTION:
+        raise RequestError(
+            "pictures are of layers",
+            f"{fqn} is the attention of a block",
+            "y shows the layers; or verify a selection that has it",
+        )
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     output = output_of(request, quant_type)
     return CompareRequest(

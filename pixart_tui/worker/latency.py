@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import torch
 
-from pixart_tui.domain.events import LatencyMeasured, StageChanged
+from pixart_tui.domain.events import LatencyMeasured, ProfilePlanned, StageChanged
 from pixart_tui.domain.latency import Latency, LinearShape, latency_by_layer
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.engine.latency import KERNELS, measure_latencies
+from pixart_tui.domain.quant_rules import HOPPER
+from pixart_tui.domain.quant_types import FP8_ATTENTION, parse_quant_type
+from pixart_tui.engine.latency import KERNELS, measure_attention_latency, measure_latencies
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.runs.latency_cache import LatencyCache, LatencyKey
 from pixart_tui.worker.attempt import Check, Emit
@@ -47,6 +48,27 @@ def time_layers(
     if new:
         _report(cache.store(new), emit)
     return LatencyMeasured(quant_type=quant_type.name, latencies=latency_by_layer(layers, found))
+
+
+def time_attention(plan: ProfilePlanned, device: torch.device, emit: Emit) -> LatencyMeasured:
+    """The time of every block's attention in bfloat16 and in fp8, or why there is none.
+
+    It is not cached: the blocks are of one shape, which takes a moment.
+
+    Args:
+        plan: What is measured, attention among it.
+        device: Where it runs.
+        emit: Told of the stage.
+    """
+    able = [x for x in plan.attention if x.fqn not in plan.attention_excluded]
+    reason = ""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) != HOPPER:
+        reason = "the fp8 attention kernel is written for compute capability 9.0"
+    if reason or not able:
+        return LatencyMeasured(quant_type=FP8_ATTENTION, latencies={}, reason=reason)
+    emit(StageChanged(stage="latency", detail="self-attention"))
+    found = measure_attention_latency(able[0], device)
+    return LatencyMeasured(quant_type=FP8_ATTENTION, latencies={layer.fqn: found for layer in able})
 
 
 def latency_key(machine: Machine, versions: Versions, quant_type: str, threads: int) -> LatencyKey:

@@ -16,19 +16,19 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
-from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.profile_check import check_names, check_profile, gpu_of
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import ProfileRequest, output_of
 from pixart_tui.engine.pixels import LayerImage, to_pixels
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
 from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.runs.profile_files import profile_sidecar, read_claims
+from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_claims
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
 from pixart_tui.worker.kept_pictures import ProfilePictures
-from pixart_tui.worker.latency import latency_key, time_layers
+from pixart_tui.worker.latency import latency_key, time_attention, time_layers
 
 
 def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> None:
@@ -101,7 +101,11 @@ def _time_missing(
 ) -> None:
     """Times the layers under each quant type that no attempt has timed yet."""
     for quant_type in run.snapshot.quant_types:
-        if quant_type not in run.snapshot.latencies:
+        if quant_type in run.snapshot.latencies:
+            continue
+        if quant_type == FP8_ATTENTION:
+            emit(time_attention(plan, torch.device(request.device), emit))
+        else:
             _time_layers(request, quant_type, plan, emit, check)
 
 
@@ -121,6 +125,7 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
         for name, old, new in (
             ("model or settings", before.conditions, now.conditions),
             ("layers", before.layers, now.layers),
+            ("attention", before.attention, now.attention),
             ("quant types", before.excluded_by_type, now.excluded_by_type),
             ("device", before.machine.device_name, now.machine.device_name),
             ("versions", before.versions, now.versions),
@@ -152,8 +157,8 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
         beside = Path(onediff_file.sidecar_path(path))
         write_atomically(beside, sidecar.render(record))
         emit(ArtifactWritten(role="sidecar", path=str(beside), label=quant_type))
-        if found := _ssim_by_fqn(record.layers):
-            write_atomically(path, onediff_file.render(found))
+        if text := profile_text(record):
+            write_atomically(path, text)
             emit(ArtifactWritten(role="profile", path=str(path), label=quant_type))
             written += 1
     if not written:
@@ -162,7 +167,3 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
             "every layer is excluded by the kernels' rules or gave an image with NaN",
             "read the reasons in the .meta.json, then try another --quant-type",
         )
-
-
-def _ssim_by_fqn(scores: tuple[LayerScore, ...]) -> dict[str, float]:
-    return {s.layer.fqn: s.ssim for s in scores if s.ssim is not None}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quant_rules import exclusion_reason, hardware_limit
+from pixart_tui.domain.quant_rules import attention_exclusion, exclusion_reason, hardware_limit
 from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
 
 H100, A100, T4, V100 = (9, 0), (8, 0), (7, 5), (7, 0)
@@ -120,3 +120,11 @@ def test_a_limit_names_both_capabilities() -> None:
     limit = str(hardware_limit(parse_quant_type("fp8_e4m3_e4m3_dynamic"), A100))
     assert "8.9" in limit
     assert "8.0" in limit
+
+
+@pytest.mark.parametrize(("channels", "able"), [(24, False), (32, True), (72, True), (76, False)])
+def test_heads_that_fp8_attention_takes(channels: int, able: bool) -> None:
+    reason = attention_exclusion(channels)
+    assert (reason is None) == able
+    assert reason is None or str(channels) in reason
+    assert attention_exclusion(136) is not None

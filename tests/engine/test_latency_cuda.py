@@ -10,9 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.quant_rules import HOPPER
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine import latency as timing
-from pixart_tui.engine.latency import measure_latencies, measure_latency, quantized_linear
+from pixart_tui.engine.latency import (
+    measure_attention_latency,
+    measure_latencies,
+    measure_latency,
+    quantized_linear,
+)
 from pixart_tui.engine.quant.simulated import SimulatedLinear
 
 pytestmark = pytest.mark.gpu
@@ -92,3 +98,23 @@ def test_timing_gives_its_memory_back() -> None:
     measure_latency(FEED_FORWARD, parse_quant_type("fp8_e4m3_e4m3_dynamic"), CUDA)
     gc.collect()
     assert torch.cuda.memory_allocated() == before
+
+
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability() != HOPPER,
+    reason="needs compute capability 9.0",
+)
+def test_attention_of_pixart_is_faster_in_fp8() -> None:
+    attention = Layer(
+        fqn="transformer_blocks.0.attn1",
+        in_features=4096,
+        out_features=1152,
+        has_bias=False,
+        rows=8192,
+        heads=16,
+        operation="attention",
+    )
+    found = measure_attention_latency(attention, CUDA)
+    # 990 TFLOP/s is the most that the tensor cores do in bfloat16.
+    assert attention.flops / found.unquantized < 1e15
+    assert found.pays

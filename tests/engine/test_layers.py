@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pixart_tui.domain.layers import Layer
-from pixart_tui.engine.layers import list_layers
+from pixart_tui.engine.layers import list_attention, list_layers
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.sampling import denoise, encode_prompts, initial_latents
 
@@ -100,3 +100,14 @@ def test_the_layers_are_those_of_the_unquantized_model() -> None:
         assert layer.has_bias == (module.bias is not None)
     transformer.transformer_blocks[0].attn1.to_q = nn.Identity()
     assert list_layers(loaded.pipeline, height=64, width=64, text_tokens=16) == before
+
+
+def test_attention_multiplies_queries_with_keys_and_probabilities_with_values() -> None:
+    layers = _published("sigma", 300)
+    attention = list_attention(layers, heads=16)
+    assert [x.fqn for x in attention] == [f"transformer_blocks.{i}.attn1" for i in range(28)]
+    # 4 B H S S D: two images of the guidance, 16 heads of 72 channels, 4096 tokens.
+    assert {x.flops for x in attention} == {4 * 2 * 16 * 4096 * 4096 * 72}
+    assert {x.heads for x in attention} == {16}
+    assert {(x.operation, x.block is None) for x in attention} == {("attention", False)}
+    assert list_attention(layers, heads=16, guidance=False)[0].in_features == 2 * 4096

@@ -25,7 +25,9 @@ from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.looks import Outcome, look_at, look_sizes
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import ProfileRequest, output_of
+from pixart_tui.engine.layers import list_attention
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.process import WorkerIdentity
 from pixart_tui.runs.run import Run
@@ -51,6 +53,7 @@ class Plan:
         calls: Transformer calls of an image, in 20 steps.
         levels: Prompt to how much more any error does to it; 1 for those that are not named.
         out_of_range: Prompts whose effects do not add up.
+        attention: The attention of every block, where that is measured too.
     """
 
     layers: tuple[Layer, ...]
@@ -61,6 +64,7 @@ class Plan:
     calls: int = 20
     levels: Mapping[str, float] = field(default_factory=dict)
     out_of_range: tuple[str, ...] = ()
+    attention: tuple[Layer, ...] = ()
 
     @property
     def quant_types(self) -> tuple[str, ...]:
@@ -83,7 +87,7 @@ class Plan:
     @property
     def planned(self) -> ProfilePlanned:
         """The event that says so."""
-        first, *others = self.quant_types
+        first, *others = (x for x in self.quant_types if x != FP8_ATTENTION)
         return ProfilePlanned(
             machine=sample_runs.MACHINE,
             versions={"torch": "2.13.0"},
@@ -91,6 +95,8 @@ class Plan:
             layers=self.layers,
             excluded=self.excluded.get(first, {}),
             more_types={quant_type: self.excluded.get(quant_type, {}) for quant_type in others},
+            attention=self.attention,
+            attention_excluded=self.excluded.get(FP8_ATTENTION, {}),
         )
 
     def samples(self) -> list[SampleEffects]:
@@ -124,6 +130,19 @@ def small(*quant_types: str, **changes: object) -> Plan:
         for quant_type in types
     }
     return replace(Plan(sample_runs.layers(), losses, excluded), **changes)  # type: ignore[arg-type]
+
+
+def with_attention() -> Plan:
+    """The same under one quant type, and the attention of its blocks, one of them excluded."""
+    plan = small(seeds=1)
+    attention = list_attention(plan.layers, heads=4)
+    losses = [None, *(1e-5 * at for at in range(1, len(attention)))]
+    return replace(
+        plan,
+        losses={**plan.losses, FP8_ATTENTION: losses},
+        excluded={**plan.excluded, FP8_ATTENTION: {attention[0].fqn: "heads of 24 channels"}},
+        attention=attention,
+    )
 
 
 def events(plan: Plan, done: int, *, outcome: Outcome = "", ended: bool = False) -> Iterator[Event]:

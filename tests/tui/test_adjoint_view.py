@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 from pixart_tui.domain.events import LookTaken, PassPlanned, SampleMeasured
 from pixart_tui.domain.layer_file import read
 from pixart_tui.domain.looks import look_at
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import BenchRequest, CompareRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.runs.journal import JournalWriter
@@ -217,3 +218,28 @@ async def test_an_unfinished_profile_says_what_is_missing(tmp_path: Path) -> Non
         await until(pilot, lambda: pane.answer is not None and pane.answer.selection is not None)
         await pilot.press("s")
         await until_told(pilot, "5 of 16 samples are measured")
+
+
+async def test_attention_is_shown_as_a_quant_type_of_its_own() -> None:
+    plan = adjoint_runs.with_attention()
+    adjoint_runs.finished(Path("/data"), plan)
+    starts = Starts()
+
+    async with dashboard(sample_runs.PROFILE_ID, starts=starts).run_test() as pilot:
+        await until_shown(pilot, f"{QUANT_TYPE} (1 of 2)", "fp8_attention.json")
+        await pilot.press("y")
+        await until_shown(pilot, f"{FP8_ATTENTION} (2 of 2)")
+        table = pilot.app.query_one(ProfilePane).table
+        await until(pilot, lambda: "7.attn1" in table.text and "attn1.to_q" not in table.text)
+        await pilot.press("enter")
+        await until_shown(pilot, "known by")
+        await pilot.press("i")
+        await until_told(pilot, "pictures are of layers")
+        await pilot.press("3")
+        pane = pilot.app.query_one(SelectPane)
+        await until(pilot, lambda: pane.answer is not None and pane.answer.selection is not None)
+        await until_shown(pilot, "of 86 layers")
+        await pilot.press("y", "y")
+        await until(pilot, lambda: pane.answer is not None and pane.answer.selection is None)
+        await until_shown(pilot, "a selection decides about layers first")
+    assert starts.runs == []

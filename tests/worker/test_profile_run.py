@@ -10,16 +10,20 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pixart_tui.domain import onediff_file, sidecar
+from pixart_tui.cli.main import main
+from pixart_tui.domain import attention_file, onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ArtifactWritten, Failure, LayerMeasured
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import count_gpus
 from pixart_tui.runs.journal import read_journal
 from pixart_tui.runs.pictures import read_image
+from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run, RunState
+from pixart_tui.runs.step_effects import read_step_effects
 from pixart_tui.worker.attempt import work_on
 from tests.worker.waiting import wait
 
@@ -317,3 +321,30 @@ def test_an_output_that_cannot_be_written_loses_no_measurement(tmp_path: Path, w
     _work(run)
     assert run.state() is RunState.DONE
     assert len(json.loads(blocked.read_text())) == 86
+
+
+def test_attention_has_files_of_its_own_that_select_takes_beside_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "int8_dynamic.json"
+    run = _new(output, method="adjoint", draws=2, quant_type="int8_dynamic", fp8_attention=True)
+    _work(run)
+    assert run.state() is RunState.DONE
+    assert run.snapshot.quant_types == ("int8_dynamic", FP8_ATTENTION)
+    beside = tmp_path / "fp8_attention.json"
+    assert attention_file.is_attention(beside.read_text())
+    layers, attention = read_profile_file(output), read_profile_file(beside)
+    assert len(layers.layers) == 86
+    assert [x.kind for x in attention.layers] == ["attn1"] * 8
+    assert attention.conditions == layers.conditions.model_copy(
+        update={"quant_type": FP8_ATTENTION}
+    )
+    assert all(score.loss is not None and score.loss > 0 for score in attention.scores())
+    assert main(["select", str(output), str(beside), "--max-loss", "1"]) == 0
+    assert "attention in fp8: 8 of 8 blocks, 100.0% of its FLOPs" in capsys.readouterr().out
+    written = json.loads((tmp_path / "mixed.selected.json").read_text())
+    chosen = written["layers"]["transformer_blocks.3.attn1"]
+    assert chosen["quant_type"] == FP8_ATTENTION
+    effects = read_step_effects([output, beside])
+    assert effects is not None
+    assert effects.by_type[FP8_ATTENTION].effects.shape == (1, 2, 8, 1)

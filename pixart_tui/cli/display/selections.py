@@ -12,9 +12,11 @@ from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.tables import console
 from pixart_tui.domain.selecting.choice import spell_types
 from pixart_tui.domain.selecting.pareto import Curve
+from pixart_tui.domain.selecting.roles import is_attention
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_text import bound_text, kept_text
+from pixart_tui.domain.words import count
 
 _BAR: Final = 40
 
@@ -55,15 +57,22 @@ def print_pareto(curve: Curve) -> None:
 
 
 def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[str]:
-    targets = len(selection.chosen) + len(selection.kept)
-    into = selection.quant_type or "several quant types"
+    targets = (*selection.chosen, *selection.kept)
+    blocks = sum(map(is_attention, targets))
+    types = selection.layer_types
+    into = types[0] if len(types) == 1 else "several quant types" if types else "no quant type"
     yield (
-        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {targets} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs in {into}"
+        f"{selection.rule} {selection.parameter:g}: {len(selection.layers)} of "
+        f"{len(targets) - blocks} layers, {selection.flops_share:.1%} of the linear FLOPs in {into}"
     )
+    if selection.attention_share is not None:
+        yield (
+            f"attention in fp8: {len(selection.attention)} of {count(blocks, 'block')}, "
+            f"{selection.attention_share:.1%} of its FLOPs"
+        )
     if selection.kept_steps:
         yield kept_text(selection)
-    if selection.mixed:
+    if len(types) > 1:
         yield f"layers by quant type: {spell_types(selection.choice.layers_by_type)}"
     if selection.rule == "max-loss":
         gain = "measured time" if selection.objective == "time" else "FLOPs: not all were timed"
@@ -80,7 +89,8 @@ def _time_lines(selection: Selection) -> Iterator[str]:
     if share is None or saved_s is None or idle is None:
         return
     effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
-    yield f"{share:.1%} of the measured linear time; predicted to {effect}"
+    what = "linear time" if selection.attention_share is None else "time of layers and attention"
+    yield f"{share:.1%} of the measured {what}; predicted to {effect}"
     if idle:
         taken = len(set(idle) & set(selection.chosen))
         yield f"layers that quantizing makes no faster: {len(idle)}, {taken} of them chosen"

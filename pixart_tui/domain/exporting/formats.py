@@ -10,6 +10,7 @@ from pixart_tui.domain import mixed_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.quant_types import Granularity, NumberFormat, parse_quant_type
 from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.words import count
 
 ExportFormat = Literal["onediff", "torchao", "diffusers", "modelopt"]
 EXPORT_FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
@@ -33,7 +34,7 @@ def check_expressible(selection: Selection, export_format: ExportFormat) -> None
 
     Raises:
         RequestError: Several quant types or kept steps where there may be none, a quant type that
-            the library has no configuration for, or nothing is chosen.
+            the library has no configuration for, attention, or nothing is chosen.
     """
     if not selection.chosen:
         raise RequestError(
@@ -42,6 +43,12 @@ def check_expressible(selection: Selection, export_format: ExportFormat) -> None
     if export_format == "onediff":
         mixed_file.refuse_for_onediff(selection)
         return
+    if selection.attention:
+        raise RequestError(
+            f"{export_format} quantizes linear layers",
+            f"the selection has the attention of {count(len(selection.attention), 'block')} in fp8",
+            "export a selection that keeps attention in 16 bits",
+        )
     if selection.kept_steps:
         raise RequestError(
             f"{export_format} quantizes a layer at every step",

@@ -30,6 +30,12 @@ _PROFILE = {
     "max_minutes": "--max-minutes",
 }
 
+_FLAGS = {
+    "fp8_attention": "--fp8-attention",
+    "all_samples": "--all-samples",
+    "low_memory": "--low-memory",
+}
+
 
 def command_of(request: AnyRequest) -> str:
     """A benchmark's is as it was typed; the others are put together, without default values."""
@@ -53,10 +59,7 @@ def _profile(request: ProfileRequest) -> Iterator[str]:
         yield from ("--quant-type", request.quant_type)
     for quant_type in request.more_quant_types:
         yield from ("--quant-type", quant_type)
-    if request.all_samples:
-        yield "--all-samples"
-    if request.low_memory:
-        yield "--low-memory"
+    yield from (option for field, option in _FLAGS.items() if getattr(request, field))
     if len(request.seeds) > 1:
         yield from ("--seeds", str(len(request.seeds)))
     yield from ("--device", request.device)

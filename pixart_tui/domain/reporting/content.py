@@ -15,6 +15,7 @@ from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.sample_notes import sample_notes
 from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.domain.selecting.pareto import Curve
+from pixart_tui.domain.selecting.roles import is_attention
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
 from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_text import bound_text, kept_text
@@ -237,12 +238,15 @@ def step_table(
 
 def verification_lines(selection: Selection, found: Verification) -> Iterator[str]:
     """What was chosen, and what it measured."""
-    count = len(selection.chosen) + len(selection.kept)
-    kinds = ", ".join(sorted(set(selection.assignments.values())))
+    targets = (*selection.chosen, *selection.kept)
+    blocks = sum(map(is_attention, targets))
     yield (
-        f"{selection.rule} {selection.parameter:g}: {len(selection.chosen)} of {count} layers, "
-        f"{selection.flops_share:.1%} of the linear FLOPs, in {kinds}"
+        f"{selection.rule} {selection.parameter:g}: {len(selection.layers)} of "
+        f"{len(targets) - blocks} layers, {selection.flops_share:.1%} of the linear FLOPs, in "
+        f"{', '.join(selection.layer_types)}"
     )
+    if selection.attention_share is not None:
+        yield f"attention in fp8: {len(selection.attention)} of {blocks} blocks"
     if selection.kept_steps:
         yield kept_text(selection)
     yield f"verified 1-SSIM on other prompts and seeds: {_loss(found.verified)}"

@@ -42,10 +42,11 @@ def decisions_of(
         and not (text_type and reads_text(option.target) and option.quant_type != text_type)
     ]
     grouped: dict[str, list[Option]] = {}
-    several = len(menu.quant_types) > 1
+    several = len(menu.layer_types) > 1
     for option in options:
-        name = fused_group(option.target) if fused and several else None
-        grouped.setdefault(name or option.target, []).append(option)
+        group = fused_group(option.target) if fused and several else None
+        # Not the group's name alone: it is also that of the block's attention.
+        grouped.setdefault(f"rows of {group}" if group else option.target, []).append(option)
     return tuple(Decision(alternatives=((), *_alternatives(group))) for group in grouped.values())
 
 

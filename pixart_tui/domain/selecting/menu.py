@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
@@ -82,13 +83,31 @@ class Menu(Value):
 
     @property
     def flops(self) -> int:
-        """Those of all targets, in one denoising step of one image."""
-        return sum(target.flops for target in self.targets)
+        """Those of all layers, in one denoising step of one image: attention is none of them."""
+        return sum(target.flops for target in self.targets if target.kind == "layer")
+
+    @property
+    def attention_flops(self) -> int:
+        """Those of the attention targets."""
+        return sum(target.flops for target in self.targets if target.kind == "attention")
+
+    @property
+    def layer_types(self) -> tuple[str, ...]:
+        """The quant types of layers."""
+        return tuple(name for name in self.quant_types if name != FP8_ATTENTION)
+
+    @property
+    def of_layers(self) -> Menu:
+        """The menu without options for attention, whose targets are all kept."""
+        options = tuple(o for o in self.options if o.quant_type != FP8_ATTENTION)
+        return self.model_copy(update={"options": options})
 
     @property
     def timed(self) -> bool:
-        """Whether every target and every option was timed."""
-        targets = all(target.unquantized_s is not None for target in self.targets)
+        """Whether every layer, every attention that has an option, and every option was timed."""
+        optional = {option.target for option in self.options}
+        needed = (x for x in self.targets if x.kind == "layer" or x.name in optional)
+        targets = all(target.unquantized_s is not None for target in needed)
         return targets and all(option.saved_s is not None for option in self.options)
 
     @property
@@ -105,7 +124,8 @@ def menu_of(profiles: Sequence[Profile]) -> Menu:
     """The menu of one or several profiles.
 
     Args:
-        profiles: Of equal conditions but for the quant type, each of another one.
+        profiles: Of equal conditions but for the quant type, each of another one; one of them may
+            be of attention.
 
     Raises:
         RequestError: They were measured on different things, or two of them under one quant type.
@@ -115,24 +135,37 @@ def menu_of(profiles: Sequence[Profile]) -> Menu:
 
 
 def menu_of_scores(scores: Mapping[str, Sequence[LayerScore]]) -> Menu:
-    """The menu of scores by quant type; each holds every layer of the model, in its order."""
-    rows = list(zip(*scores.values(), strict=True))
+    """The menu of scores by quant type.
+
+    Args:
+        scores: Of every layer of the model, in its order, under each quant type; under
+            ``fp8_attention``, of the attention of every block.
+    """
+    ordered = sorted(scores, key=lambda name: name == FP8_ATTENTION)
+    rows: dict[str, dict[str, LayerScore]] = {}
+    for quant_type in ordered:
+        for score in scores[quant_type]:
+            rows.setdefault(score.layer.fqn, {})[quant_type] = score
     return Menu(
-        targets=tuple(_target(row) for row in rows),
-        options=tuple(o for row in rows for o in _options(row, tuple(scores))),
-        quant_types=tuple(scores),
+        targets=tuple(_target(tuple(row.values())) for row in rows.values()),
+        options=tuple(o for row in rows.values() for o in _options(row)),
+        quant_types=tuple(ordered),
     )
 
 
 def _target(row: Sequence[LayerScore]) -> Target:
     times = [score.latency_s for score in row if score.latency_s is not None]
     layer = row[0].layer
-    unquantized_s = times[0].unquantized if times else None
-    return Target(name=layer.fqn, flops=layer.flops, unquantized_s=unquantized_s)
+    return Target(
+        name=layer.fqn,
+        kind="attention" if layer.operation == "attention" else "layer",
+        flops=layer.flops,
+        unquantized_s=times[0].unquantized if times else None,
+    )
 
 
-def _options(row: Sequence[LayerScore], quant_types: Sequence[str]) -> Iterator[Option]:
-    for score, quant_type in zip(row, quant_types, strict=True):
+def _options(row: Mapping[str, LayerScore]) -> Iterator[Option]:
+    for quant_type, score in row.items():
         if score.status is LayerStatus.MEASURED and score.ssim is not None:
             latency = score.latency_s
             yield Option(

@@ -53,10 +53,11 @@ class Curve(Value):
 
 def pareto_curve(menu: Menu, *, fused: bool = False) -> Curve:
     """The predicted curve; shares that the options do not reach are left out."""
+    menu = menu if menu.timed else menu.of_layers
     by_time = menu.timed and any(option.pays for option in menu.options)
     rule: Rule = "saved-share" if by_time else "flops-share"
     ours = [_point(menu, rule, share, fused) for share in SHARES]
-    seeds = _seed_points(menu) if not by_time and len(menu.quant_types) == 1 else []
+    seeds = _seed_points(menu) if not by_time and len(menu.layer_types) == 1 else []
     return Curve(
         axis="time" if by_time else "flops",
         quant_types=menu.quant_types,

@@ -35,7 +35,7 @@ def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
     flops = {target.name: target.flops for target in menu.targets}
     taken: list[Option] = []
     reached = 0
-    for option in sorted(menu.options, key=lambda o: o.ssim, reverse=True):
+    for option in sorted(menu.of_layers.options, key=lambda o: o.ssim, reverse=True):
         if reached >= flops_share * menu.flops * (1 - 1e-12):
             break
         taken.append(option)

@@ -16,6 +16,11 @@ def fused_group(fqn: str) -> str | None:
     return None
 
 
+def is_attention(fqn: str) -> bool:
+    """Whether a target is the self-attention of a block, and no layer."""
+    return fqn.endswith(".attn1")
+
+
 def reads_text(fqn: str) -> bool:
     """Whether a layer makes the keys or values of cross-attention from the text."""
     return fqn.endswith(_SHARED_TEXT)

@@ -82,7 +82,7 @@ class Solver:
     @cached_property
     def _variants(self) -> tuple[_Variant, ...]:
         """One for each quant type that the layers which read the text may have."""
-        several = len(self.menu.quant_types) > 1
+        several = len(self.menu.layer_types) > 1
         of_text = {o.quant_type for o in self.menu.options if reads_text(o.target)}
         types = sorted(of_text) if self.fused and several and of_text else [None]
         made = (

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import torch
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_rules import HOPPER
 from pixart_tui.engine.fused.graphs import GraphPool, graphed
 from pixart_tui.engine.memory import is_in_strips
 
@@ -18,9 +19,6 @@ Transformer: TypeAlias = Any
 LEAST_CAPABILITY: Final = (8, 0)
 """Compute capability that the fused kernels need."""
 
-HOPPER: Final = (9, 0)
-"""Compute capability that our own attention is written for."""
-
 __all__ = ["HOPPER", "LEAST_CAPABILITY", "fuse_transformer", "install"]
 
 
@@ -29,7 +27,7 @@ def install(
     *,
     cuda_graphs: bool,
     fast_accum: bool = True,
-    fp8_attention: bool = False,
+    fp8_attention: bool | Collection[str] = False,
     on_capture: Callable[[float], None] = lambda _elapsed_s: None,
     twin: Transformer | None = None,
 ) -> None:
@@ -42,14 +40,15 @@ def install(
         pipeline: In bfloat16 on a CUDA device.
         cuda_graphs: Whether steps, encodings and decodings are captured and replayed.
         fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
-        fp8_attention: Whether self-attention multiplies in fp8.
+        fp8_attention: Whether self-attention multiplies in fp8: of all blocks, of none, or of those
+            whose attention module is named (``transformer_blocks.3.attn1``).
         on_capture: Told of each captured graph, with the seconds it took.
         twin: Another transformer that shares weights, and the modules that read the text alone,
             with the pipeline's; its attention stays in 16 bits.
 
     Raises:
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
-            kernel for what is asked.
+            kernel for what is asked, or the transformer has no such block.
     """
     pool = GraphPool(on_capture) if cuda_graphs else None
     if twin is not None:
@@ -83,7 +82,7 @@ def fuse_transformer(
     *,
     pool: GraphPool | None,
     fast_accum: bool = True,
-    fp8_attention: bool = False,
+    fp8_attention: bool | Collection[str] = False,
     text_of: Transformer | None = None,
 ) -> None:
     """Replaces the transformer's ``forward``; see `install`.
@@ -114,10 +113,13 @@ def fuse_transformer(
             'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
         )
     # Only here: they need triton, which machines without CUDA do not have.
-    from pixart_tui.engine.fused.attention import choose_attention
+    from pixart_tui.engine.fused.attention import attention_by_block
     from pixart_tui.engine.fused.transformer import FusedTransformer
 
-    attention = choose_attention(device, transformer.config.attention_head_dim, fp8=fp8_attention)
+    config = transformer.config
+    attention = attention_by_block(
+        device, config.attention_head_dim, config.num_layers, fp8_attention
+    )
     transformer.forward = FusedTransformer(
         transformer,
         attention,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -13,10 +13,38 @@ from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.engine.fused import HOPPER
+from pixart_tui.domain.quant_rules import HOPPER, attention_exclusion
 
 SelfAttention: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, S, H, D) queries, keys and values, any strides -> (B, S, H, D), contiguous."""
+
+
+def attention_by_block(
+    device: torch.device, head_dim: int, blocks: int, fp8: bool | Collection[str]
+) -> list[SelfAttention]:
+    """The self-attention of each block.
+
+    Args:
+        device: A CUDA device.
+        head_dim: Channels of a head.
+        blocks: How many blocks there are.
+        fp8: Whether to multiply in fp8: in all blocks, in none, or in those whose attention module
+            is named (``transformer_blocks.3.attn1``).
+
+    Raises:
+        RequestError: fp8 where there is no kernel for it, or a name that no block has.
+    """
+    names = [f"transformer_blocks.{index}.attn1" for index in range(blocks)]
+    wanted = set(names if fp8 else ()) if isinstance(fp8, bool) else set(fp8)
+    unknown = sorted(wanted.difference(names))
+    if unknown:
+        raise RequestError(
+            f"there is no attention {unknown[0]!r}",
+            f"the model has {blocks} blocks, {names[0]} to {names[-1]}",
+            "profile this model, or name the file that was measured on it",
+        )
+    chosen = {kind: choose_attention(device, head_dim, fp8=kind) for kind in {False, bool(wanted)}}
+    return [chosen[name in wanted] for name in names]
 
 
 def choose_attention(device: torch.device, head_dim: int, *, fp8: bool) -> SelfAttention:
@@ -31,12 +59,12 @@ def choose_attention(device: torch.device, head_dim: int, *, fp8: bool) -> SelfA
         RequestError: fp8 where there is no kernel for it.
     """
     capability = torch.cuda.get_device_capability(device)
-    ours = capability == HOPPER and head_dim % 8 == 0 and 16 <= head_dim <= 128
-    if not ours:
-        if fp8:
+    if fp8:
+        if capability != HOPPER or attention_exclusion(head_dim) is not None:
             raise _no_fp8(capability, head_dim)
-        return stock_attention
-    return _hopper_fp8_attention if fp8 else _hopper_attention
+        return _hopper_fp8_attention
+    ours = capability == HOPPER and head_dim % 8 == 0 and 16 <= head_dim <= 128
+    return _hopper_attention if ours else stock_attention
 
 
 def stock_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -129,7 +157,7 @@ def _hopper_fp8_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _no_fp8(capability: tuple[int, int], head_dim: int) -> RequestError:
     return RequestError(
         "this GPU has no kernel for fp8 attention",
-        f"it is for compute capability 9.0 and heads of 16 to 128 channels, a multiple of 8; "
+        f"it is for compute capability 9.0 and heads of 32 to 128 channels, a multiple of 8; "
         f"here {capability[0]}.{capability[1]} and {head_dim}",
         "leave --fp8-attention out",
     )

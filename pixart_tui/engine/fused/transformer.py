@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -26,7 +26,7 @@ class FusedTransformer:
     Args:
         transformer: In bfloat16 on a CUDA device; its linears may be real quantized ones. Its
             parameters stay where they are, named as before.
-        attention: Self-attention.
+        attention: Self-attention of each block.
         fast_accum: As in ``LinearGroup``.
         pool: Where a step's graphs work, one per shape; None captures nothing.
         conditioning: What reads the text, where another transformer has it already.
@@ -35,7 +35,7 @@ class FusedTransformer:
     def __init__(
         self,
         transformer: Transformer,
-        attention: SelfAttention,
+        attention: Sequence[SelfAttention],
         *,
         fast_accum: bool,
         pool: GraphPool | None,
@@ -44,8 +44,8 @@ class FusedTransformer:
         self._transformer = transformer
         self.conditioning = conditioning or TextConditioning(transformer, fast_accum=fast_accum)
         self._blocks = [
-            FusedBlock(block, attention, fast_accum=fast_accum)
-            for block in transformer.transformer_blocks
+            FusedBlock(block, of_block, fast_accum=fast_accum)
+            for block, of_block in zip(transformer.transformer_blocks, attention, strict=True)
         ]
         tables = [block.scale_shift_table for block in transformer.transformer_blocks]
         self._tables = torch.stack([table.detach() for table in tables])

@@ -9,12 +9,13 @@ from typing import Any, Final, TypeAlias, TypeVar
 from torch import Tensor, nn
 
 from pixart_tui.domain.measurements import Comparison
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.quant_types import FP8_ATTENTION, QuantType, parse_quant_type
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.pixels import ImagePair, KeepPair, keep_none, to_pixels
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import layers_quantized
+from pixart_tui.engine.quant.attention_swap import attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.schedule import call_count
@@ -106,7 +107,8 @@ class JointProbe:
         """What each part's disturbed images and their undisturbed twins give, in order."""
         size, stop = self._size, StopSwitch(self._check)
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
-        quant_types = {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()}
+        assigned = choice.assignments.items()
+        quant_types = {x: parse_quant_type(name) for x, name in assigned if name != FP8_ATTENTION}
 
         def work(lane: Renderer, part: Samples) -> tuple[Samples, _Result]:
             renderer = lane.of(part)
@@ -154,15 +156,26 @@ def jointly_quantized(
 ) -> Iterator[None]:
     """Layers quantized at once, but for the steps that are kept; counts the steps of one batch.
 
-    A step is a transformer call here: with some schedulers there are more than denoising steps.
+    The attention that the choice holds runs in fp8 beside them, at the same steps. A step is a
+    transformer call here: with some schedulers there are more than denoising steps.
     """
+    attention = [x for x, name in choice.assignments.items() if name == FP8_ATTENTION]
     if not choice.kept_steps:
-        with layers_quantized(transformer, quant_types, layout, execution=execution):
+        with (
+            layers_quantized(transformer, quant_types, layout, execution=execution),
+            attention_in_fp8(transformer, attention, execution=execution),
+        ):
             yield
         return
     always = {fqn: kind for fqn, kind in quant_types.items() if choice.is_at_every_step(fqn)}
     others = {fqn: kind for fqn, kind in quant_types.items() if fqn not in always}
     counter = _StepCounter()
+
+    def quantizes() -> bool:
+        return choice.kept_steps.quantizes(counter.step, steps)
+
+    always_fp8 = [x for x in attention if choice.is_at_every_step(x)]
+    other_fp8 = [x for x in attention if x not in always_fp8]
     gate = transformer.register_forward_pre_hook(counter)
     with (
         layers_quantized(transformer, always, layout, execution=execution),
@@ -171,8 +184,10 @@ def jointly_quantized(
             others,
             layout,
             execution=execution,
-            only_while=lambda: choice.kept_steps.quantizes(counter.step, steps),
+            only_while=quantizes,
         ),
+        attention_in_fp8(transformer, always_fp8, execution=execution),
+        attention_in_fp8(transformer, other_fp8, execution=execution, only_while=quantizes),
     ):
         try:
             yield

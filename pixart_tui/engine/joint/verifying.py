@@ -158,7 +158,7 @@ class _Verifier:
         return (yield from self._trial("every-step", "no step kept", selection, choice))
 
     def _seed_rule(self, selection: Selection) -> Generator[Event, None, Trial | None]:
-        if not self.request.seed_rule or len(self.case.menu.quant_types) > 1:
+        if not self.request.seed_rule or len(self.case.menu.layer_types) > 1:
             return None
         options: list[Option] = seed_rule_at_share(self.case.menu, selection.flops_share)
         rule = self.case.rule

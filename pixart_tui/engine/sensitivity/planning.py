@@ -12,10 +12,10 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ProfilePlanned
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.profile import Conditions
-from pixart_tui.domain.quant_rules import exclusion_reason
+from pixart_tui.domain.quant_rules import HOPPER, attention_exclusion, exclusion_reason
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
-from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.engine.layers import list_layers
+from pixart_tui.domain.requests import ProfileRequest, no_attention_of_whole_images
+from pixart_tui.engine.layers import list_attention, list_layers
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import default_prompts
@@ -63,8 +63,10 @@ def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
     """How the quantized layer is computed, exactly as it was asked for.
 
     Raises:
-        RequestError: There is no such quant type, or the device does not run one for real.
+        RequestError: There is no such quant type, the device does not run one for real, or fp8
+            attention is asked for and the method does not measure it or the device not run it.
     """
+    _check_attention(request, device)
     asked, quant_types = Execution(request.execution), quant_types_of(request)
     if asked is Execution.SIMULATED:
         return asked
@@ -77,6 +79,22 @@ def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
                 "measure it with --execution simulated, or choose another --quant-type or --device",
             )
     return asked
+
+
+def _check_attention(request: ProfileRequest, device: torch.device) -> None:
+    if not request.fp8_attention:
+        return
+    if request.method == "exhaustive":
+        raise no_attention_of_whole_images()
+    if request.execution == "simulated":
+        return
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) != HOPPER:
+        raise RequestError(
+            f"fp8 attention does not run with its real kernel on {request.device}",
+            "the kernel is written for compute capability 9.0",
+            "measure it with --execution simulated",
+            option="--fp8-attention",
+        )
 
 
 def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Settings:
@@ -121,6 +139,11 @@ def plan_profile(
         for quant_type in quant_types_of(request)
     }
     excluded = by_type.pop(request.quant_type)
+    config = loaded.pipeline.transformer.config
+    guided = settings.guidance_scale > 1
+    attention = list_attention(layers, heads=config.num_attention_heads, guidance=guided)
+    attention = attention if request.fp8_attention else ()
+    refusal = attention_exclusion(config.attention_head_dim)
     return ProfilePlanned(
         machine=describe_machine(device),
         versions=describe_versions(),
@@ -128,6 +151,8 @@ def plan_profile(
         layers=layers,
         excluded=excluded,
         more_types=by_type,
+        attention=attention,
+        attention_excluded={x.fqn: refusal for x in attention} if refusal else {},
         lanes=lane_count(device, request.threads),
     )
 

@@ -7,8 +7,10 @@ from typing import Final
 
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.profile import LayerStatus
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.steps import spell_numbers
 from pixart_tui.domain.selecting.verification import Verification
+from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_text import given_up, there_text
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, wording
@@ -54,6 +56,11 @@ def is_timed(view: ProfileView) -> bool:
     return bool(view.figures) and all(x.profile.latencies for x in view.figures)
 
 
+def is_mixed(view: ProfileView) -> bool:
+    """Whether layers may get one of several quant types."""
+    return len(set(view.quant_types) - {FP8_ATTENTION}) > 1
+
+
 def types_text(view: ProfileView) -> str:
     """The quant types that are chosen from; how many where their names have no room."""
     types = view.quant_types
@@ -74,7 +81,7 @@ def _rule_line(view: ProfileView, dial: Dial, *, choose_steps: bool) -> Line:
 
 def leaves_out_count(view: ProfileView, choose_steps: bool) -> bool:
     """Whether OneDiff's rule is left out: it chooses among layers of one type, at every step."""
-    return choose_steps or len(view.figures) > 1
+    return choose_steps or is_mixed(view)
 
 
 def _dial_line(dial: Dial, width: int) -> Line:
@@ -94,8 +101,9 @@ def _outcome_line(view: ProfileView, answer: Answer | None, width: int) -> Line:
     if selection is None:
         return line(Span(fit(f" ! {answer.problem}", width), "warn"))
     return line(
-        Span(f" {len(selection.chosen)} of {len(view.scores)} layers", "title"),
+        Span(f" {len(selection.layers)} of {len(view.scores)} layers", "title"),
         Span(f"   {wording.share(selection.flops_share)} of FLOPs", "title"),
+        *_attention_spans(selection),
     )
 
 
@@ -121,6 +129,14 @@ def _step_lines(view: ProfileView, answer: Answer | None, width: int) -> Iterato
 def _muted(text: str, room: int) -> Span:
     """What stands there only where all of it has room."""
     return Span(text if len(text) <= room else "", "muted")
+
+
+def _attention_spans(selection: Selection) -> list[Span]:
+    if not selection.attention:
+        return []
+    return [
+        Span(f"   fp8 attention in {wording.count(len(selection.attention), 'block')}", "title")
+    ]
 
 
 def _loss_lines(

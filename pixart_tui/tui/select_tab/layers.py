@@ -105,16 +105,19 @@ def layer_lines(
 
 
 def scores_for(view: ProfileView, selection: Selection | None) -> dict[str, LayerScore]:
-    """Each layer's score under the quant type that it gets; kept ones have the least loss."""
+    """Each layer's score under the quant type that it gets; kept ones have the least loss.
+
+    Behind the layers comes the attention of every block, where that is chosen from too.
+    """
     by_type = {x: {s.layer.fqn: s for s in found} for x, found in view.scores_by_type.items()}
     assigned = selection.assignments if selection is not None else {}
 
     def of(fqn: str) -> LayerScore:
-        found = [scores[fqn] for scores in by_type.values()]
+        found = [scores[fqn] for scores in by_type.values() if fqn in scores]
         given = by_type.get(assigned.get(fqn, ""), {}).get(fqn)
         return given or min(found, key=_kept_order)
 
-    return {score.layer.fqn: of(score.layer.fqn) for score in view.scores}
+    return {fqn: of(fqn) for scores in by_type.values() for fqn in scores}
 
 
 def _mark(score: LayerScore, selection: Selection) -> str:

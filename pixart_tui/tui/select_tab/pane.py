@@ -206,11 +206,11 @@ class SelectPane(Pane):
         drawn.display = bool(view.scores)
         if not view.scores:
             return 0
-        grid = LayerGrid.of([score.layer for score in view.scores])
-        layout = map_layout(grid, width)
-        drawn.styles.width = layout.width
         by_fqn = scores_for(view, selection)
         scores = by_fqn.values()
+        grid = LayerGrid.of([score.layer for score in scores])
+        layout = map_layout(grid, width)
+        drawn.styles.width = layout.width
         below = legend_lines(legend(selection, scores), layout.width) if selection else []
         room = max(height - len(grid.rows) - 1, 0)
         drawn.show_map(

@@ -77,7 +77,7 @@ def plot_of(view: ProfileView) -> Plot:
 
 def _gains(menu: Menu, axis: Objective) -> dict[tuple[str, str], float]:
     if axis == "flops":
-        flops = {target.name: target.flops / menu.flops for target in menu.targets}
+        flops = {target.name: target.flops / (menu.flops or 1) for target in menu.targets}
         return {option.key: flops[option.target] for option in menu.options}
     most: dict[str, float] = {}
     for option in menu.options:

@@ -7,8 +7,15 @@ import math
 import pytest
 import torch
 
-from pixart_tui.domain.errors import WorkError
-from pixart_tui.engine.fused.attention import attend_to_text, text_lengths
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.engine.fused.attention import (
+    attend_to_text,
+    attention_by_block,
+    choose_attention,
+    text_lengths,
+)
+
+_CUDA = torch.device("cuda")
 
 
 @pytest.mark.parametrize("rows", [[[0, 1, 1]], [[1, 0, 1]], [[1, 1, 0], [0, 0, 0]]])
@@ -21,6 +28,30 @@ def test_lengths_and_starts() -> None:
     found = text_lengths(torch.tensor([[1, 0, 0], [1, 1, 1]]))
     assert found.lengths.tolist() == [1, 3]
     assert (found.starts.tolist(), found.tokens) == ([0, 3, 6], 3)
+
+
+@pytest.fixture
+def hopper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+
+
+@pytest.mark.usefixtures("hopper")
+def test_each_block_gets_the_attention_that_is_asked_for() -> None:
+    plain, fp8 = (choose_attention(_CUDA, 72, fp8=x) for x in (False, True))
+    assert plain is not fp8
+    assert attention_by_block(_CUDA, 72, 3, False) == [plain] * 3
+    assert attention_by_block(_CUDA, 72, 3, True) == [fp8] * 3
+    assert attention_by_block(_CUDA, 72, 3, ()) == [plain] * 3
+    assert attention_by_block(_CUDA, 72, 3, {"transformer_blocks.1.attn1"}) == [plain, fp8, plain]
+
+
+@pytest.mark.usefixtures("hopper")
+def test_a_block_that_is_not_there_is_refused_and_so_are_heads_without_a_kernel() -> None:
+    with pytest.raises(RequestError, match=r"transformer_blocks\.3\.attn1"):
+        attention_by_block(_CUDA, 72, 3, ["transformer_blocks.3.attn1"])
+    with pytest.raises(RequestError, match="no kernel"):
+        attention_by_block(_CUDA, 24, 3, ["transformer_blocks.0.attn1"])
+    assert len(attention_by_block(_CUDA, 24, 3, False)) == 3
 
 
 @pytest.mark.gpu

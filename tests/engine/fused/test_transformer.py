@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.quant_rules import HOPPER
 from pixart_tui.domain.quant_types import QuantType, parse_quant_type
 from pixart_tui.engine.fused import fuse_transformer
 from pixart_tui.engine.fused.graphs import GraphPool
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.attention_swap import attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.reference import quantize
 
@@ -177,3 +179,26 @@ def test_parameters_keep_their_names_and_values(stock: Any) -> None:
     after = stock.state_dict()
     assert list(after) == list(before)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+@gpu
+@pytest.mark.skipif(
+    torch.cuda.is_available() and torch.cuda.get_device_capability() != HOPPER,
+    reason="needs compute capability 9.0",
+)
+def test_attention_runs_in_fp8_in_the_blocks_that_are_named(stock: Any) -> None:
+    names = [f"transformer_blocks.{i}.attn1" for i in range(len(stock.transformer_blocks))]
+
+    def fused(fp8_attention: bool | list[str]) -> Tensor:
+        made = copy.deepcopy(stock)
+        fuse_transformer(made, pool=None, fp8_attention=fp8_attention)
+        return _run(made)
+
+    assert torch.equal(fused(names), fused(True))
+    assert torch.equal(fused([]), fused(False))
+    some = fused(names[:1])
+    assert not torch.equal(some, fused(False))
+    # The same block by the reference of its numerics, in the model that diffusers runs.
+    with attention_in_fp8(stock, names[:1]):
+        simulated = _run(stock)
+    assert _error(some, simulated) < _error(fused(True), simulated)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.quant.attention import reference_fp8_attention
 
 CUDA = torch.device("cuda")
 Size: TypeAlias = tuple[int, int, int, int, int]
@@ -182,3 +183,21 @@ def test_a_hundred_inputs_give_no_nan_in_fp8() -> None:
         q, k, v = fused.bfloat16().unbind(2)
         finite &= fp8_attention(q, k, v, scale=72**-0.5).isfinite().all()
     assert bool(finite)
+
+
+@pytest.mark.parametrize("width", [72, 64, 128, 40])
+@pytest.mark.parametrize("tokens", [4096, 4000, 1024, 200, 77, 1])
+def test_fp8_is_what_the_reference_of_its_numerics_gives(tokens: int, width: int) -> None:
+    from pixart_tui.engine.kernels.quantize_heads import fp8_attention
+
+    q, k, v = views(2, tokens, tokens, 4, width, gain=2.0)
+    found = fp8_attention(q, k, v, scale=width**-0.5)
+    expected = reference_fp8_attention(q, k, v, scale=width**-0.5)
+    exact = attention(q, k, v)
+    # What is left: the output in bfloat16, sums at the precision of the fp8 tensor cores, and
+    # probabilities that the kernel's power of two puts on the other side of a tie.
+    assert relative_error(found, expected) < 8e-3
+    # The local error itself, which is what a profile multiplies with gradients.
+    if tokens > 1:
+        errors = found.float() - exact, expected - exact
+        assert relative_error(*errors) < 0.3

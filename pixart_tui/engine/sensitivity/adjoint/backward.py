@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects, early_calls
 from pixart_tui.domain.events import PassPlanned
-from pixart_tui.domain.quant_types import QuantType, coarsest
+from pixart_tui.domain.quant_types import FP8_ATTENTION, QuantType, coarsest
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
 from pixart_tui.engine.precision import cpu_bfloat16, tensor_float32
 from pixart_tui.engine.quant.execution import Execution
@@ -79,7 +80,7 @@ class _Forward:
 
 
 class Backward:
-    """Measures the effects of a transformer's layers.
+    """Measures the effects of a transformer's layers, and of its self-attention.
 
     Args:
         renderer: Makes undisturbed images; its transformer is tapped from here on.
@@ -88,6 +89,8 @@ class Backward:
         execution: The reference numerics or the real kernel.
         draws: Functionals of each sample.
         check: Called after each transformer call; may raise to give up.
+        attention: Attention modules, in the order of their effects, and whether each can run in
+            fp8; none where fp8 attention is not measured.
     """
 
     def __init__(
@@ -99,8 +102,10 @@ class Backward:
         execution: Execution,
         draws: int,
         check: Callable[[], None],
+        attention: Mapping[str, bool] = MappingProxyType({}),
     ) -> None:
-        self._renderer, self._layers, self._able = renderer, layers, able
+        self._renderer, self._able = renderer, able
+        self._layers, self._targets = len(layers), len(layers) + len(attention)
         self._execution, self._draws, self._check = execution, draws, check
         transformer, pipeline = renderer.transformer, renderer.pipeline
         transformer.requires_grad_(False)
@@ -108,7 +113,8 @@ class Backward:
         types = tuple(able)
         self._coarsest = coarsest(types)
         by_layer = {x: [kind for kind in types if x in able[kind]] for x in layers}
-        self._taps = Taps(transformer, by_layer, types, execution)
+        tapped = {x: len(layers) + at for at, x in enumerate(attention) if attention[x]}
+        self._taps = Taps(transformer, by_layer, types, execution, tapped)
         self._adjoint = TransformerAdjoint(transformer, self._taps)
         self._decoder = decoder_parts(pipeline.vae)
 
@@ -134,7 +140,7 @@ class Backward:
                     prompt=sample.prompt,
                     seed=sample.seed,
                     first_calls=tuple(first_calls[i]),
-                    effects=_packed(effects[:, i], self._able),
+                    effects=self._packed(effects[:, i]),
                     check=self._check_of(forward, i, gradients[i]),
                     elapsed_s=elapsed_s,
                 ),
@@ -145,13 +151,25 @@ class Backward:
         ]
 
     def _no_effects(self, batch: Batch) -> Tensor:
-        """(calls, n, draws, layers, types), of NaN."""
+        """(calls, n, draws, targets, types), of NaN: see ``Pass``."""
         settings, draws = self._renderer.settings, self._draws
         calls = call_count(
             self._renderer.pipeline, settings.num_inference_steps, settings.timesteps
         )
-        shape = (calls, len(batch.samples), draws, len(self._layers), len(self._able))
+        types = len(self._able) + (self._targets > self._layers)
+        shape = (calls, len(batch.samples), draws, self._targets, types)
         return torch.full(shape, torch.nan, device=batch.noise.device)
+
+    def _packed(self, effects: Tensor) -> dict[str, PackedArray]:
+        """One sample's effects, (calls, draws, targets, types), by quant type."""
+        arrays = effects.permute(3, 1, 2, 0).float().cpu().numpy()
+        found = {
+            kind.name: PackedArray.of(x[:, : self._layers])
+            for kind, x in zip(self._able, arrays, strict=False)
+        }
+        if self._targets > self._layers:
+            found[FP8_ATTENTION] = PackedArray.of(arrays[-1][:, self._layers :])
+        return found
 
     @torch.no_grad()
     def _forward(self, batch: Batch, effects: Tensor, plan: PassPlanned) -> _Forward:
@@ -335,7 +353,7 @@ class _Reach:
         self.active, self.first_calls = draws, [0] * count
 
     def see(self, at: int, effects: Tensor) -> None:
-        """Takes in the effects of the calls from ``at`` on, (calls, n, draws, layers, types)."""
+        """Takes in the effects of the calls from ``at`` on, (calls, n, draws, targets, types)."""
         if self.active <= _WHOLE_DRAWS:
             return
         squares = effects.double().square().mean(2)
@@ -352,9 +370,3 @@ class _Reach:
         """Of each sample, the first call of each draw."""
         whole = min(_WHOLE_DRAWS, self._draws)
         return [[0] * whole + [first] * (self._draws - whole) for first in self.first_calls]
-
-
-def _packed(effects: Tensor, able: Mapping[QuantType, Sequence[str]]) -> dict[str, PackedArray]:
-    """One sample's effects, (calls, draws, layers, types), by quant type."""
-    arrays = effects.permute(3, 1, 2, 0).float().cpu().numpy()
-    return {kind.name: PackedArray.of(x) for kind, x in zip(able, arrays, strict=True)}

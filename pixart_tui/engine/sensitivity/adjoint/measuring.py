@@ -61,7 +61,7 @@ class AdjointMethod:
         lanes = [self._backward(twin) for twin in self._renderers()]
         plans = pass_plans(
             self.renderer,
-            len(self.plan.excluded_by_type),
+            len(self.plan.layers_excluded),
             self.request.draws,
             lanes=len(lanes),
             low_memory=self.request.low_memory,
@@ -146,8 +146,9 @@ class AdjointMethod:
         layers = [layer.fqn for layer in self.plan.layers]
         able: Mapping[QuantType, Sequence[str]] = {
             parse_quant_type(name): [x for x in layers if x not in excluded]
-            for name, excluded in self.plan.excluded_by_type.items()
+            for name, excluded in self.plan.layers_excluded.items()
         }
+        blocks = (layer.fqn for layer in self.plan.attention)
         return Backward(
             renderer,
             layers,
@@ -155,4 +156,5 @@ class AdjointMethod:
             execution=Execution(self.request.execution),
             draws=self.request.draws,
             check=self.stop,
+            attention={x: x not in self.plan.attention_excluded for x in blocks},
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from pixart_tui.engine.packed_linear import half_product
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
+from pixart_tui.engine.sensitivity.adjoint.attention import TappedAttention
 
 Product = Callable[[Tensor], Tensor]
 
@@ -68,7 +70,8 @@ class Pass:
 
     Attributes:
         layout: How images lie among the rows of the batch.
-        effects: (images, draws, layers, quant types), filled by the taps; float32.
+        effects: (images, draws, targets, quant types), filled by the taps; float32. Behind the
+            layers come the attention targets, and behind the quant types fp8 attention, if any.
         first: The first of the draws that go back now.
     """
 
@@ -89,6 +92,8 @@ class Taps:
         quant_types: Layer to the quant types it can have, in the order of ``types``.
         types: Every quant type.
         execution: The reference numerics or the real kernel.
+        attention: Names of attention modules that are tapped, and where each is among the targets
+            of the effects.
 
     Attributes:
         anchor: A leaf that every tapped layer depends on, so that a backward pass reaches those
@@ -101,6 +106,7 @@ class Taps:
         quant_types: Mapping[str, Sequence[QuantType]],
         types: Sequence[QuantType],
         execution: Execution,
+        attention: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self.anchor = torch.zeros((), requires_grad=True)
         self.keeps_weights = True
@@ -115,6 +121,9 @@ class Taps:
             tap = Tap(self, linear, index, able, places)
             linear.forward = tap.forward  # type: ignore[method-assign, assignment]
             self._taps.append(tap)
+        for name, target in attention.items():
+            module = cast(Any, transformer.get_submodule(name))
+            module.set_processor(TappedAttention(self, module.processor, target, len(types)))
 
     def keep_weights(self, keep: bool) -> None:
         """Whether quantized weights are kept from call to call; those that are there go if not."""

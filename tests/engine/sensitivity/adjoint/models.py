@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -83,6 +83,7 @@ def backward(
     *,
     draws: int = 2,
     quant_types: Sequence[str] = (QUANT_TYPE,),
+    attention: Mapping[str, bool] | None = None,
 ) -> Backward:
     """Measures a model's layers.
 
@@ -91,6 +92,7 @@ def backward(
         able: The layers that can be quantized; None for all.
         draws: Functionals of a sample.
         quant_types: What to.
+        attention: Attention modules, and whether each can run in fp8; None measures none.
     """
     layers = linears(made)
     by_type = {parse_quant_type(name): able or layers for name in quant_types}
@@ -101,7 +103,14 @@ def backward(
         execution=Execution.SIMULATED,
         draws=draws,
         check=lambda: None,
+        attention=attention or {},
     )
+
+
+def attentions(made: Renderer) -> list[str]:
+    """The self-attention of every block."""
+    blocks = range(len(made.pipeline.transformer.transformer_blocks))
+    return [f"transformer_blocks.{index}.attn1" for index in blocks]
 
 
 def totals(sample: SampleEffects, quant_type: str = QUANT_TYPE) -> Tensor:
@@ -140,6 +149,47 @@ def injected(transformer: nn.Module, layer: str, epsilon: float) -> Iterator[Non
         yield
     finally:
         handle.remove()
+
+
+class SmoothAttentionError:
+    """Stands in for the local error of fp8 attention: a smooth function of what it reads."""
+
+    def __init__(self, _execution: Execution) -> None:
+        pass
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, exact: Tensor) -> Tensor:
+        """The error, (B, S, H D), for queries, keys and values (B, H, S, D)."""
+        q, k, v = (x.transpose(1, 2).flatten(2) for x in (q, k, v))
+        return self.of(q, k, v, exact)
+
+    @staticmethod
+    def of(q: Tensor, k: Tensor, v: Tensor, exact: Tensor) -> Tensor:
+        """The error from tensors (B, S, H D)."""
+        return torch.tanh(q.roll(1, 2) - 2 * k) + torch.sin(3 * v.roll(1, 1)) * exact.cos()
+
+
+@contextmanager
+def injected_attention(transformer: nn.Module, name: str, epsilon: float) -> Iterator[None]:
+    """The product of an attention module changes by epsilon times its smooth error meanwhile."""
+    module = transformer.get_submodule(name)
+    read: dict[str, Tensor] = {}
+
+    def reader(linear: str) -> Callable[[nn.Module, tuple[Tensor], Tensor], None]:
+        return lambda _module, _inputs, output: read.update({linear: output})
+
+    def inject(_module: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+        error = SmoothAttentionError.of(read["to_q"], read["to_k"], read["to_v"], inputs[0])
+        return (inputs[0] + epsilon * error,)
+
+    handles = [
+        module.get_submodule(x).register_forward_hook(reader(x)) for x in ("to_q", "to_k", "to_v")
+    ]
+    handles.append(module.get_submodule("to_out.0").register_forward_pre_hook(inject))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @torch.no_grad()

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.engine.sensitivity.adjoint import taps
+from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.engine.sensitivity.adjoint import attention, taps
 from pixart_tui.engine.sensitivity.adjoint.functional import draw_generator, functional_gradients
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 from tests.engine.sensitivity.adjoint.models import (
@@ -22,10 +23,13 @@ from tests.engine.sensitivity.adjoint.models import (
     SAMPLES,
     SIGMA,
     WHOLE,
+    SmoothAttentionError,
     SmoothError,
+    attentions,
     backward,
     image_of,
     injected,
+    injected_attention,
     linears,
     renderer,
     totals,
@@ -81,6 +85,7 @@ _SCHEDULERS: Final[Mapping[str, tuple[str, Mapping[str, Any], int, bool]]] = {
 @pytest.fixture(autouse=True)
 def _smooth_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(taps, "LocalError", SmoothError)
+    monkeypatch.setattr(attention, "AttentionError", SmoothAttentionError)
 
 
 def _functionals(images: Tensor, samples: Sequence[Sample]) -> Tensor:
@@ -98,12 +103,13 @@ def _functionals(images: Tensor, samples: Sequence[Sample]) -> Tensor:
 
 
 def _differences(
-    made: Renderer, batch: Batch, layer: str, functionals: Tensor, epsilon: float
+    made: Renderer, batch: Batch, target: str, functionals: Tensor, epsilon: float
 ) -> Tensor:
-    """How the functionals change with a layer's error, (n, draws)."""
+    """How the functionals change with the error of a layer or an attention, (n, draws)."""
     images = []
+    inject = injected_attention if target.endswith(".attn1") else injected
     for signed in (epsilon, -epsilon):
-        with injected(made.transformer, layer, signed):
+        with inject(made.transformer, target, signed):
             images.append(image_of(made, batch))
     change = (images[0] - images[1]) / (2 * epsilon)
     return (functionals * change[:, None]).flatten(2).sum(2)
@@ -145,6 +151,26 @@ def test_every_kind_of_layer_at_every_guidance(model: str, guidance: float) -> N
         renderer(model, scheduler="DDIMScheduler", config=_UNCLIPPED, guidance_scale=guidance),
         places,
     )
+
+
+@pytest.mark.parametrize("plan", [{}, {"keeps_graphs": True}, {"draws": 1}], ids=str)
+@pytest.mark.parametrize("guidance", [1.0, 4.5])
+@pytest.mark.parametrize("model", [SIGMA, ALPHA])
+def test_the_attention_of_every_block(model: str, guidance: float, plan: dict[str, Any]) -> None:
+    made = renderer(model, scheduler="DDIMScheduler", config=_UNCLIPPED, guidance_scale=guidance)
+    samples, names = made.settings.samples, attentions(made)
+    measuring = backward(made, [], draws=_DRAWS, attention=dict.fromkeys(names, True))
+    found = measuring.measure(samples, WHOLE.model_copy(update=plan))
+    effects = torch.stack([totals(result.effects, FP8_ATTENTION) for result in found])
+    made = renderer(model, scheduler="DDIMScheduler", config=_UNCLIPPED, guidance_scale=guidance)
+    batch = made.prepare(samples)
+    functionals = _functionals(image_of(made, batch), samples)
+    for at, name in enumerate(names):
+        expected = _differences(made, batch, name, functionals, 1e-3)
+        size = float(expected.abs().max())
+        assert size > 1e-5, f"{name} does nothing"
+        error = float((effects[:, :, at] - expected).abs().max()) / size
+        assert error < 2e-4, f"{name} is off by {error:.1e} of it"
 
 
 def test_a_model_of_one_step_ends_on_the_denoised_sample() -> None:

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 import torch
 
 from pixart_tui.domain.effects import SampleEffects
-from pixart_tui.domain.errors import CancelledError, WorkError
+from pixart_tui.domain.errors import CancelledError, RequestError, WorkError
 from pixart_tui.domain.events import (
     FloorMeasured,
     LookTaken,
@@ -20,6 +21,7 @@ from pixart_tui.domain.events import (
     StageChanged,
 )
 from pixart_tui.domain.looks import Look
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.adjoint import measuring, memory_plan
@@ -295,3 +297,44 @@ def test_other_schedulers_and_timesteps_are_profiled(
     effects = torch.from_numpy(packed.array())
     assert effects.isfinite().all()
     assert (effects.square().sum(0).sum(1) > 0).all()
+
+
+def test_attention_is_measured_in_the_same_pass_and_has_a_plan_of_its_own() -> None:
+    model: dict[str, Any] = {
+        "model": "pixart-emoji",
+        "num_inference_steps": 1,
+        "height": 64,
+        "width": 64,
+    }
+    events = _run(prompts=("robot",), fp8_attention=True, **model)
+    (plan,) = of(events, ProfilePlanned)
+    assert [x.fqn for x in plan.attention] == [f"transformer_blocks.{i}.attn1" for i in range(8)]
+    assert plan.attention_excluded == {}
+    assert list(plan.excluded_by_type) == [plan.conditions.quant_type, FP8_ATTENTION]
+    (sample,) = _samples(events)
+    effects = sample.effects[FP8_ATTENTION].array()
+    assert effects.shape == (3, 8, 1)
+    assert (effects != 0).all()
+    assert set(_looks(events)[-1].undecided) == {plan.conditions.quant_type, FP8_ATTENTION}
+
+
+def test_heads_that_the_kernel_does_not_take_are_excluded_with_the_reason() -> None:
+    events = _run(prompts=_PROMPTS[:1], fp8_attention=True)
+    (plan,) = of(events, ProfilePlanned)
+    assert set(plan.attention_excluded) == {x.fqn for x in plan.attention}
+    assert all("these have 16" in reason for reason in plan.attention_excluded.values())
+    (sample,) = _samples(events)
+    assert np.isnan(sample.effects[FP8_ATTENTION].array()).all()
+    assert _looks(events)[-1].outcome == "spent"
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [({"method": "exhaustive"}, "adjoint"), ({"execution": "real"}, "compute capability 9.0")],
+    ids=str,
+)
+def test_attention_that_cannot_be_measured_is_refused(changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        _run(fp8_attention=True, quant_type="int8_dynamic", **changes)
+    assert named in " ".join(caught.value.lines())
+    assert caught.value.option == "--fp8-attention"
