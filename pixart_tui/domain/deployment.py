@@ -64,7 +64,8 @@ class Deployment(Value):
         layer_file: Absolute path of the onediffx JSON that the layers come from; empty for none.
             Only onediffx reads it again.
         top_percentage: The share of that file's layers, by count, that is quantized.
-        fp8_attention: Whether self-attention multiplies in fp8.
+        fp8_attention: Whether self-attention multiplies in fp8, in all blocks.
+        attention: The blocks whose self-attention does, where not all are asked for, and when.
         memory: What is done to need less GPU memory.
     """
 
@@ -74,6 +75,7 @@ class Deployment(Value):
     layer_file: str = ""
     top_percentage: float = 100.0
     fp8_attention: bool = False
+    attention: Choice = Choice()
     memory: MemoryOptions = MemoryOptions()
 
     @property
@@ -83,12 +85,19 @@ class Deployment(Value):
         return tuple(fqn for fqn in choice.assignments if not choice.is_at_every_step(fqn))
 
     @property
+    def _attention_label(self) -> str:
+        blocks = len(self.attention.assignments)
+        if self.fp8_attention or not blocks:
+            return "fp8-attention" if self.fp8_attention else ""
+        return f"fp8-attention-{blocks}"
+
+    @property
     def label(self) -> str:
         """A short name."""
         parts = (
             self.compiler,
             self.choice.quant_type,
-            "fp8-attention" if self.fp8_attention else None,
+            self._attention_label,
             self.choice.kept_steps.label,
             self.memory.label,
         )

@@ -16,6 +16,7 @@ from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.fusing import refuse_unfusable
+from pixart_tui.domain.words import count
 from pixart_tui.runs.files import write_atomically
 from pixart_tui.worker.bench_messages import Described, ExecutionFound, FiguresFound, Purpose
 from pixart_tui.worker.bench_pool import TIMED_FIGURES
@@ -50,7 +51,7 @@ def quant_types(request: BenchRequest) -> tuple[str, ...]:
     if not request.quantize:
         return ()
     wanted = wanted_choice(request)
-    return (request.quant_type,) if wanted is None else wanted.quant_types
+    return (request.quant_type,) if wanted is None else wanted.of_layers.quant_types
 
 
 def plan_rows(request: BenchRequest, found: Described, folder: Path) -> dict[BenchCase, BenchRow]:
@@ -120,6 +121,7 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
         every = (layer.fqn for layer in found.layers)
         wanted = Choice.of_one(request.quant_type, every, request.kept_steps)
     # The simulation has no speed, and its image does not depend on a compiler.
+    attention, wanted = wanted.of_attention, wanted.of_layers
     simulated = _execution(wanted, found).execution == "simulated"
     for compiler in compilers:
         if simulated and compiler not in ("none", "nexfort"):
@@ -128,6 +130,8 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
             deployment=_deployment(compiler, request).model_copy(
                 update={
                     "choice": wanted,
+                    # Only our own kernels have it, and the reference numerics.
+                    "attention": attention if simulated or compiler == "torch" else Choice(),
                     "fp8_attention": request.fp8_attention and compiler == "torch",
                     **(_of_file(request) if compiler == "nexfort" else {}),
                 }
@@ -205,6 +209,9 @@ def _is_fused(case: BenchCase, found: Described) -> bool:
 def _attention(case: BenchCase, found: Described) -> str:
     if case.deployment.fp8_attention:
         return "fused kernels, fp8 self-attention"
+    if blocks := len(case.deployment.attention.assignments):
+        kernels = "fused kernels" if _is_fused(case, found) else "sdpa"
+        return f"{kernels}, fp8 self-attention in {count(blocks, 'block')}"
     return "fused kernels" if _is_fused(case, found) else "sdpa"
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Self
 
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.selecting.roles import depends_on_text_alone
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.values import Value
@@ -39,6 +40,21 @@ class Choice(Value):
     ) -> Self:
         """Targets that are all quantized to one quant type."""
         return cls(assignments=dict.fromkeys(targets, quant_type), kept_steps=kept_steps)
+
+    @property
+    def attention(self) -> tuple[str, ...]:
+        """The attention modules whose products are in fp8."""
+        return tuple(fqn for fqn, name in self.assignments.items() if name == FP8_ATTENTION)
+
+    @property
+    def of_layers(self) -> Self:
+        """The same without attention."""
+        return self.without(self.attention)
+
+    @property
+    def of_attention(self) -> Self:
+        """The same without layers."""
+        return self.without(self.assignments.keys() - set(self.attention))
 
     @property
     def quant_types(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import torch
@@ -53,7 +54,8 @@ def apply_plan(
     pipeline: Pipeline,
     plan: OurPlan | None,
     *,
-    fp8_attention: bool = False,
+    fp8_attention: bool | Collection[str] = False,
+    twin_fp8_attention: Collection[str] = (),
     on_capture: OnCapture = lambda _elapsed_s: None,
     twin: Transformer | None = None,
 ) -> None:
@@ -62,7 +64,9 @@ def apply_plan(
     Args:
         pipeline: On the device that the plan was made for, its memory options applied, quantized.
         plan: What is done.
-        fp8_attention: Whether self-attention multiplies in fp8; only our own kernels can.
+        fp8_attention: Whether self-attention multiplies in fp8, or the blocks' attention modules
+            whose does; only our own kernels can.
+        twin_fp8_attention: The same of the twin.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
         twin: Another transformer that runs at some steps, and in 16 bits; see ``kept_steps``.
 
@@ -77,6 +81,13 @@ def apply_plan(
             "use --compiler torch on CUDA, without modes that have Inductor run the transformer",
         )
     if isinstance(plan, TorchPlan):
-        apply_torch(pipeline, plan, fp8_attention=fp8_attention, on_capture=on_capture, twin=twin)
+        apply_torch(
+            pipeline,
+            plan,
+            fp8_attention=fp8_attention,
+            twin_fp8_attention=twin_fp8_attention,
+            on_capture=on_capture,
+            twin=twin,
+        )
     elif plan is not None:
         apply_compiler(pipeline, plan, twin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -31,7 +31,8 @@ def apply_torch(
     pipeline: Pipeline,
     plan: TorchPlan,
     *,
-    fp8_attention: bool,
+    fp8_attention: bool | Collection[str],
+    twin_fp8_attention: Collection[str] = (),
     on_capture: OnCapture = lambda _elapsed_s: None,
     twin: Transformer | None = None,
 ) -> None:
@@ -44,9 +45,10 @@ def apply_torch(
     Args:
         pipeline: On the device that the plan was made for.
         plan: What is done.
-        fp8_attention: Whether our own kernels multiply self-attention in fp8.
+        fp8_attention: Whether our own kernels multiply self-attention in fp8, or in which blocks.
+        twin_fp8_attention: In which blocks of the twin.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
-        twin: Another transformer that is compiled likewise, but never multiplies attention in fp8.
+        twin: Another transformer that is compiled likewise.
 
     Raises:
         RequestError: The fused kernels do not run on this device or in this dtype.
@@ -68,6 +70,7 @@ def apply_torch(
             cuda_graphs=plan.cuda_graphs == "own",
             fast_accum=plan.fast_accum,
             fp8_attention=fp8_attention,
+            twin_fp8_attention=twin_fp8_attention,
             on_capture=on_capture,
             twin=twin,
         )

@@ -14,6 +14,7 @@ from pixart_tui.engine.deployment.kept_steps import keep_steps, share_layers
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
+from pixart_tui.engine.quant.attention_swap import put_attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.twins import weight_twin
 
@@ -56,8 +57,20 @@ def deploy(
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
         if twin is not None:
             share_layers(twin, pipeline.transformer, filter(choice.is_at_every_step, quant_types))
+    attention = tuple(deployment.attention.assignments)
+    everywhere = tuple(filter(deployment.attention.is_at_every_step, attention))
+    if execution is Execution.SIMULATED:
+        put_attention_in_fp8(pipeline.transformer, attention)
+        if twin is not None:
+            put_attention_in_fp8(twin, everywhere)
+        attention = everywhere = ()
     apply_plan(
-        pipeline, plan, fp8_attention=deployment.fp8_attention, on_capture=on_capture, twin=twin
+        pipeline,
+        plan,
+        fp8_attention=deployment.fp8_attention or attention,
+        twin_fp8_attention=everywhere,
+        on_capture=on_capture,
+        twin=twin,
     )
     if twin is not None:
         keep_steps(pipeline, twin, choice.kept_steps)

@@ -28,6 +28,7 @@ def install(
     cuda_graphs: bool,
     fast_accum: bool = True,
     fp8_attention: bool | Collection[str] = False,
+    twin_fp8_attention: Collection[str] = (),
     on_capture: Callable[[float], None] = lambda _elapsed_s: None,
     twin: Transformer | None = None,
 ) -> None:
@@ -42,9 +43,10 @@ def install(
         fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
         fp8_attention: Whether self-attention multiplies in fp8: of all blocks, of none, or of those
             whose attention module is named (``transformer_blocks.3.attn1``).
+        twin_fp8_attention: The blocks of the twin whose self-attention does.
         on_capture: Told of each captured graph, with the seconds it took.
         twin: Another transformer that shares weights, and the modules that read the text alone,
-            with the pipeline's; its attention stays in 16 bits.
+            with the pipeline's.
 
     Raises:
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
@@ -53,7 +55,7 @@ def install(
     pool = GraphPool(on_capture) if cuda_graphs else None
     if twin is not None:
         # First: it has every weight of a product in 16 bits, the other perhaps a part of them.
-        fuse_transformer(twin, pool=pool, fast_accum=fast_accum)
+        fuse_transformer(twin, pool=pool, fast_accum=fast_accum, fp8_attention=twin_fp8_attention)
     fuse_transformer(
         pipeline.transformer,
         pool=pool,

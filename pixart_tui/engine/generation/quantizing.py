@@ -16,6 +16,7 @@ from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.selecting.choice import Choice, spell_kept, spell_types
 from pixart_tui.domain.selecting.steps import NO_STEPS
+from pixart_tui.domain.words import count
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import LoadedPipeline
@@ -68,12 +69,15 @@ def plan_quantization(
     wanted = _wanted(request, layers)
     if request.compiler == "nexfort":
         return _by_nexfort(request, deployment, wanted, layers)
+    attention, wanted = wanted.of_attention, wanted.of_layers
     chosen = choose_layers(wanted, layers)
     mixture = tuple(_mixture(chosen.choice, loaded, call))
+    if blocks := len(attention.assignments):
+        mixture = (*mixture, f"self-attention in fp8: {count(blocks, 'block')}")
     plan = plan_choice(chosen.choice, device)
     assert plan is not None
     simulated = plan.execution is Execution.SIMULATED
-    changes: dict[str, object] = {"choice": chosen.choice}
+    changes: dict[str, object] = {"choice": chosen.choice, "attention": attention}
     if simulated:
         changes |= {"compiler": "none", "compiler_config": ""}
     without = "; without the compiler" if simulated and request.compiler != "none" else ""
@@ -108,8 +112,8 @@ def _by_nexfort(
         "layer_file": path or "",
         "top_percentage": request.top_percentage,
     }
-    count = None if path is None else len(wanted.assignments)
-    return Quantization(deployment.model_copy(update=changes), count, "real")
+    layers_named = None if path is None else len(wanted.assignments)
+    return Quantization(deployment.model_copy(update=changes), layers_named, "real")
 
 
 def _wanted(request: GenerateRequest, layers: Sequence[Layer]) -> Choice:

@@ -63,12 +63,24 @@ def attention_in_fp8(
     modules = [_attention(transformer, name) for name in names]
     originals = [module.processor for module in modules]
     try:
-        for module, original in zip(modules, originals, strict=True):
-            module.set_processor(_Fp8Attention(original, execution, only_while))
+        put_attention_in_fp8(transformer, names, execution=execution, only_while=only_while)
         yield
     finally:
         for module, original in zip(modules, originals, strict=True):
             module.set_processor(original)
+
+
+def put_attention_in_fp8(
+    transformer: nn.Module,
+    names: Collection[str],
+    *,
+    execution: Execution = Execution.SIMULATED,
+    only_while: Gate | None = None,
+) -> None:
+    """As :func:`attention_in_fp8`, for good."""
+    for name in names:
+        module = _attention(transformer, name)
+        module.set_processor(_Fp8Attention(module.processor, execution, only_while))
 
 
 def _attention(transformer: nn.Module, name: str) -> Attention:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pixart_tui.domain.deployment import Deployment
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.quant_types import FP8_ATTENTION, parse_quant_type
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import KeptSteps
@@ -47,6 +47,17 @@ _MIXED: Final = Choice(
     kept_steps=KeptSteps(last=1, numbers=(2,)),
     at_every_step=(_OF_STEPS[0], _OF_STEPS[3]),
 )
+_EMBEDDED: Final = "pixart-emoji"
+_WITH_ATTENTION: Final = Choice(
+    assignments={
+        **dict.fromkeys(("transformer_blocks.0.ff.net.2", "proj_out"), _FP8),
+        **dict.fromkeys(
+            ("transformer_blocks.2.attn1", "transformer_blocks.4.attn1"), FP8_ATTENTION
+        ),
+    },
+    kept_steps=KeptSteps(numbers=(2, 4)),
+    at_every_step=("transformer_blocks.4.attn1", "proj_out"),
+)
 _MIXED_INT8: Final = Choice(
     assignments=dict(zip(_LAYERS, cycle(("int8_dynamic", "int8_weightonly")), strict=False)),
     kept_steps=_KEPT,
@@ -55,14 +66,15 @@ _MIXED_INT8: Final = Choice(
 """Of types that a CPU runs for real."""
 
 
-def _loaded() -> LoadedPipeline:
-    return load_pipeline(_MODEL, dtype=torch.float32, device=_CPU)
+def _loaded(model: str = _MODEL) -> LoadedPipeline:
+    return load_pipeline(model, dtype=torch.float32, device=_CPU)
 
 
-def _benched(choice: Choice, guidance: float) -> Tensor:
+def _benched(choice: Choice, guidance: float, model: str = _MODEL) -> Tensor:
     """The image of a benchmark's row, (3, H, W)."""
-    loaded = _loaded()
-    deploy(loaded, Deployment(choice=choice), Execution.SIMULATED, _CPU)
+    loaded = _loaded(model)
+    deployment = Deployment(choice=choice.of_layers, attention=choice.of_attention)
+    deploy(loaded, deployment, Execution.SIMULATED, _CPU)
     return _image(loaded, guidance)
 
 
@@ -79,9 +91,9 @@ def _image(loaded: LoadedPipeline, guidance: float = 2.0) -> Tensor:
     return image
 
 
-def _verified(choice: Choice, guidance: float) -> Tensor:
+def _verified(choice: Choice, guidance: float, model: str = _MODEL) -> Tensor:
     """The image of a verification, (3, H, W)."""
-    loaded = _loaded()
+    loaded = _loaded(model)
     defaults, sample = loaded.defaults, Sample("owl", 5)
     settings = Settings(
         samples=(sample,),
@@ -97,7 +109,7 @@ def _verified(choice: Choice, guidance: float) -> Tensor:
         1,
         lambda layout: jointly_quantized(
             renderer.transformer,
-            {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()},
+            {fqn: parse_quant_type(x) for fqn, x in choice.of_layers.assignments.items()},
             layout,
             execution=Execution.SIMULATED,
             choice=choice,
@@ -118,6 +130,19 @@ def test_a_benchmarks_image_is_that_of_the_verification(guidance: float) -> None
             torch.testing.assert_close(image, _verified(choice, guidance), atol=1e-5, rtol=0)
     for one, other in combinations(images, 2):
         assert float((one - other).abs().max()) > 1e-3
+
+
+def test_so_is_one_with_attention_in_fp8() -> None:
+    """Of the embedded model, whose heads fp8 takes."""
+    choices = (_WITH_ATTENTION, _WITH_ATTENTION.model_copy(update={"at_every_step": ()}))
+    with exact_float32():
+        images = [_benched(choice, 2.0, _EMBEDDED) for choice in choices]
+        for choice, image in zip(choices, images, strict=True):
+            expected = _verified(choice, 2.0, _EMBEDDED)
+            torch.testing.assert_close(image, expected, atol=1e-4, rtol=0)
+    alone = _benched(_WITH_ATTENTION.of_layers, 2.0, _EMBEDDED)
+    assert float((images[0] - alone).abs().max()) > 1e-3
+    assert float((images[0] - images[1]).abs().max()) > 1e-3
 
 
 class _Recorded:
