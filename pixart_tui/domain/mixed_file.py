@@ -9,7 +9,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.quant_types import FP8_ATTENTION, parse_quant_type
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selection import Selection
@@ -92,7 +92,9 @@ def parse(text: str, source: str) -> Choice:
     if unknown or not found.layers:
         cause = f'"at_every_step" names {unknown[0]}, which is no layer of it' if unknown else ""
         raise _malformed(source, cause or "it holds no layer")
-    assignments = {fqn: parse_quant_type(x.quant_type).name for fqn, x in found.layers.items()}
+    assignments = {fqn: layer.quant_type for fqn, layer in found.layers.items()}
+    for name in set(assignments.values()) - {FP8_ATTENTION}:
+        parse_quant_type(name)
     return Choice(
         assignments=assignments, kept_steps=found.kept_steps, at_every_step=found.at_every_step
     )

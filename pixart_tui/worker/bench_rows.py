@@ -130,14 +130,20 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
             deployment=_deployment(compiler, request).model_copy(
                 update={
                     "choice": wanted,
-                    # Only our own kernels have it, and the reference numerics.
                     "attention": attention if simulated or compiler == "torch" else Choice(),
                     "fp8_attention": request.fp8_attention and compiler == "torch",
                     **(_of_file(request) if compiler == "nexfort" else {}),
                 }
             ),
-            selection=_selection(request),
+            selection=_selection(request)
+            + ("" if simulated or compiler == "torch" else _without_attention(attention)),
         )
+
+
+def _without_attention(attention: Choice) -> str:
+    """What a row leaves out whose compiler has no attention in fp8."""
+    blocks = len(attention.assignments)
+    return f"; fp8 attention of {count(blocks, 'block')} left out: only torch has it" * bool(blocks)
 
 
 def _of_file(request: BenchRequest) -> dict[str, object]:

@@ -12,7 +12,9 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.mixed_file import FORMAT
 from pixart_tui.domain.provenance import Machine
+from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from pixart_tui.worker.bench_messages import (
     MESSAGE,
@@ -266,6 +268,32 @@ def test_a_mixed_selection_brings_its_types_and_its_steps(tmp_path: Path) -> Non
         )
         assert row.kept_note == "only 1 layer is quantized at number 2 of 20 steps"
         assert (row.execution, row.selection) == ("real", "mixed.selected.json")
+
+
+def test_attention_is_deployed_where_it_can_be_and_left_out_aloud(tmp_path: Path) -> None:
+    request = _mixed_request(tmp_path, compilers=("none", "torch"))
+    file = Path(str(request.quant_submodules_config_path))
+    content = json.loads(file.read_text())
+    content["layers"]["transformer_blocks.3.attn1"] = {"quant_type": FP8_ATTENTION, "ssim": 0.9}
+    file.write_text(json.dumps(content))
+    assert quant_types(request) == _MIXED_TYPES
+    fused = {"compiler_configs": {"torch": '{"transformer": "fused"}'}}
+    found = _described("real", _MIXED_TYPES).model_copy(update=fused)
+    planned = plan_rows(request, found, tmp_path)
+    plain, ours = [(c, row) for c, row in planned.items() if row.quant_type is not None]
+    assert plain[0].deployment.attention == Choice()
+    assert "fp8 attention of 1 block left out" in str(plain[1].selection)
+    assert ours[0].deployment.attention.attention == ("transformer_blocks.3.attn1",)
+    assert ours[0].deployment.choice.attention == ()
+    assert ours[1].label == "torch+mixed+fp8-attention-1+keep-2"
+    assert ours[1].attention == "fused kernels, fp8 self-attention in 1 block"
+    assert ours[1].selection == "mixed.selected.json"
+    (simulated,) = [
+        c
+        for c in plan_rows(request, _described("simulated", _MIXED_TYPES), tmp_path)
+        if c.selection
+    ]
+    assert simulated.deployment.attention.attention == ("transformer_blocks.3.attn1",)
 
 
 def test_one_type_that_is_simulated_makes_the_row_a_simulation(tmp_path: Path) -> None:
