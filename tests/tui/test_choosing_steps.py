@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.domain.requests import VerifyRequest
+from pixart_tui.domain import mixed_file
+from pixart_tui.domain.requests import AnyRequest, BenchRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.domain.step_shares import LEVELS
 from pixart_tui.tui.board import ProfileView
@@ -20,7 +21,7 @@ from pixart_tui.tui.select_tab.solving import solve, why_no_steps
 from pixart_tui.tui.watch import RunWatch
 from tests.tui import adjoint_runs, sample_runs
 from tests.tui.adjoint_runs import INT8
-from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until_shown, until_told
+from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until_shown
 from tests.tui.sample_runs import QUANT_TYPE
 
 BOTH = adjoint_runs.small(QUANT_TYPE, INT8, seeds=2)
@@ -110,9 +111,8 @@ async def test_an_exhaustive_profile_says_why_it_cannot(tmp_path: Path) -> None:
         assert not pilot.app.query_one(SelectPane).choosing_steps
 
 
-async def test_steps_are_chosen_again_by_a_verification_and_not_benchmarked(
-    tmp_path: Path,
-) -> None:
+async def _started(tmp_path: Path, key: str) -> AnyRequest:
+    """What a key asks of a worker where steps are chosen."""
     adjoint_runs.finished(tmp_path, adjoint_runs.small(seeds=2))
     starts = Starts()
 
@@ -120,15 +120,26 @@ async def test_steps_are_chosen_again_by_a_verification_and_not_benchmarked(
         await until_shown(pilot, "8 of 8 samples")
         await pilot.press("3", "e")
         await until_shown(pilot, "keeps step")
-        await pilot.press("b")
-        await until_told(pilot, "a benchmark quantizes the layers of a selection at every step")
-        await pilot.press("v")
+        await pilot.press(key)
         await until(pilot, lambda: len(starts.runs) == 1)
 
     record = starts.runs[0].record
     assert record is not None
-    assert isinstance(record.request, VerifyRequest)
-    assert record.request.choose_steps
+    return record.request
+
+
+async def test_steps_are_chosen_again_by_a_verification(tmp_path: Path) -> None:
+    request = await _started(tmp_path, "v")
+    assert isinstance(request, VerifyRequest)
+    assert request.choose_steps
+
+
+async def test_a_benchmark_deploys_the_file_with_its_steps(tmp_path: Path) -> None:
+    request = await _started(tmp_path, "b")
+    assert isinstance(request, BenchRequest)
+    assert request.quant_submodules_config_path is not None
+    saved = mixed_file.parse(Path(request.quant_submodules_config_path).read_text(), "it")
+    assert saved.kept_steps
 
 
 def test_solving_again_gives_what_solving_anew_gives(tmp_path: Path) -> None:

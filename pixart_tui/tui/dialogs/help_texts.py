@@ -81,7 +81,7 @@ KEYS: Final[dict[str, str]] = {
     "much_more": "ten steps up",
     "next_rule": "next rule: top percentage, a share, max loss",
     "next_quant_type": "the next of the quant types that were measured together",
-    "choose_steps": "choose also the steps that are kept in 16 bits, or none",
+    "choose_steps": "choose the steps that stay in 16 bits too, or none",
     "save_selection": "save NAME.selected.json beside the profile",
     "bench_selection": "save it and benchmark it",
     "verify_selection": "measure all chosen layers at once, repair, save",
