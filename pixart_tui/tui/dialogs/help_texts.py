@@ -75,7 +75,7 @@ KEYS: Final[dict[str, str]] = {
     "leave": "leave; what runs goes on: pixart-tui attach RUN",
     "redraw": "draw all again, where something wrote over it",
     "palette": "every screen and action by its name, and the themes",
-    "less": "turn the rule's parameter; with shift ten steps at once",
+    "less": "turn the rule's parameter; with shift ten at once",
     "more": "the rule's parameter up",
     "much_less": "ten steps down",
     "much_more": "ten steps up",
