@@ -4,10 +4,10 @@ r"""The adjoint method on a trained PixArt of the published shape: ranks, interv
     python -m benchmarks.adjoint_method build/pixart-emoji-28 \
         --output benchmarks/results/adjoint-depth.json
 
-For each guidance: brute force on 8 prompts, the adjoint method on the same, and the joint loss of
-selections by the sum of their layers' losses beside the measured one, on those images and on 8
-other prompts; at the first guidance also brute force of the single layers on the other prompts.
-What is done stands in the file after each part.
+First the adjoint method on 8 prompts at each guidance, with nothing else on the device. Then brute
+force on the same prompts, the joint loss of selections by the sum of their layers' losses beside
+the measured one, on those images and on other prompts, and brute force of the single layers on the
+other prompts. What is done stands in the file after each part.
 """
 
 from __future__ import annotations
@@ -78,12 +78,13 @@ def measure(
     }
     # Kernels are compiled and loaded once.
     library.profile(model, prompts=own[:1], draws=2, steps=2, all_samples=True, device=device)
+    adjoint: dict[float, dict[int, library.Profiled]] = {}
     for guidance in guidances:
         found: dict[str, Any] = {}
         result["guidances"][f"{guidance:g}"] = found
-        profiles = {}
+        adjoint[guidance] = {}
         for count in draws:
-            profiles[count] = library.profile(
+            made = library.profile(
                 model,
                 prompts=own,
                 guidance_scale=guidance,
@@ -91,33 +92,37 @@ def measure(
                 all_samples=True,
                 device=device,
             )
-            record = profiles[count].record
+            adjoint[guidance][count] = made
             if keep is not None:
                 keep.mkdir(parents=True, exist_ok=True)
-                profiles[count].save(keep / f"{guidance:g}-{count}.json")
+                made.save(keep / f"{guidance:g}-{count}.json")
             found[f"adjoint_{count}_draws"] = {
-                "measuring_s": record.measuring_s,
-                "samples": [x.model_dump(exclude={"seed"}) for x in record.samples],
+                "measuring_s": made.record.measuring_s,
+                "samples": [x.model_dump(exclude={"seed"}) for x in made.record.samples],
             }
             save(result)
-        imager = _Brute(model, own, others, guidance, where)
-        fqns = [s.layer.fqn for s in profiles[draws[0]].record.layers if s.loss is not None]
-        reference, figures = imager.reference(fqns, own, known)
-        found["brute_force"] = figures
+    imagers = {x: _Brute(model, own, others, x, where) for x in guidances}
+    fqns = [s.layer.fqn for s in made.record.layers if s.loss is not None]
+    references = {}
+    for guidance, profiles in adjoint.items():
+        found, imager = result["guidances"][f"{guidance:g}"], imagers[guidance]
+        reference, found["brute_force"] = imager.reference(fqns, own, known)
+        references[guidance] = reference
         for count, made in profiles.items():
             figures = on_the_same_images(made.record.layers, reference)
             found[f"adjoint_{count}_draws"]["these_images"] = figures
         save(result)
         found["joint"] = _joint(imager, profiles[draws[0]], reference, own, others)
         save(result)
-        if guidance == guidances[0]:
-            elsewhere, figures = imager.reference(fqns, others, known)
-            figures["spearman"] = spearman(reference.means, elsewhere.means)
-            found["brute_force_on_other_prompts"] = figures
-            for count, made in profiles.items():
-                figures = on_other_prompts(made.record.layers, elsewhere)
-                found[f"adjoint_{count}_draws"]["other_prompts"] = figures
-            save(result)
+    for guidance, profiles in adjoint.items():
+        found = result["guidances"][f"{guidance:g}"]
+        elsewhere, figures = imagers[guidance].reference(fqns, others, known)
+        figures["spearman"] = spearman(references[guidance].means, elsewhere.means)
+        found["brute_force_on_other_prompts"] = figures
+        for count, made in profiles.items():
+            figures = on_other_prompts(made.record.layers, elsewhere)
+            found[f"adjoint_{count}_draws"]["other_prompts"] = figures
+        save(result)
 
 
 class _Brute:

@@ -181,7 +181,7 @@ def measure(
     folder: Path, device: torch.device, images: int, by_time_too: bool
 ) -> Iterator[dict[str, Any]]:
     """Everything that the file holds; first without the modelled time, which takes longer."""
-    paths = [folder / name for name in (FP8, *OTHERS)]
+    paths = [folder / name for name in ((FP8, *OTHERS) if by_time_too else (FP8,))]
     profiles = [read_profile_file(path) for path in paths]
     effects = read_step_effects(paths)
     assert effects is not None
@@ -248,7 +248,7 @@ def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=32)
-    parser.add_argument("--profiles", type=Path, default=PROFILES, help="the three types' files")
+    parser.add_argument("--profiles", type=Path, default=PROFILES, help="with the types' files")
     parser.add_argument("--device", type=torch.device, default="cpu")
     parser.add_argument("--no-time", action="store_true", help="leave the modelled time out")
     parser.add_argument(
