@@ -41,11 +41,15 @@ class Linearity:
             out grows with the square of a loss, as its fields are of second order.
         early_saturation: The saturation of the loss of all layers together at the early calls
             alone, where the sum of single losses predicts it.
+        fork_doubt: Standard deviation of each loss's logarithm in a sample out of the linear range:
+            half the logarithm by which the sum of single losses exceeds that range. A trajectory
+            that forks does so at small errors too, which curvature does not foresee.
     """
 
     saturation: float
     curvature: float
     early_saturation: float = math.inf
+    fork_doubt: float = 0.0
 
     @classmethod
     def of(cls, sample: SampleEffects) -> Linearity:
@@ -65,6 +69,7 @@ class Linearity:
             saturation=saturation,
             curvature=left_out / p**2 + 1 / saturation,
             early_saturation=cls._early(sample, effects),
+            fork_doubt=0 if math.isinf(saturation) else _fork_doubt(_whole(sample, effects), loss),
         )
 
     @staticmethod
@@ -73,8 +78,12 @@ class Linearity:
         loss = sample.check.early_loss
         if loss is None:
             return math.inf
-        whole = np.array(sample.first_calls) == 0
-        return _saturation(_early_sum(effects[whole]), loss)
+        return _saturation(_early_sum(_whole(sample, effects)), loss)
+
+
+def _whole(sample: SampleEffects, effects: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The draws that reached every call."""
+    return effects[np.array(sample.first_calls) == 0]
 
 
 def _saturation(predicted: float, measured: float) -> float:
@@ -82,6 +91,17 @@ def _saturation(predicted: float, measured: float) -> float:
     if predicted <= max(LINEAR_UP_TO * measured, _TINY):
         return math.inf
     return max(predicted * measured / (predicted - measured), _TINY)
+
+
+def _fork_doubt(effects: npt.NDArray[np.float32], measured: float) -> float:
+    """Half the logarithm of the sum of single losses (draws, layers, calls) over what is linear.
+
+    The half was found on a model of 28 blocks at guidance 2.0 and holds on others
+    (``docs/method-results.md``).
+    """
+    totals = np.square(effects.sum(axis=2, dtype=np.float64))
+    total = float(np.nansum(totals, axis=1).mean())
+    return max(0.0, math.log(max(total, _TINY) / max(LINEAR_UP_TO * measured, _TINY)) / 2)
 
 
 def _early_sum(effects: npt.NDArray[np.float32]) -> float:
@@ -199,7 +219,8 @@ class SampleStatistics:
     @cached_property
     def nonlinear_doubt(self) -> Floats:
         """Standard deviation of each loss's logarithm that the nonlinear part makes, (layers,)."""
-        found: Floats = np.sqrt(self.linearity.curvature * self.losses)
+        linearity = self.linearity
+        found: Floats = np.sqrt(linearity.curvature * self.losses + linearity.fork_doubt**2)
         return found
 
     @property

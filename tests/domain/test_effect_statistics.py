@@ -254,6 +254,22 @@ def test_the_nonlinear_part_widens_the_interval_of_these_images() -> None:
     assert reach[1][4] < 1.01 * reach[0][4]
 
 
+def test_out_of_the_linear_range_even_a_small_loss_is_in_doubt() -> None:
+    """By half the logarithm of how far the sum of single losses is beyond the range."""
+    effects = np.random.default_rng(4).normal(size=(256, 5, 3)).astype(np.float32)
+    effects[:, 4] /= 100
+    linear = effects.astype(np.float64).sum(axis=(1, 2))
+    calm, forked = (
+        SampleStatistics.of(sample_of(effects, functionals=tuple(x * linear)), QUANT_TYPE)
+        for x in (0.8, 0.1)
+    )
+    assert calm.linearity.fork_doubt == 0
+    measured = 0.01 * np.square(linear).mean()
+    doubt = np.log(forked.losses.sum() / (2 * measured)) / 2
+    assert forked.nonlinear_doubt[4] == pytest.approx(doubt, rel=1e-3)
+    assert forked.nonlinear_doubt[4] > 50 * calm.nonlinear_doubt[4]
+
+
 _PAIRS = arrays.arrays(np.float64, (8, 2), elements=st.floats(-1, 1, width=32))
 
 
