@@ -83,7 +83,8 @@ class Linearity:
 
 def _whole(sample: SampleEffects, effects: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The draws that reached every call."""
-    return effects[np.array(sample.first_calls) == 0]
+    found: npt.NDArray[np.float32] = effects[np.array(sample.first_calls) == 0]
+    return found
 
 
 def _saturation(predicted: float, measured: float) -> float:

@@ -53,8 +53,10 @@ class Selection(Value):
         quantized_flops: FLOPs of one denoising step of one image that are quantized, layers and
             attention, on average over the steps; None in files that older versions wrote.
         predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
+        predicted_by_step: Whether the effects of single steps are in it; otherwise it is as if no
+            step were kept.
         predicted_low: Lower end of its 95% interval for other prompts; None where no effects of
-            single steps are known.
+            single steps are known, or of a single prompt.
         predicted_high: Its upper end.
         time_share: The chosen targets' part of the measured time of all of them, nothing
             quantized; None where not all were timed, as are the next two.
@@ -79,6 +81,7 @@ class Selection(Value):
     attention_share: float | None = None
     quantized_flops: float | None = None
     predicted_loss: float
+    predicted_by_step: bool = False
     predicted_low: float | None = None
     predicted_high: float | None = None
     time_share: float | None = None

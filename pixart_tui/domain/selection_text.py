@@ -32,4 +32,5 @@ def bound_text(selection: Selection) -> str:
     if selection.predicted_low is not None and selection.predicted_high is not None:
         ends = f"{selection.predicted_low:.1e} - {selection.predicted_high:.1e}"
         return f" (95% interval for other prompts {ends})"
-    return ", as if no step were kept" if selection.kept_steps else ""
+    blind = selection.kept_steps and not selection.predicted_by_step
+    return ", as if no step were kept" if blind else ""

@@ -187,6 +187,7 @@ class Case:
         """With the interval of its prediction, where effects are known."""
         if self.effects is None or not found.chosen:
             return found
+        found = found.model_copy(update={"predicted_by_step": True})
         reach = self.effects.reach(found.choice)
         if reach is None:
             return found

@@ -160,5 +160,7 @@ def test_the_words_name_steps_layers_and_the_interval() -> None:
     told = f"{there} {noun} quantized there too" if there else "in 16 bits"
     assert text.endswith(told)
     assert "95% interval for other prompts" in bound_text(found)
-    bare = found.model_copy(update={"predicted_low": None})
-    assert bound_text(bare) == ", as if no step were kept"
+    one_prompt = found.model_copy(update={"predicted_low": None})
+    assert not bound_text(one_prompt)
+    blind = one_prompt.model_copy(update={"predicted_by_step": False})
+    assert bound_text(blind) == ", as if no step were kept"
