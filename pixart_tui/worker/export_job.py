@@ -49,6 +49,7 @@ def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
 
 def _write(transformer: torch.nn.Module, request: ExportRequest, output: Path) -> None:
     """Nothing of it is there until all of it is."""
+    output.parent.mkdir(parents=True, exist_ok=True)
     # A folder that is there may be a link or a mounted disk: it is filled, and stays.
     with folder_beside(output / CHECKPOINT_RECORD if output.is_dir() else output) as folder:
         save_checkpoint(transformer, folder)

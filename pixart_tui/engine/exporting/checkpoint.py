@@ -36,6 +36,9 @@ def quantize_for_checkpoint(loaded: LoadedPipeline, assignments: Mapping[str, st
     quantizer = DiffusersAutoQuantizer.from_config(config, pre_quantized=True)
     quantizer.validate_environment()
     transformer.register_to_config(quantization_config=config)
+    if "_name_or_path" in transformer.config:
+        # Else the directory that this package is installed in, or the Hub's cache.
+        transformer.register_to_config(_name_or_path=loaded.name)
     transformer.hf_quantizer = quantizer
 
 
