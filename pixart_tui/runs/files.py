@@ -70,7 +70,10 @@ def is_stream(path: Path) -> bool:
     """Whether what stands there is no regular file (a device, a pipe), or one that is open."""
     if descriptor_of(path) is not None:
         return True
-    there = _standing(path)
+    try:
+        there = _standing(path)
+    except OSError:  # told by whoever writes it
+        return False
     return there is not None and not stat.S_ISREG(there.st_mode)
 
 

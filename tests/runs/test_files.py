@@ -141,6 +141,8 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(WorkError, match="could not be written") as caught:
         write_atomically(tmp_path / "file" / "f.json", "x")
     assert "space" not in caught.value.next_step
+    with pytest.raises(WorkError, match="could not be written"):
+        write_with_companion(tmp_path / "file" / "f", "x", tmp_path / "file" / "f.meta", "x")
 
 
 @root_only
