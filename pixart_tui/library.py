@@ -46,7 +46,7 @@ from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import cancel, start_worker
 from pixart_tui.runs.devices import default_device, default_threads
 from pixart_tui.runs.effects_file import effects_path, write_effects
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import is_stream, write_atomically, write_with_companion
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_profile_file
 from pixart_tui.runs.run import Run, RunState
@@ -82,19 +82,20 @@ class Profiled:
             WorkError: A file cannot be written.
         """
         target = Path(path)
-        effects = None
-        if self.profile.effects:
+        effects, others = None, () if is_stream(target) else self.more
+        if self.profile.effects and not is_stream(target):
             effects = write_effects(effects_path(target), self.profile.effects)
         self._write(target, effects)
-        for other in self.more:
+        for other in others:
             name = default_profile_filename(other.profile.conditions.quant_type)
             other._write(target.with_name(name), effects)
         return target
 
     def _write(self, target: Path, effects: EffectsFile | None) -> None:
         record = self.record.model_copy(update={"effects": effects})
-        write_atomically(Path(onediff_file.sidecar_path(target)), sidecar.render(record))
-        write_atomically(target, profile_text(record) or "{}\n")
+        beside = Path(onediff_file.sidecar_path(target))
+        text = profile_text(record) or "{}\n"
+        write_with_companion(target, text, beside, sidecar.render(record))
 
 
 Source: TypeAlias = Profiled | Profile | str | Path

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 
 import click
 
-from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.kept_steps import check_kept_steps, kept_steps_fields, kept_steps_options
 from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
@@ -20,6 +20,7 @@ from pixart_tui.cli.options import (
     sampling_options,
 )
 from pixart_tui.cli.quantization import quantization_fields
+from pixart_tui.domain.bench_files import bench_companions
 from pixart_tui.domain.bench_matrix import MATRIX, wanted_rows
 from pixart_tui.domain.compiler_config import check_nexfort_config, parse_compiler_config
 from pixart_tui.domain.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
@@ -111,13 +112,17 @@ def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
         return _list_rows()
     request = bench_request(sys.argv[1:], **options)
     if request.output:
+        if detach:
+            refuse_detached(request.output)
         make_parent(Path(request.output))
     run = create_run(request)
     start_worker(run)
     if detach:
         click.echo(run.id)
         return 0
-    return follow(run, display)
+    exit_code = follow(run, display)
+    pass_on(run, request.output)
+    return exit_code
 
 
 def bench_request(
@@ -167,7 +172,7 @@ def bench_request(
         warm_cache=warm_cache,
         seed=seed,
         repeats=repeats,
-        output=str(check_output(output, "--json")) if output else None,
+        output=str(_check_output(output, quant_submodules_config_path)) if output else None,
         command=shlex.join(["pixart-tui", *words]),
     )
     if matrix:
@@ -177,6 +182,11 @@ def bench_request(
     check_memory(request)
     check_kept_steps(request)
     return request
+
+
+def _check_output(output: Path, layers: Path | None) -> Path:
+    beside = bench_companions(output)
+    return check_output(output, "--json", beside=beside, read=[layers] if layers else [])
 
 
 def _list_rows() -> int:

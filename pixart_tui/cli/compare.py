@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from pixart_tui.cli.options import (
 )
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.model_names import model_name
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
@@ -117,7 +119,7 @@ def compare(
         return _compare_files(images, output, as_json)
     name = check_quant_type(quant_type)
     fields = sampling_fields(sampling)
-    default = Path("comparisons") / Path(sampling["model"]).name.replace(":", "-") / f"{name}.png"
+    default = Path("comparisons") / model_name(fields["model"]) / f"{name}.png"
     request = CompareRequest(
         **fields,
         quant_type=name,
@@ -170,7 +172,7 @@ def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool)
             "two are needed",
             "for example: pixart-tui compare eager.png quantized.png",
         )
-    target = _check_picture(output) if output else None
+    target = _check_picture(output, images) if output else None
     twin, image = (read_image(path) for path in images)
     _check_sizes(images, twin.size, image.size)
     found = likeness(pixels_of(image), pixels_of(twin))
@@ -212,14 +214,14 @@ def _check_sizes(images: tuple[Path, ...], first: tuple[int, int], second: tuple
         )
 
 
-def _check_picture(path: Path) -> Path:
+def _check_picture(path: Path, read: Sequence[Path] = ()) -> Path:
     if path.suffix not in _SUFFIXES:
         raise RequestError(
             f"{path} is no name of a picture",
             f'it ends in "{path.suffix}"',
             f"let it end in one of {', '.join(_SUFFIXES)}",
         )
-    return check_output(path)
+    return check_output(path, read=read)
 
 
 def _layers(given: tuple[str, ...], file: Path | None, top_percentage: float) -> tuple[str, ...]:

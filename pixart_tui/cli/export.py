@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,8 @@ from pixart_tui.cli.choosing import (
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.options import (
+    check_file,
     check_output,
-    check_output_directory,
     display_option,
     resolve_device,
 )
@@ -29,6 +30,7 @@ from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.exporting import modelopt, onediff
 from pixart_tui.domain.exporting.formats import (
+    CHECKPOINT_RECORD,
     EXPORT_FORMATS,
     ExportFormat,
     check_expressible,
@@ -42,10 +44,11 @@ from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selection import choose
 from pixart_tui.domain.selection_files import selection_record
 from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.runs.beside import clear_beside
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.devices import default_threads
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import write_with_companion
 from pixart_tui.runs.profile_files import read_selection_file
 from pixart_tui.runs.run import RunState
 
@@ -98,19 +101,45 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
     record, source = _selection(profiles, options)
     check_expressible(record.selection, export_format)
     output = options["output"] or Path(default_export_path(source, export_format))
-    if output.absolute() in {source.absolute(), *(Path(p).absolute() for p in profiles)}:
-        raise RequestError(f"{output} is what is exported", "", "name another --output")
     device = resolve_device(options["device"])
     if export_format == "diffusers":
         _check_device(record, device)
-        exit_code = _write_checkpoint(record, check_output_directory(output), device, options)
+        exit_code = _write_checkpoint(record, _check_directory(output), device, options)
         if exit_code:
             return exit_code
     else:
-        _write_files(record, export_format, check_output(output), options["exact_at"])
+        beside, read = (
+            _sidecar(output),
+            onediff_file.with_companions([source, *map(Path, profiles)]),
+        )
+        target = check_output(output, beside=[beside], read=read)
+        _write_files(record, export_format, target, options["exact_at"])
         click.echo(f"wrote {relative(str(output))}", err=True)
     _print_snippet(record, export_format, output, device, options)
     return 0
+
+
+def _check_directory(path: Path) -> Path:
+    """A directory that can be made, absolute: it is not there yet, or empty.
+
+    Raises:
+        RequestError: Something is there, or it cannot be made.
+    """
+    absolute = path.absolute()
+    if absolute.is_dir():
+        inside = absolute / CHECKPOINT_RECORD
+        clear_beside(inside)
+        check_file(inside)
+        taken = any(absolute.iterdir())
+    else:
+        taken = os.path.lexists(absolute)
+    if taken:
+        raise RequestError(
+            f"{path} is there already",
+            "a checkpoint takes a directory of its own",
+            "name another --output, or remove it",
+        )
+    return absolute if absolute.is_dir() else check_output(absolute)
 
 
 def _refuse_unused(export_format: ExportFormat, options: Mapping[str, Any]) -> None:
@@ -181,12 +210,14 @@ def _saved(reference: str) -> tuple[SelectionSidecar, Path] | None:
 def _write_files(
     record: SelectionSidecar, export_format: ExportFormat, output: Path, exact_at: float | None
 ) -> None:
-    beside = Path(onediff_file.sidecar_path(output.with_suffix(_JSON)))
     used_with = None if export_format != "onediff" else exact_at or 100
     known = record.model_copy(update={"use_with_top_percentage": used_with})
     text = _text(record, export_format, output, exact_at)
-    write_atomically(beside, sidecar.render(known))
-    write_atomically(output, text)
+    write_with_companion(output, text, _sidecar(output), sidecar.render(known))
+
+
+def _sidecar(output: Path) -> Path:
+    return Path(onediff_file.sidecar_path(output.with_suffix(_JSON)))
 
 
 def _text(

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from errno import EACCES, ENOTDIR
+from collections.abc import Callable, Sequence
 from functools import reduce
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Final, TypeVar
 
 import click
@@ -16,6 +15,7 @@ from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.timesteps import check_agreement, parse_timesteps
 from pixart_tui.runs.devices import count_gpus, default_device, default_threads
+from pixart_tui.runs.files import check_writable, is_same_file, is_stream
 
 DISPLAYS: Final = ("auto", "tui", "plain", "json", "none")
 SIZE_STEP: Final = 16
@@ -128,56 +128,52 @@ def check_quant_type(name: str) -> str:
         return parse_quant_type(name).name
 
 
-def check_output(path: Path, option: str = "--output") -> Path:
+def check_output(
+    path: Path,
+    option: str = "--output",
+    *,
+    beside: Sequence[PurePath] = (),
+    read: Sequence[PurePath] = (),
+) -> Path:
     """A file that can be written, absolute; nothing is made.
 
     Args:
         path: The file.
         option: The option that names it.
+        beside: What is written beside it, unless it is a device or a pipe.
+        read: What is read, and may not be written over.
 
     Raises:
-        RequestError: It is a directory, or its directory cannot be made or written to.
+        RequestError: It is a directory, cannot be written, or is read.
     """
-    absolute = path.absolute()
-    if absolute.is_dir():
-        example = "name a file, for example fp8_e4m3.json"
-        raise RequestError(f"{path} is a directory", "", example, option=option)
+    with blaming(option):
+        check_file(path, option, read)
+        for other in beside if not is_stream(path) else ():
+            check_file(Path(other), option, read)
+    return path.absolute()
+
+
+def check_file(path: Path, option: str = "--output", read: Sequence[PurePath] = ()) -> None:
+    """Refuses a file that cannot be written; nothing is made.
+
+    Raises:
+        RequestError: It is a directory, cannot be written, or is read.
+    """
     try:
-        _check_parent(absolute.parent)
+        check_writable(path.absolute())
+        overwritten = any(is_same_file(path, Path(source)) for source in read)
+    except IsADirectoryError as error:
+        example = "name a file, for example fp8_e4m3.json"
+        raise RequestError(f"{path} is a directory", "", example) from error
     except OSError as error:
         cause = error.strerror or str(error)
+        raise RequestError(f"{path} cannot be written", cause, f"name another {option}") from error
+    if overwritten:
         raise RequestError(
-            f"{path} cannot be written", cause, f"name another {option}", option=option
-        ) from error
-    return absolute
-
-
-def check_output_directory(path: Path) -> Path:
-    """A directory that can be made, absolute: it is not there yet, or empty.
-
-    Raises:
-        RequestError: Something is there, or it cannot be made.
-    """
-    absolute = path.absolute()
-    if absolute.is_dir() and not any(absolute.iterdir()):
-        absolute.rmdir()
-    if absolute.exists():
-        raise RequestError(
-            f"{path} is there already",
-            "a checkpoint takes a directory of its own",
-            "name another --output, or remove it",
+            f"{path} is read by this command",
+            "it would be written over",
+            f"name another {option}",
         )
-    return check_output(absolute)
-
-
-def _check_parent(directory: Path) -> None:
-    """Refuses a directory that is not there and cannot be made, or takes no file."""
-    while not directory.exists():
-        directory = directory.parent
-    if not directory.is_dir():
-        raise NotADirectoryError(ENOTDIR, os.strerror(ENOTDIR))
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise PermissionError(EACCES, "permission denied")
 
 
 def _check_size(name: str, pixels: int | None) -> None:
@@ -203,7 +199,7 @@ def _check_model(model: str) -> None:
 def _absolute_if_local(model: str) -> str:
     """A directory is found again by a worker that has another working directory."""
     path = Path(model).expanduser()
-    return str(path.absolute()) if path.is_dir() else model
+    return str(path.resolve()) if path.is_dir() else model
 
 
 def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 
 from pixart_tui.cli.checking import fields_of_checked
-from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.options import (
     check_output,
     check_quant_type,
@@ -17,8 +18,10 @@ from pixart_tui.cli.options import (
     sampling_options,
     timesteps_option,
 )
+from pixart_tui.domain import onediff_file
 from pixart_tui.domain.effects import Method
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.model_names import model_name
 from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, default_profile_filename
 from pixart_tui.domain.requests import (
     DEFAULT_DRAWS,
@@ -26,10 +29,11 @@ from pixart_tui.domain.requests import (
     DEFAULT_TOP_PERCENTAGE,
     ProfileRequest,
     no_attention_of_whole_images,
+    output_of,
 )
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
-from pixart_tui.runs.files import make_parent
+from pixart_tui.runs.files import is_stream, make_parent
 
 
 @click.command(
@@ -135,6 +139,8 @@ def profile(detach: bool, display: str, **options: Any) -> int:
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
     request = profile_request(**options)
+    if detach:
+        refuse_detached(request.output)
     make_parent(Path(request.output))
     run = create_run(request)
     start_worker(run)
@@ -142,6 +148,7 @@ def profile(detach: bool, display: str, **options: Any) -> int:
         click.echo(run.id)
         return 0
     exit_code = follow(run, display)
+    pass_on(run, request.output)
     checked = run.snapshot.checked
     return 1 if checked is not None and not checked.found.agrees else exit_code
 
@@ -185,11 +192,29 @@ def profile_request(
     if checks is not None:
         fields |= fields_of_checked(checks, fields)
         output = output or checks.with_name(f"{checks.name.removesuffix('.json')}.checked.json")
-        _refuse_overwriting(checks, output)
     default = default_output(
         *(str(fields[x]) for x in ("model", "quant_type", "execution", "baseline_dtype", "method"))
     )
-    return ProfileRequest.model_validate(fields | {"output": str(check_output(output or default))})
+    request = ProfileRequest.model_validate(
+        fields | {"output": str((output or default).absolute())}
+    )
+    _check_outputs(request, [checks] if checks else [])
+    return request
+
+
+def _check_outputs(request: ProfileRequest, read: Sequence[Path]) -> None:
+    """Refuses files that cannot be written, of every quant type, before anything is measured."""
+    protected = onediff_file.with_companions(read)
+    for quant_type in request.quant_types:
+        path = output_of(request, quant_type)
+        check_output(path, beside=onediff_file.companions(path), read=protected)
+    if is_stream(Path(request.output)) and len(request.quant_types) > 1:
+        raise RequestError(
+            f"{request.output} takes one profile",
+            f"{len(request.quant_types)} are asked for, with a file each",
+            "name a file, or one quant type",
+            option="--output",
+        )
 
 
 def _types_fields(quant_types: tuple[str, ...], method: Method) -> dict[str, Any]:
@@ -206,11 +231,6 @@ def _types_fields(quant_types: tuple[str, ...], method: Method) -> dict[str, Any
     return {"quant_type": first, "more_quant_types": tuple(others)}
 
 
-def _refuse_overwriting(checks: Path, output: Path) -> None:
-    if checks.absolute() == output.absolute():
-        raise RequestError(f"{output} is the file to check", "", "name another --output")
-
-
 def default_output(
     model: str, quant_type: str, execution: str, baseline_dtype: str, method: str = "adjoint"
 ) -> Path:
@@ -218,7 +238,7 @@ def default_output(
 
     Profiles that were measured in different ways must not overwrite each other.
     """
-    folder = Path("profiles") / Path(model.rstrip("/")).name.replace(":", "-")
+    folder = Path("profiles") / model_name(model)
     parts = (execution, "simulated"), (baseline_dtype, "float32"), (method, "adjoint")
     differing = "-".join(chosen for chosen, usual in parts if chosen != usual)
     return folder / differing / default_profile_filename(quant_type)

@@ -8,6 +8,7 @@ import click
 
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.options import check_output
+from pixart_tui.domain import onediff_file
 from pixart_tui.domain.reporting.html import render_html
 from pixart_tui.domain.reporting.markdown import render_markdown
 from pixart_tui.runs.catalogue import find_run
@@ -55,7 +56,8 @@ def report(run: str, report_format: str | None, output: Path | None) -> int:
     if markdown and output is None:
         click.echo(render_markdown(found), nl=False)
         return 0
-    target = check_output(output or Path(f"pixart-tui-{name}.html"))
+    read = onediff_file.with_companions([path]) if from_file else ()
+    target = check_output(output or Path(f"pixart-tui-{name}.html"), read=read)
     write_atomically(target, render_markdown(found) if markdown else render_html(found))
     click.echo(f"wrote {relative(str(target))}", err=True)
     return 0

@@ -17,7 +17,7 @@ from pixart_tui.cli.choosing import (
     rule_of,
     rule_options,
 )
-from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.display.selections import print_pareto, print_selection
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
 from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
@@ -35,7 +35,7 @@ from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.devices import default_threads
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import write_with_companion
 from pixart_tui.runs.profile_files import read_profile_file
 
 _OF_STEPS: Final = ("keep_steps", "keep_first_steps", "keep_last_steps", "choose_steps")
@@ -154,12 +154,21 @@ class _Asked:
         known = tuple(profile for profile, _ in found)
         return cls(known, paths, rule, parameter, options["fused"], output)
 
+    @property
+    def target(self) -> Path:
+        """Where the selection goes, absolute and known to be possible."""
+        return check_output(
+            self.output,
+            beside=[onediff_file.sidecar_path(self.output)],
+            read=onediff_file.with_companions(self.paths),
+        )
+
 
 def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
     selection = _case(asked, options).solved()
     if options["file_format"] == "onediff":
         mixed_file.refuse_for_onediff(selection)
-    target = check_output(asked.output)
+    target = asked.target
     write_selection(asked.profiles, selection, [path.name for path in asked.paths], target)
     if options["as_json"]:
         click.echo(selection.model_dump_json(indent=1))
@@ -218,14 +227,18 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
         seed_rule=options["seed_rule"],
-        output=str(check_output(asked.output)),
+        output=str(asked.target),
     )
+    if options["detach"]:
+        refuse_detached(request.output)
     run = create_run(request)
     start_worker(run)
     if options["detach"]:
         click.echo(run.id)
         return 0
-    return follow(run, options["display"])
+    exit_code = follow(run, options["display"])
+    pass_on(run, request.output)
+    return exit_code
 
 
 def _case(asked: _Asked, options: Mapping[str, Any]) -> Case:
@@ -286,8 +299,7 @@ def write_selection(
             "ask for more",
         )
     layers, meta = selection_files(profiles, selection, names)
-    write_atomically(Path(onediff_file.sidecar_path(target)), meta)
-    write_atomically(target, layers)
+    write_with_companion(target, layers, Path(onediff_file.sidecar_path(target)), meta)
 
 
 def _default_output(paths: Sequence[Path]) -> Path:

@@ -8,11 +8,14 @@ stands in a sidecar (``onediffx`` 1.2.0, ``compilers/diffusion_pipeline_compiler
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PurePath
+from typing import Final
 
 from pixart_tui.domain import attention_file
 from pixart_tui.domain.errors import RequestError
+
+EFFECTS_ENDING: Final = ".effects.safetensors"
 
 
 def render(ssim_by_fqn: Mapping[str, float]) -> str:
@@ -57,6 +60,16 @@ def chosen_layers(ssim_by_fqn: Mapping[str, float], top_percentage: float) -> tu
 def sidecar_path(path: PurePath) -> PurePath:
     """``fp8_e4m3.json`` -> ``fp8_e4m3.meta.json``."""
     return path.with_name(f"{path.name.removesuffix('.json')}.meta.json")
+
+
+def companions(path: PurePath) -> tuple[PurePath, ...]:
+    """What a profile has beside its JSON: the sidecar, and the effects of the adjoint method."""
+    return sidecar_path(path), path.with_name(path.name.removesuffix(".json") + EFFECTS_ENDING)
+
+
+def with_companions(paths: Iterable[PurePath]) -> tuple[PurePath, ...]:
+    """Profiles' JSON files and all that stands beside them."""
+    return tuple(each for path in paths for each in (path, *companions(path)))
 
 
 def selected_path(path: PurePath) -> PurePath:

@@ -12,7 +12,6 @@ import hashlib
 import io
 import shutil
 import tarfile
-import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from pixart_tui import __version__
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.values import Value
+from pixart_tui.runs.beside import folder_beside
 from pixart_tui.runs.compile_cache import (
     CARRIED,
     Amount,
@@ -32,7 +32,7 @@ from pixart_tui.runs.compile_cache import (
     compile_root,
     merge,
 )
-from pixart_tui.runs.files import replacing
+from pixart_tui.runs.files import replacing, telling
 from pixart_tui.runs.machine_kind import MachineKind
 
 SCHEMA_VERSION: Final = 1
@@ -106,17 +106,11 @@ def save_archive(cache: CompileCache, path: Path) -> Amount:
         WorkError: The file cannot be written, or the cache changed meanwhile.
     """
     cache.require()
-    try:
+    with telling(path):
         manifest = _describe(cache)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             _write(cache.directory, manifest, file)
-    except OSError as error:
-        raise WorkError(
-            f"{path} could not be written",
-            error.strerror or str(error),
-            "free some space or name another place; what was there before is untouched",
-        ) from error
     return manifest.amount
 
 
@@ -175,14 +169,14 @@ def load_archive(cache: CompileCache, path: Path) -> Amount:
     """
     compile_root().mkdir(parents=True, exist_ok=True)
     with (
-        tempfile.TemporaryDirectory(dir=compile_root(), prefix=".loading-") as beside,
+        folder_beside(compile_root() / "loading") as beside,
         _reading(path) as archive,
     ):
         manifest = _read_manifest(archive, path)
         _check_kind(manifest.kind, cache.kind, path)
         _check_room(manifest.amount, path)
-        _unpack(archive, manifest, Path(beside))
-        merge(Path(beside), cache.directory, move=True)
+        _unpack(archive, manifest, beside)
+        merge(beside, cache.directory, move=True)
     return manifest.amount
 
 

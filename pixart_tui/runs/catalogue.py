@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.requests import AnyRequest
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import descriptor_of, write_atomically
 from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.run import Run, RunRecord
 
@@ -24,6 +24,10 @@ def create_run(request: AnyRequest) -> Run:
     """
     run_id = secrets.token_hex(4)
     paths = RunPaths(runs_root() / run_id)
+    if request.output and descriptor_of(Path(request.output)) is not None:
+        # What this process has open, as /dev/stdout, its worker has not.
+        own = str(paths.artifacts.absolute() / "output.json")
+        request = request.model_copy(update={"output": own})
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")

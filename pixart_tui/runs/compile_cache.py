@@ -7,9 +7,7 @@ those are written anew wherever a cache is put.
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ from pydantic import ValidationError
 
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.values import Value
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.beside import folder_beside
+from pixart_tui.runs.files import replacing, write_atomically
 from pixart_tui.runs.latency_cache import cache_root
 from pixart_tui.runs.machine_kind import MachineKind, machine_kind
 
@@ -180,15 +179,8 @@ def _put_group(source: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:32]}.")
-    os.close(handle)
-    try:
-        shutil.copyfile(source, temporary)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with source.open("rb") as original, replacing(target, synced=False) as file:
+        shutil.copyfileobj(original, file)
 
 
 def measure_directory(directory: Path) -> Amount:
@@ -201,8 +193,6 @@ def remove_directory(directory: Path) -> Amount:
     """Removes a directory and tells what it held; readers see all of it or nothing."""
     if not directory.is_dir():
         return Amount(0, 0)
-    doomed = Path(tempfile.mkdtemp(dir=directory.parent, prefix=".removing-"))
-    directory.rename(doomed / directory.name)
-    held = measure_directory(doomed)
-    shutil.rmtree(doomed)
-    return held
+    with folder_beside(directory) as doomed:
+        directory.rename(doomed / directory.name)
+        return measure_directory(doomed)

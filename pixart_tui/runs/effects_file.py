@@ -14,18 +14,18 @@ from safetensors.numpy import load, save
 
 from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.onediff_file import companions
 from pixart_tui.domain.sidecar import EffectsFile
 from pixart_tui.runs.files import write_atomically
 
 Arrays = Mapping[str, npt.NDArray[np.float32]]
 
-ENDING: Final = ".effects.safetensors"
 FIRST_CALLS: Final = "first_calls"
 
 
 def effects_path(profile: Path) -> Path:
     """Where the effects of a profile's JSON go."""
-    return profile.with_name(profile.name.removesuffix(".json") + ENDING)
+    return Path(companions(profile)[1])
 
 
 def write_effects(path: Path, samples: Sequence[SampleEffects]) -> EffectsFile:

@@ -14,7 +14,7 @@ from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.runs import control
 from pixart_tui.runs.catalogue import create_run, delete_run, find_run
-from pixart_tui.runs.files import make_parent, write_atomically
+from pixart_tui.runs.files import make_parent, write_with_companion
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.board import ProfileView
 from pixart_tui.tui.requests import bench_request, selection_path, verify_request
@@ -69,8 +69,7 @@ class Work:
         names = [output_of(request, quant_type).name for quant_type in view.quant_types]
         text, sidecar_text = selection_files(profiles, selection, names)
         path = selection_path(request, view.quant_types)
-        write_atomically(Path(sidecar_path(path)), sidecar_text)
-        write_atomically(path, text)
+        write_with_companion(path, text, Path(sidecar_path(path)), sidecar_text)
         return path
 
     def start_bench(self, view: ProfileView, selection: Selection) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pixart_tui.domain.bench_files import bench_companions
 from pixart_tui.domain.bench_table import table_of, to_markdown
 from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
 from pixart_tui.domain.events import (
@@ -17,7 +18,7 @@ from pixart_tui.domain.events import (
     StageChanged,
 )
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import is_stream, remove_file, write_atomically, write_with_companion
 from pixart_tui.runs.run import Run
 
 
@@ -39,11 +40,12 @@ def write_report(
         return
     output = run.paths.directory / request.output
     emit(StageChanged(stage="writing", detail=str(output)))
-    beside = output.with_name(f"{output.name.removesuffix('.json')}.md")
-    write_atomically(beside, render_markdown(result))
-    write_atomically(output, result.model_dump_json(indent=1) + "\n")
-    _partial(output).unlink(missing_ok=True)
-    for path in (beside, output):
+    markdown, partial = map(Path, bench_companions(output))
+    text = result.model_dump_json(indent=1) + "\n"
+    written = write_with_companion(output, text, markdown, render_markdown(result))
+    if len(written) > 1:
+        remove_file(partial)
+    for path in written:
         emit(ArtifactWritten(role="bench", path=str(path)))
 
 
@@ -59,12 +61,10 @@ def write_partial(
     """
     if request.output is None:
         return
-    path = _partial(run.paths.directory / request.output)
-    write_atomically(path, _result(request, plan, rows).model_dump_json(indent=1) + "\n")
-
-
-def _partial(output: Path) -> Path:
-    return output.with_name(f"{output.name.removesuffix('.json')}.partial.json")
+    output = run.paths.directory / request.output
+    if not is_stream(output):
+        path = Path(bench_companions(output)[1])
+        write_atomically(path, _result(request, plan, rows).model_dump_json(indent=1) + "\n")
 
 
 def _result(request: BenchRequest, plan: BenchPlanned, rows: tuple[BenchRow, ...]) -> BenchResult:

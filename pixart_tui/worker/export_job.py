@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import filecmp
+from errno import EEXIST
 from pathlib import Path
 
 import torch
 
 from pixart_tui.domain import sidecar
-from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import ArtifactWritten, StageChanged
+from pixart_tui.domain.exporting.formats import CHECKPOINT_RECORD
 from pixart_tui.domain.requests import ExportRequest
 from pixart_tui.engine.exporting.checkpoint import (
+    CONFIG,
     check_same_model,
     quantize_for_checkpoint,
     save_checkpoint,
 )
 from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.runs.beside import folder_beside
+from pixart_tui.runs.files import telling, write_atomically
 from pixart_tui.worker.attempt import Check, Emit
-
-RECORD = "pixart_tui.meta.json"
 
 
 def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
@@ -41,21 +42,30 @@ def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
     check()
     emit(StageChanged(stage="writing", detail=request.output))
     output = Path(request.output)
-    try:
+    with telling(output):
         _write(loaded.pipeline.transformer, request, output)
-    except OSError as error:
-        cause = error.strerror or str(error)
-        raise WorkError(f"{output} could not be written", cause, "name another place") from error
     emit(ArtifactWritten(role="export", path=str(output)))
 
 
 def _write(transformer: torch.nn.Module, request: ExportRequest, output: Path) -> None:
     """Nothing of it is there until all of it is."""
-    temporary = Path(tempfile.mkdtemp(dir=output.parent, prefix=f".{output.name}."))
-    try:
-        save_checkpoint(transformer, temporary)
-        (temporary / RECORD).write_text(sidecar.render(request.record))
-        temporary.chmod(0o755)
-        temporary.replace(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    # A folder that is there may be a link or a mounted disk: it is filled, and stays.
+    with folder_beside(output / CHECKPOINT_RECORD if output.is_dir() else output) as folder:
+        save_checkpoint(transformer, folder)
+        write_atomically(folder / CHECKPOINT_RECORD, sidecar.render(request.record))
+        if output.is_dir():
+            _fill(output, folder)
+        else:
+            folder.replace(output)
+
+
+def _fill(output: Path, folder: Path) -> None:
+    """Moves a folder's files into another, which may hold what a killed attempt moved there."""
+    files = sorted(folder.iterdir(), key=lambda file: file.name == CONFIG)
+    for file in files:
+        there = output / file.name
+        if there.exists() and not filecmp.cmp(file, there, shallow=False):
+            raise FileExistsError(EEXIST, f"{file.name} is there already")
+    for file in files:
+        file.replace(output / file.name)

@@ -23,7 +23,7 @@ from pixart_tui.engine.pixels import LayerImage, to_pixels
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.lanes import torch_threads
 from pixart_tui.runs.effects_file import effects_path, write_effects
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import is_stream, write_atomically
 from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_claims
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.attempt import Check, Emit
@@ -145,7 +145,8 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     snapshot, output = run.snapshot, Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
     effects = None
-    if snapshot.samples:
+    is_file = not is_stream(output)
+    if snapshot.samples and is_file:
         path = effects_path(output)
         effects = write_effects(path, snapshot.samples_in_order)
         emit(ArtifactWritten(role="effects", path=str(path)))
@@ -155,8 +156,9 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
         path = output_of(request, quant_type)
         record = profile_sidecar(snapshot, run.id, date, quant_type, effects)
         beside = Path(onediff_file.sidecar_path(path))
-        write_atomically(beside, sidecar.render(record))
-        emit(ArtifactWritten(role="sidecar", path=str(beside), label=quant_type))
+        if is_file:
+            write_atomically(beside, sidecar.render(record))
+            emit(ArtifactWritten(role="sidecar", path=str(beside), label=quant_type))
         if text := profile_text(record):
             write_atomically(path, text)
             emit(ArtifactWritten(role="profile", path=str(path), label=quant_type))

@@ -19,7 +19,7 @@ from pixart_tui.domain.selection_files import selection_files
 from pixart_tui.engine.joint.verifying import samples_of, verify_selection
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.rendering import Sample
-from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.files import write_with_companion
 from pixart_tui.runs.profile_files import read_profile_file
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.step_effects import read_step_effects
@@ -80,7 +80,6 @@ def _write(
     names = [Path(path).name for path in request.profiles]
     text, meta = selection_files(profiles, found.selection, names, found.verification)
     beside = Path(onediff_file.sidecar_path(output))
-    write_atomically(beside, meta)
-    write_atomically(output, text)
-    emit(ArtifactWritten(role="sidecar", path=str(beside)))
-    emit(ArtifactWritten(role="selection", path=str(output)))
+    for path in write_with_companion(output, text, beside, meta):
+        role = "selection" if path == output else "sidecar"
+        emit(ArtifactWritten(role=role, path=str(path)))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +16,10 @@ from pixart_tui.domain.events import AttemptFinished
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
 from pixart_tui.domain.sidecar import SelectionSidecar
-from pixart_tui.runs.catalogue import create_run
+from pixart_tui.runs.catalogue import create_run, list_runs
+from pixart_tui.runs.control import start_worker
+from pixart_tui.runs.process import is_alive
+from pixart_tui.runs.run import Run
 from tests.runs.builders import append, give_worker, started
 from tests.samples import conditions, layer, measurement, write_profile
 
@@ -89,6 +95,85 @@ def test_a_saved_selection_becomes_a_checkpoint(
     assert not (tmp_path / "other").exists()
 
 
+def _wait_for_death(run: Run) -> None:
+    worker = run.worker()
+    assert worker is not None
+    while is_alive(worker, run.paths.heartbeat):
+        time.sleep(0.05)
+
+
+def _bytes_in(folder: Path) -> dict[str, bytes]:
+    return {x.name: x.read_bytes() for x in folder.rglob("*") if x.is_file()}
+
+
+@pytest.mark.parametrize("export_format", ["onediff", "torchao", "modelopt", "diffusers"])
+def test_the_same_selection_gives_the_same_bytes_with_the_modes_that_the_umask_says(
+    export_format: str, profile: Path, tmp_path: Path
+) -> None:
+    outputs = [tmp_path / name / "out.py" for name in ("one", "two")]
+    arguments = ["export", str(profile), "--format", export_format, "--device", "cpu"]
+    before = os.umask(0o027)
+    try:
+        for output in outputs:
+            assert main([*arguments, "--output", str(output), "--display", "none"]) == 0
+    finally:
+        os.umask(before)
+    first, second = (_bytes_in(output.parent) for output in outputs)
+    assert len(first) == (3 if export_format == "diffusers" else 2)
+    assert first == second
+    for path in (tmp_path / "one").rglob("*"):
+        assert path.stat().st_mode & 0o777 == (0o750 if path.is_dir() else 0o640)
+
+
+def test_a_killed_export_ends_with_the_bytes_of_an_uninterrupted_one(
+    profile: Path, tmp_path: Path
+) -> None:
+    whole, output = tmp_path / "whole", tmp_path / "new" / "checkpoint"
+    arguments = ["export", str(profile), "--format", "diffusers", "--device", "cpu"]
+    assert main([*arguments, "--output", str(whole), "--display", "none"]) == 0
+    record = list_runs()[0].record
+    assert record is not None
+    run = create_run(record.request.model_copy(update={"output": str(output)}))
+    os.kill(start_worker(run), signal.SIGKILL)
+    for left in (".checkpoint.0123abcd.pixart-tui", ".checkpoint.deadbeef.pixart-tui"):
+        (output.parent / left).mkdir(parents=True)
+        (output.parent / left / "config.json").write_text("{")
+    for _ in range(2):  # killed again, right after everything was written
+        _wait_for_death(run)
+        assert main(["resume", run.id, "--display", "none"]) == 0
+        assert _bytes_in(output) == _bytes_in(whole)
+        assert list(output.parent.iterdir()) == [output]
+        lines = run.paths.events.read_bytes().splitlines(keepends=True)
+        run.paths.events.write_bytes(b"".join(lines[:-2]))
+    (output / "config.json").write_text("{}")
+    _wait_for_death(run)
+    assert main(["resume", run.id, "--display", "none"]) == 1
+    assert (output / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("kind", ["directory", "link"])
+def test_an_empty_directory_is_filled_and_stays_the_user_s(
+    kind: str, profile: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir(mode=0o700)
+    target = tmp_path / "link" if kind == "link" else folder
+    if kind == "link":
+        target.symlink_to(folder)
+    (folder / ".pixart_tui.meta.json.0123abcd.pixart-tui").mkdir()  # of a killed export
+    before = folder.stat()
+    arguments = ["export", str(profile), "--format", "diffusers", "--device", "cpu"]
+    assert main([*arguments, "--output", str(target), "--display", "none"]) == 0
+    after = folder.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+    assert target.is_symlink() is (kind == "link")
+    assert set(_bytes_in(folder)) == {
+        "config.json",
+        "diffusion_pytorch_model.safetensors",
+        "pixart_tui.meta.json",
+    }
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -117,7 +202,7 @@ def test_the_profile_itself_is_never_overwritten(
 ) -> None:
     text = profile.read_text()
     assert main(["export", str(profile), "--format", "onediff", "--output", str(profile)]) == 2
-    assert "is what is exported" in capsys.readouterr().err
+    assert "is read by this command" in capsys.readouterr().err
     assert profile.read_text() == text
 
 

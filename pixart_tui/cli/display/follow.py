@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Final
 
 import click
@@ -13,6 +14,7 @@ from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.control import cancel
+from pixart_tui.runs.files import descriptor_of, write_atomically
 from pixart_tui.runs.run import Run, RunState
 
 _POLL_S: Final = 0.2
@@ -46,6 +48,27 @@ def _leave_closed_pipe() -> int:
     # Python flushes stdout once more at exit, which would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def pass_on(run: Run, asked: str | None) -> None:
+    """Writes a finished run's file to what this command has open, which its worker has not."""
+    made = run.record.request.output if run.record else None
+    if asked and made and asked != made and run.state() is RunState.DONE:
+        write_atomically(Path(asked), Path(made).read_bytes())
+
+
+def refuse_detached(output: str) -> None:
+    """Refuses an output that is gone once the command returns.
+
+    Raises:
+        RequestError: It is one, as /dev/stdout is.
+    """
+    if descriptor_of(Path(output)) is not None:
+        raise RequestError(
+            f"--detach does not go with {output}",
+            "it is open only while this command runs",
+            "name a file",
+        )
 
 
 def finish(run: Run, *, quiet: bool = False) -> int:

@@ -15,6 +15,9 @@ from pixart_tui.domain.words import count
 ExportFormat = Literal["onediff", "torchao", "diffusers", "modelopt"]
 EXPORT_FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 
+CHECKPOINT_RECORD: Final = "pixart_tui.meta.json"
+"""The file of a diffusers checkpoint that says what was exported."""
+
 _ENDINGS: Final[dict[ExportFormat, str]] = {
     "onediff": ".selected.json",
     "torchao": ".torchao.json",
