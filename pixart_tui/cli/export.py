@@ -19,6 +19,7 @@ from pixart_tui.cli.choosing import (
 )
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.writing import say, say_document
 from pixart_tui.cli.options import (
     check_output,
     check_output_directory,
@@ -108,7 +109,7 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
             return exit_code
     else:
         _write_files(record, export_format, check_output(output), options["exact_at"])
-        click.echo(f"wrote {relative(str(output))}", err=True)
+        say(f"wrote {relative(str(output))}", err=True)
     _print_snippet(record, export_format, output, device, options)
     return 0
 
@@ -246,4 +247,4 @@ def _print_snippet(
         dtype=options["dtype"],
         top_percentage=options["exact_at"] or 100,
     )
-    click.echo(text, nl=False)
+    say_document(text)

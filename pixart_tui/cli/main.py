@@ -11,6 +11,7 @@ import click
 
 from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
+from pixart_tui.cli.display.writing import prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
@@ -65,6 +66,7 @@ cli.modules |= {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1, 2 or 130."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         outcome = cli.main(given, prog_name="pixart-tui", standalone_mode=False)
@@ -86,10 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(error: PixartTuiError | CancelledError) -> int:
-    from pixart_tui.tui.lines import printable
-
-    # The cause may be what a worker printed last.
-    click.echo("\n".join(map(printable, error.lines())), err=True)
+    for line in error.lines():
+        say(line, err=True)
     return error.exit_code
 
 

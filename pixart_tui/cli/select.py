@@ -19,6 +19,7 @@ from pixart_tui.cli.choosing import (
 )
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.selections import print_pareto, print_selection
+from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
 from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
 from pixart_tui.domain import mixed_file, onediff_file
@@ -162,7 +163,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
     target = check_output(asked.output)
     write_selection(asked.profiles, selection, [path.name for path in asked.paths], target)
     if options["as_json"]:
-        click.echo(selection.model_dump_json(indent=1))
+        say_json(selection)
     else:
         print_selection(selection, target)
     return 0
@@ -171,7 +172,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
 def _print_curve(asked: _Asked, as_json: bool) -> int:
     curve = pareto_curve(menu_of(asked.profiles), fused=asked.fused)
     if as_json:
-        click.echo(curve.model_dump_json(indent=1))
+        say_json(curve)
     else:
         print_pareto(curve)
     return 0
@@ -223,7 +224,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     run = create_run(request)
     start_worker(run)
     if options["detach"]:
-        click.echo(run.id)
+        say(run.id)
         return 0
     return follow(run, options["display"])
 
