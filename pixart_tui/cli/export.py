@@ -63,7 +63,7 @@ Examples:
   pixart-tui export last --format diffusers --max-loss 0.001 --output checkpoint
   pixart-tui export last --format modelopt --output quant_config.py"""
 )
-@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
+@click.argument("profiles", nargs=-1, required=True, type=click.Path(), metavar="PROFILE...")
 @click.option("--format", "export_format", type=click.Choice(EXPORT_FORMATS))
 @quant_types_option
 @rule_options
@@ -73,7 +73,12 @@ Examples:
     metavar="P",
     help="onediff: a file that gives exactly the selection at top_percentage P, not at 100.",
 )
-@click.option("--model", help="diffusers: where the profiled model is, if it has moved.")
+@click.option(
+    "--model",
+    type=click.Path(),
+    metavar="TEXT",
+    help="diffusers: where the profiled model is, if it has moved.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(("bfloat16", "float32")),

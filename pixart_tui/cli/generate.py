@@ -38,6 +38,8 @@ Examples:
 )
 @click.option(
     "--model",
+    type=click.Path(),
+    metavar="TEXT",
     default="pixart-emoji",
     show_default=True,
     help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",

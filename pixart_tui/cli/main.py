@@ -78,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pixart_tui.cli.asking import as_request_error
 
         return _report(as_request_error(error))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         if "--debug" in given:
             traceback.print_exc()
-        return _report(_as_work_error(error))
+        return _report(_explained(error))
     except (click.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
     return outcome if isinstance(outcome, int) else 0
@@ -93,6 +93,12 @@ def _report(error: PixartTuiError | CancelledError) -> int:
     return error.exit_code
 
 
-def _as_work_error(error: OSError) -> WorkError:
-    name = error.filename or "a file"
-    return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
+def _explained(error: OSError | UnicodeError) -> PixartTuiError:
+    if isinstance(error, OSError):
+        name = error.filename or "a file"
+        return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
+    return RequestError(
+        "a name is not UTF-8, or cannot be used in this locale",
+        f"{error}; files are named in {sys.getfilesystemencoding()}",
+        "rename it, or use another locale: LC_ALL=C.UTF-8",
+    )

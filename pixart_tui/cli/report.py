@@ -25,7 +25,7 @@ Examples:
   pixart-tui report last --output report.html
   pixart-tui report profiles/pixart-emoji/fp8_e4m3.json --format markdown >> issue.md"""
 )
-@click.argument("run")
+@click.argument("run", type=click.Path(), metavar="RUN")
 @click.option(
     "--format",
     "report_format",

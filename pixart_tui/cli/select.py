@@ -65,7 +65,7 @@ Examples:
   pixart-tui select last --max-loss 0.001 --verify
   pixart-tui select last --pareto"""
 )
-@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
+@click.argument("profiles", nargs=-1, required=True, type=click.Path(), metavar="PROFILE...")
 @quant_types_option
 @rule_options
 @click.option(
