@@ -38,6 +38,11 @@ def last_state(line: str) -> str:
     return visible(line.rstrip("\r\n").rpartition("\r")[2])
 
 
+def harmless(text: str) -> str:
+    """The same for text that is laid out: what had no width is gone, and cells stay cells."""
+    return text if text.isprintable() else _HALVES.sub("?", _UNSEEN.sub("", text))
+
+
 def is_text(text: str) -> bool:
     """Whether it holds characters only, and no byte that could not be decoded."""
     return _HALVES.search(text) is None
