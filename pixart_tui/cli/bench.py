@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
+from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.kept_steps import check_kept_steps, kept_steps_fields, kept_steps_options
 from pixart_tui.cli.memory_options import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options import (
@@ -118,7 +119,7 @@ def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
     run = create_run(request)
     start_worker(run)
     if detach:
-        click.echo(run.id)
+        say(run.id)
         return 0
     exit_code = follow(run, display)
     pass_on(run, request.output)
@@ -192,7 +193,7 @@ def _check_output(output: Path, layers: Path | None) -> Path:
 def _list_rows() -> int:
     width = max(len(row.name) for row in MATRIX)
     for row in MATRIX:
-        click.echo(f"{row.name:{width}}  {row.summary}")
+        say(f"{row.name:{width}}  {row.summary}")
     return 0
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.options import check_output, resolve_device
 from pixart_tui.runs.cache_archive import load_archive, save_archive
 from pixart_tui.runs.compile_cache import Amount, CompileCache, clear_all, compile_root
@@ -36,7 +36,7 @@ def cache() -> None:
 def save(file: Path, device: str | None) -> None:
     """Write this machine's compiled code to FILE."""
     found = save_archive(_cache(device), check_output(file))
-    click.echo(f"wrote {file}: {_words(found)}")
+    say(f"wrote {file}: {_words(found)}")
 
 
 @cache.command(epilog="\b\nExample:\n  pixart-tui cache load h100.tar.gz")
@@ -49,7 +49,7 @@ def load(file: Path, device: str | None) -> None:
     """
     target = _cache(device)
     found = load_archive(target, file)
-    click.echo(f"loaded {_words(found)} into {target.directory}")
+    say(f"loaded {_words(found)} into {target.directory}")
 
 
 @cache.command(epilog="\b\nExamples:\n  pixart-tui cache clear\n  pixart-tui cache clear --all")
@@ -59,7 +59,7 @@ def clear(every: bool, device: str | None) -> None:
     """Remove this machine's compiled code; it is made again when it is needed."""
     target = _cache(device)
     removed = clear_all() if every else target.clear()
-    click.echo(f"removed {_words(removed)} from {compile_root() if every else target.directory}")
+    say(f"removed {_words(removed)} from {compile_root() if every else target.directory}")
 
 
 @cache.command(epilog="\b\nExample:\n  pixart-tui cache info --json | jq .size_bytes")
@@ -69,10 +69,10 @@ def info(as_json: bool, device: str | None) -> None:
     """Tell where the compiled code lies, how much there is and what it is made for."""
     target = _cache(device)
     if as_json:
-        click.echo(json.dumps(_describe(target), indent=1))
+        say_json(_describe(target))
     else:
-        click.echo(f"{target.directory}: {_words(target.amount)}")
-        click.echo(f"made for {_kind_words(target.kind)}")
+        say(f"{target.directory}: {_words(target.amount)}")
+        say(f"made for {_kind_words(target.kind)}")
 
 
 def _cache(device: str | None) -> CompileCache:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from click.core import ParameterSource
 
 from pixart_tui.cli.display.comparisons import comparison_json, print_likeness
 from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.options import (
     check_output,
     check_quant_type,
@@ -132,11 +132,11 @@ def compare(
     run = create_run(request)
     start_worker(run)
     if detach:
-        click.echo(run.id)
+        say(run.id)
         return 0
     code = follow(run, "none" if as_json else display)
     if as_json:
-        click.echo(comparison_json(run))
+        say_json(comparison_json(run))
     return code
 
 
@@ -183,11 +183,11 @@ def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool)
     if as_json:
         named = {"a": str(images[0]), "b": str(images[1])}
         beside = {"side_by_side": str(target) if target else None}
-        click.echo(json.dumps(named | found.model_dump() | beside, indent=1))
+        say_json(named | found.model_dump() | beside)
     else:
         print_likeness(found)
         if output:
-            click.echo(f"wrote {output}")
+            say(f"wrote {output}")
     return 0
 
 

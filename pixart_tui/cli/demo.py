@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from pixart_tui.cli.display.dashboard import open_dashboard
-from pixart_tui.cli.display.follow import finish, follow
+from pixart_tui.cli.display.follow import finish, follow, going_on
 from pixart_tui.cli.display.selections import print_selection
 from pixart_tui.cli.options import check_output, is_interactive
 from pixart_tui.cli.select import write_selection
@@ -85,10 +85,7 @@ def _watch_in_dashboard(profile_run: Run, bench_run: Run, output: Path) -> int:
     for run in (profile_run, bench_run):
         run.poll()
         if not run.state().is_finished:
-            click.echo(
-                f"run {run.id} goes on; come back with: pixart-tui attach {run.id}", err=True
-            )
-            return 0
+            return going_on(run)
         finish(run)
         if run is profile_run:
             _select(profile_run, output)

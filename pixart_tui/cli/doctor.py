@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import shutil
 import sys
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.table import Table
 
-from pixart_tui.cli.display.tables import console
+from pixart_tui.cli.display.writing import console, say, say_json
 from pixart_tui.cli.options import resolve_device
 from pixart_tui.runs.paths import runs_root
 
@@ -32,7 +31,7 @@ def doctor(device: str | None, as_json: bool) -> None:
     from pixart_tui.engine.capabilities import check_compute, quant_type_support
 
     if chosen != "cpu" and not torch.cuda.is_available():
-        click.echo("torch does not see the GPU; looking at the CPU instead", err=True)
+        say("torch does not see the GPU; looking at the CPU instead", err=True)
         chosen = "cpu"
     target = torch.device(chosen)
     checks = [*check_compute(target), *check_surroundings()]
@@ -42,7 +41,7 @@ def doctor(device: str | None, as_json: bool) -> None:
             "checks": [check.model_dump() for check in checks],
             "quant_types": [entry.model_dump() for entry in support],
         }
-        click.echo(json.dumps(found, indent=1))
+        say_json(found)
     else:
         _print(checks, support)
 

@@ -20,6 +20,7 @@ from pixart_tui.cli.choosing import (
 )
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.writing import say, say_document
 from pixart_tui.cli.options import (
     check_file,
     check_output,
@@ -65,7 +66,7 @@ Examples:
   pixart-tui export last --format diffusers --max-loss 0.001 --output checkpoint
   pixart-tui export last --format modelopt --output quant_config.py"""
 )
-@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
+@click.argument("profiles", nargs=-1, required=True, type=click.Path(), metavar="PROFILE...")
 @click.option("--format", "export_format", type=click.Choice(EXPORT_FORMATS))
 @quant_types_option
 @rule_options
@@ -75,7 +76,12 @@ Examples:
     metavar="P",
     help="onediff: a file that gives exactly the selection at top_percentage P, not at 100.",
 )
-@click.option("--model", help="diffusers: where the profiled model is, if it has moved.")
+@click.option(
+    "--model",
+    type=click.Path(),
+    metavar="TEXT",
+    help="diffusers: where the profiled model is, if it has moved.",
+)
 @click.option(
     "--dtype",
     type=click.Choice(("bfloat16", "float32")),
@@ -114,7 +120,7 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
         )
         target = check_output(output, beside=[beside], read=read)
         _write_files(record, export_format, target, options["exact_at"])
-        click.echo(f"wrote {relative(str(output))}", err=True)
+        say(f"wrote {relative(str(output))}", err=True)
     _print_snippet(record, export_format, output, device, options)
     return 0
 
@@ -277,4 +283,4 @@ def _print_snippet(
         dtype=options["dtype"],
         top_percentage=options["exact_at"] or 100,
     )
-    click.echo(text, nl=False)
+    say_document(text)

@@ -8,6 +8,7 @@ from typing import Any, Final, cast
 import click
 
 from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options import check_output, sampling_fields
 from pixart_tui.cli.quantization import quantization_fields
 from pixart_tui.domain.compiler_config import check_nexfort_config, parse_compiler_config
@@ -37,6 +38,8 @@ Examples:
 )
 @click.option(
     "--model",
+    type=click.Path(),
+    metavar="TEXT",
     default="pixart-emoji",
     show_default=True,
     help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",
@@ -183,7 +186,7 @@ def _compiler_config(text: str | None, compiler: Compiler) -> str:
 
 
 def _tell_no_effect(what: str, why: str) -> None:
-    click.echo(f"notice: {what} no effect: {why}", err=True)
+    say(f"notice: {what} no effect: {why}", err=True)
 
 
 def _is_yes(text: str) -> bool:

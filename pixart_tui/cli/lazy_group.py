@@ -6,6 +6,8 @@ from importlib import import_module
 
 import click
 
+from pixart_tui.cli.text_type import take_text_only
+
 
 class LazyGroup(click.Group):
     """A group whose commands stand in modules that it names; set ``modules`` before use.
@@ -26,4 +28,4 @@ class LazyGroup(click.Group):
             return None
         found = getattr(import_module(f"pixart_tui.cli.{self.modules[cmd_name]}"), cmd_name)
         assert isinstance(found, click.Command)
-        return found
+        return take_text_only(found)

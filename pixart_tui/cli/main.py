@@ -11,6 +11,7 @@ import click
 
 from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
+from pixart_tui.cli.display.writing import prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
@@ -65,6 +66,7 @@ cli.modules |= {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1, 2 or 130."""
+    prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         outcome = cli.main(given, prog_name="pixart-tui", standalone_mode=False)
@@ -76,23 +78,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pixart_tui.cli.asking import as_request_error
 
         return _report(as_request_error(error))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         if "--debug" in given:
             traceback.print_exc()
-        return _report(_as_work_error(error))
+        return _report(_explained(error))
     except (click.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
     return outcome if isinstance(outcome, int) else 0
 
 
 def _report(error: PixartTuiError | CancelledError) -> int:
-    from pixart_tui.tui.lines import printable
-
-    # The cause may be what a worker printed last.
-    click.echo("\n".join(map(printable, error.lines())), err=True)
+    for line in error.lines():
+        say(line, err=True)
     return error.exit_code
 
 
-def _as_work_error(error: OSError) -> WorkError:
-    name = error.filename or "a file"
-    return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
+def _explained(error: OSError | UnicodeError) -> PixartTuiError:
+    if isinstance(error, OSError):
+        name = error.filename or "a file"
+        return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
+    return RequestError(
+        "a name is not UTF-8, or cannot be used in this locale",
+        f"{error}; files are named in {sys.getfilesystemencoding()}",
+        "rename it, or use another locale: LC_ALL=C.UTF-8",
+    )

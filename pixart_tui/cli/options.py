@@ -39,6 +39,8 @@ timesteps_option: Final = click.option(
 _SAMPLING: Final = (
     click.option(
         "--model",
+        type=click.Path(),
+        metavar="TEXT",
         default="pixart-emoji",
         show_default=True,
         help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",

@@ -10,6 +10,7 @@ import click
 
 from pixart_tui.cli.checking import fields_of_checked
 from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
+from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options import (
     check_output,
     check_quant_type,
@@ -145,7 +146,7 @@ def profile(detach: bool, display: str, **options: Any) -> int:
     run = create_run(request)
     start_worker(run)
     if detach:
-        click.echo(run.id)
+        say(run.id)
         return 0
     exit_code = follow(run, display)
     pass_on(run, request.output)

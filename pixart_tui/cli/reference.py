@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import click
 
+from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.main import cli
 
 PAGE: Final = Path("docs/commands.md")
@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("page", type=Path, nargs="?", default=PAGE)
     page: Path = parser.parse_args(arguments).page
     page.write_text(reference(), encoding="utf-8")
-    print(f"wrote {page}", file=sys.stderr)  # noqa: T201
+    say(f"wrote {page}", err=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.writing import say, say_document
 from pixart_tui.cli.options import check_output
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.reporting.html import render_html
@@ -25,7 +26,7 @@ Examples:
   pixart-tui report last --output report.html
   pixart-tui report profiles/pixart-emoji/fp8_e4m3.json --format markdown >> issue.md"""
 )
-@click.argument("run")
+@click.argument("run", type=click.Path(), metavar="RUN")
 @click.option(
     "--format",
     "report_format",
@@ -54,10 +55,10 @@ def report(run: str, report_format: str | None, output: Path | None) -> int:
         opened = find_run(run, kinds=_KINDS)
         found, name = report_of_run(opened), opened.id
     if markdown and output is None:
-        click.echo(render_markdown(found), nl=False)
+        say_document(render_markdown(found))
         return 0
     read = onediff_file.with_companions([path]) if from_file else ()
     target = check_output(output or Path(f"pixart-tui-{name}.html"), read=read)
     write_atomically(target, render_markdown(found) if markdown else render_html(found))
-    click.echo(f"wrote {relative(str(target))}", err=True)
+    say(f"wrote {relative(str(target))}", err=True)
     return 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterator
@@ -11,8 +10,10 @@ from typing import Any
 import click
 
 from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.writing import ask, say, say_as_it_is, say_json
 from pixart_tui.cli.options import display_option
 from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.plain_text import last_state
 from pixart_tui.runs.catalogue import delete_run, find_run, list_runs, locate_run
 from pixart_tui.runs.control import cancel as cancel_worker
 from pixart_tui.runs.control import start_worker
@@ -31,7 +32,7 @@ def runs(as_json: bool) -> None:
     for run in found:
         run.poll()
     if as_json:
-        click.echo(json.dumps([describe(run) for run in found], indent=1))
+        say_json([describe(run) for run in found])
     else:
         from pixart_tui.cli.display.tables import print_runs
 
@@ -71,7 +72,7 @@ def cancel(run: str) -> None:
     cancel_worker(found)
     if found.state() is not RunState.CANCELLED:
         raise WorkError(f"run {found.id} ended as {found.state()} before it could be cancelled")
-    click.echo(f"cancelled {found.id}; go on with: pixart-tui resume {found.id}", err=True)
+    say(f"cancelled {found.id}; go on with: pixart-tui resume {found.id}", err=True)
 
 
 @click.command(epilog="\b\nExample:\n  pixart-tui delete 3fa9 --yes")
@@ -81,9 +82,9 @@ def delete(run: str, yes: bool) -> None:
     """Delete RUN's directory; the files that it wrote elsewhere stay."""
     found = find_run(run)
     if not yes:
-        click.confirm(f"delete run {found.id} and its measurements?", abort=True, err=True)
+        ask(f"delete run {found.id} and its measurements?")
     delete_run(found)
-    click.echo(f"deleted {found.id}", err=True)
+    say(f"deleted {found.id}", err=True)
 
 
 @click.command(epilog="\b\nExamples:\n  pixart-tui logs last\n  pixart-tui logs last --follow")
@@ -94,19 +95,17 @@ def logs(run: str, following: bool) -> None:
     found = find_run(run)
     texts = _log(found, following)
     for text in _cleaned(texts) if sys.stdout.isatty() else texts:
-        click.echo(text, nl=False, color=True)
+        say_as_it_is(text)
 
 
 def _cleaned(texts: Iterator[str]) -> Iterator[str]:
     """Whole lines with nothing in them that a terminal would act on."""
-    from pixart_tui.tui.lines import printable
-
     rest = ""
     for text in texts:
         *lines, rest = (rest + text).split("\n")
-        yield from (printable(line) + "\n" for line in lines)
+        yield from (last_state(line) + "\n" for line in lines)
     if rest:
-        yield printable(rest) + "\n"
+        yield last_state(rest) + "\n"
 
 
 def _log(run: Run, following: bool) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pixart_tui.cli.choosing import (
 )
 from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.display.selections import print_pareto, print_selection
+from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
 from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
 from pixart_tui.domain import mixed_file, onediff_file
@@ -64,7 +65,7 @@ Examples:
   pixart-tui select last --max-loss 0.001 --verify
   pixart-tui select last --pareto"""
 )
-@click.argument("profiles", nargs=-1, required=True, metavar="PROFILE...")
+@click.argument("profiles", nargs=-1, required=True, type=click.Path(), metavar="PROFILE...")
 @quant_types_option
 @rule_options
 @click.option(
@@ -171,7 +172,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
     target = asked.target
     write_selection(asked.profiles, selection, [path.name for path in asked.paths], target)
     if options["as_json"]:
-        click.echo(selection.model_dump_json(indent=1))
+        say_json(selection)
     else:
         print_selection(selection, target)
     return 0
@@ -180,7 +181,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
 def _print_curve(asked: _Asked, as_json: bool) -> int:
     curve = pareto_curve(menu_of(asked.profiles), fused=asked.fused)
     if as_json:
-        click.echo(curve.model_dump_json(indent=1))
+        say_json(curve)
     else:
         print_pareto(curve)
     return 0
@@ -234,7 +235,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     run = create_run(request)
     start_worker(run)
     if options["detach"]:
-        click.echo(run.id)
+        say(run.id)
         return 0
     exit_code = follow(run, options["display"])
     pass_on(run, request.output)

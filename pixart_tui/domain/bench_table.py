@@ -10,6 +10,7 @@ what OneDiff's report prints for the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ BENCH_SIMULATED: Final = "simulated"
 BENCH_RUNNING: Final = "..."
 BENCH_FAILED: Final = "failed"
 BENCH_NOT_APPLICABLE: Final = "-"
+_BAR: Final = re.compile(r"(?<!\\)\|")
 
 _MEMORY_LABELS: Final = {"cuda": "max memory (CUDA)", "process": "max memory (process)"}
 
@@ -271,4 +273,4 @@ def _warmup_cache(row: BenchRow) -> float | None:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(_BAR.sub(r"\\|", cell) for cell in cells) + " |"

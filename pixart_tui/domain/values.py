@@ -2,10 +2,56 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import json
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticSerializationError
+
+_HALF: Final = (b"\\ud", b"\\uD")
+"""How JSON spells a byte of a name that is not UTF-8, as Python keeps it (PEP 383)."""
 
 
 class Value(BaseModel):
-    """An immutable value; unknown fields are ignored, so that older readers open newer files."""
+    """An immutable value; unknown fields are ignored, so that older readers open newer files.
+
+    Names of files may hold bytes that are not UTF-8: JSON keeps those as escapes, as Python's own
+    does, which pydantic's neither writes nor reads.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
+
+    def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
+        """The value as JSON."""
+        try:
+            return super().model_dump_json(indent=indent, **options)
+        except PydanticSerializationError:
+            options.pop("ensure_ascii", None)
+            content = self.model_dump(mode="json", **options)
+            separators = (",", ":") if indent is None else None
+            return json.dumps(content, indent=indent, separators=separators)
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes | bytearray, **options: Any) -> Self:
+        """The value that JSON holds.
+
+        Raises:
+            ValidationError: It is not JSON, or holds no such value.
+        """
+        try:
+            return super().model_validate_json(json_data, **options)
+        except ValidationError:
+            if (content := with_halves(json_data)) is None:
+                raise
+            return cls.model_validate(content, **options)
+
+
+def with_halves(json_data: str | bytes | bytearray) -> Any:
+    """What JSON holds that spells bytes that are no text; None where it has none, or is no JSON."""
+    data = json_data.encode(errors="replace") if isinstance(json_data, str) else json_data
+    if not any(half in data for half in _HALF):
+        return None
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None

@@ -24,6 +24,9 @@ _PROFILE_ENVIRONMENT: Final = {
 """What the worker of a profile or a verification gets unless the user's environment says
 otherwise. What measures speed gets nothing: it has to measure what the user would see."""
 
+_TEXT_ENVIRONMENT: Final = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+"""What every worker gets: logs and files are UTF-8 whatever the viewer's locale is."""
+
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
 _EXIT_LIMIT_S: Final = 30.0
@@ -57,7 +60,7 @@ def start_worker(run: Run) -> int:
 
 def _environment(run: Run) -> dict[str, str]:
     timed = run.record is None or run.record.request.kind in ("bench", "generate")
-    return ({} if timed else _PROFILE_ENVIRONMENT) | os.environ
+    return ({} if timed else _PROFILE_ENVIRONMENT) | os.environ | _TEXT_ENVIRONMENT
 
 
 def cancel(run: Run) -> None:

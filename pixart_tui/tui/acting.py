@@ -10,11 +10,13 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.message import Message
+from textual.notifications import SeverityLevel
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.tui.board import RunView
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
+from pixart_tui.tui.lines import printable
 from pixart_tui.tui.messages import RunDeleted, RunStarted, SelectionSaved, WorkDone, WorkFailed
 from pixart_tui.tui.profile_tab.pane import ProfilePane
 from pixart_tui.tui.requests import compare_request
@@ -181,7 +183,7 @@ class ActingApp(App[None]):
 
     def on_work_done(self, message: WorkDone) -> None:
         """Says what was done."""
-        self.notify(message.note)
+        self.tell(message.note)
 
     def on_selection_saved(self, message: SelectionSaved) -> None:
         """Says where the selection stands."""
@@ -191,8 +193,20 @@ class ActingApp(App[None]):
         """Says what could not be done, why, and what to do."""
         error = message.error
         details = "\n".join(filter(None, (error.cause, error.next_step))) or error.title
+        self.tell(details, title=error.title, severity="error", timeout_s=_ERROR_SHOWN_S)
+
+    def tell(
+        self,
+        text: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout_s: float | None = None,
+    ) -> None:
+        """Shows a note for a while; nothing in it is markup."""
+        lines = "\n".join(map(printable, text.split("\n")))
         self.notify(
-            details, title=error.title, severity="error", timeout=_ERROR_SHOWN_S, markup=False
+            lines, title=printable(title), severity=severity, timeout=timeout_s, markup=False
         )
 
     def _ask(

@@ -46,6 +46,7 @@ from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
 _WELCOME_S: Final = 8.0
+_HARMLESS: Final = glyphs.Harmless()
 _NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "open_log", "help")
 PANES: Final = (RunsPane, ProfilePane, SelectPane, BenchPane, ComparePane, LogPane)
 
@@ -213,7 +214,7 @@ class DashboardApp(ActingApp):
             more = wording.count(len(going_on) - 1, "more run")
             others = f"; {more} on tab 1" if len(going_on) > 1 else ""
             text = f"{run.kind} run {run.id} is {run.state}{others}. Leaving lets it run."
-            self.notify(text, title="Attached", timeout=_WELCOME_S, markup=False)
+            self.tell(text, title="Attached", timeout_s=_WELCOME_S)
             self._open(run, board)
 
     def _open_asked(self, board: Board) -> None:
@@ -249,7 +250,7 @@ class DashboardApp(ActingApp):
 
     def on_run_deleted(self, message: RunDeleted) -> None:
         """Has another run opened in place of one that is gone."""
-        self.notify(f"run {message.run_id} is deleted")
+        self.tell(f"run {message.run_id} is deleted")
         self._deleted.add(message.run_id)
         self._profile_id = None if self._profile_id == message.run_id else self._profile_id
         self._bench_id = None if self._bench_id == message.run_id else self._bench_id
@@ -373,7 +374,7 @@ class DashboardApp(ActingApp):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Exchanges the glyphs where that is asked for."""
-        filters = super().get_line_filters()
+        filters = [*super().get_line_filters(), _HARMLESS]
         return [*filters, self._ascii_filter] if self._ascii_filter.enabled else filters
 
     @classmethod

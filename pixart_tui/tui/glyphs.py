@@ -19,6 +19,7 @@ from textual.scrollbar import ScrollBarRender
 
 from pixart_tui.domain import step_shares
 from pixart_tui.domain.latency import NO_GAIN_MARK
+from pixart_tui.domain.plain_text import harmless
 
 QUEUED: Final = "◌"
 RUNNING: Final = "▶"
@@ -109,6 +110,17 @@ class AsciiOnly(LineFilter):
         """The same segments in ASCII; control codes stay."""
         return [
             segment if segment.control else Segment(in_ascii(segment.text), segment.style)
+            for segment in segments
+        ]
+
+
+class Harmless(LineFilter):
+    """Takes out of everything that is drawn what a terminal would act on."""
+
+    def apply(self, segments: Iterable[Segment], background: Color) -> list[Segment]:
+        """The same segments as text that only reads; the control codes of screens stay."""
+        return [
+            segment if segment.control else Segment(harmless(segment.text), segment.style)
             for segment in segments
         ]
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from itertools import zip_longest
-from typing import Final, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.cells import cell_len, chop_cells, set_cell_size
 
+from pixart_tui.domain.plain_text import last_state
 from pixart_tui.tui import glyphs
 
 Ink = Literal[
@@ -32,17 +32,6 @@ Ink = Literal[
     "heat6",
     "heat7",
 ]
-
-_ESCAPES: Final = re.compile(
-    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # CSI: colours, the cursor
-    # Strings: titles, pictures.
-    r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
-    r"|\x1b[ -/]*[0-~]"
-)
-_UNSEEN: Final = re.compile(
-    # Control codes, marks that turn the direction of writing, halves of characters.
-    "[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]+"
-)
 
 
 class Span(NamedTuple):
@@ -95,8 +84,7 @@ def printable(text: str) -> str:
 
     Of a progress bar that was redrawn with carriage returns, its last state.
     """
-    latest = text.rstrip("\r\n").rpartition("\r")[2]
-    return _UNSEEN.sub(" ", _ESCAPES.sub("", latest))
+    return last_state(text)
 
 
 def spread(left: Sequence[Span], right: Sequence[Span], width: int) -> Line:

@@ -17,6 +17,7 @@ from pixart_tui.domain.events import (
     Event,
     StageChanged,
 )
+from pixart_tui.domain.reporting.markdown import code, escaped
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.files import is_stream, remove_file, write_atomically, write_with_companion
 from pixart_tui.runs.run import Run
@@ -83,8 +84,8 @@ def render_markdown(result: BenchResult) -> str:
     first = result.rows[0]
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     lines = [
-        f"{first.model}, {first.width} x {first.height}, {first.steps} steps, {first.dtype}, "
-        f"on {result.machine.summary}, {first.threads} CPU threads, {result.date}.",
+        f"{escaped(first.model)}, {first.width} x {first.height}, {first.steps} steps, "
+        f"{first.dtype}, on {result.machine.summary}, {first.threads} CPU threads, {result.date}.",
         "",
         *to_markdown(table_of(result)).splitlines(),
         "",
@@ -92,7 +93,7 @@ def render_markdown(result: BenchResult) -> str:
         f"- {versions}",
     ]
     if result.command:
-        lines.append(f"- `{result.command}`")
+        lines.append(f"- {code(result.command)}")
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +109,7 @@ def _note_lines(rows: Iterable[BenchRow]) -> Iterator[str]:
 
 def _notes(row: BenchRow) -> Iterator[str]:
     if row.status is RowStatus.FAILED:
-        yield f"failed: {row.error}"
+        yield f"failed: {escaped(row.error)}"
     if row.execution_note:
         layers = f"{row.layers_words} ({row.selection})"
         yield f"{row.quant_type} on {layers}, {row.execution}: {row.execution_note}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import click
 from rich.table import Table
 
-from pixart_tui.cli.display.tables import console
+from pixart_tui.cli.display.writing import console, say
 from pixart_tui.domain.measurements import Likeness
 from pixart_tui.runs.pairs import pairs_of
 from pixart_tui.runs.run import Run
@@ -22,7 +20,7 @@ def print_likeness(found: Likeness) -> None:
         ("PSNR", psnr),
         ("MAE", f"{found.mae:.6f} of 1"),
     ):
-        click.echo(f"{name}  {text}")
+        say(f"{name}  {text}")
 
 
 def print_comparison(run: Run) -> None:
@@ -41,8 +39,8 @@ def print_comparison(run: Run) -> None:
     console().print(table)
 
 
-def comparison_json(run: Run) -> str:
-    """The same as JSON, with the files."""
+def comparison_json(run: Run) -> dict[str, Any]:
+    """The same for JSON, with the files."""
     files = {(pair.prompt, pair.seed): pair for pair in pairs_of(run.snapshot, run.paths.directory)}
     plan = run.snapshot.compare_plan
     images: list[dict[str, Any]] = []
@@ -55,18 +53,15 @@ def comparison_json(run: Run) -> str:
             | {"quantized": str(pair.image) if pair else None}
         )
     request = run.record.request if run.record else None
-    return json.dumps(
-        {
-            "run": run.id,
-            "conditions": plan.conditions.model_dump(mode="json") if plan else None,
-            "layers": list(plan.layers) if plan else None,
-            "machine": plan.machine.model_dump(mode="json") if plan else None,
-            "versions": dict(plan.versions) if plan else None,
-            "images": images,
-            "side_by_side": request.output if request else None,
-        },
-        indent=1,
-    )
+    return {
+        "run": run.id,
+        "conditions": plan.conditions.model_dump(mode="json") if plan else None,
+        "layers": list(plan.layers) if plan else None,
+        "machine": plan.machine.model_dump(mode="json") if plan else None,
+        "versions": dict(plan.versions) if plan else None,
+        "images": images,
+        "side_by_side": request.output if request else None,
+    }
 
 
 _FIGURES = tuple(Likeness.model_fields)

@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-import click
-
 from pixart_tui.cli.display.dashboard import open_dashboard
+from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.plain_text import last_state
 from pixart_tui.runs.control import cancel
 from pixart_tui.runs.files import descriptor_of, write_atomically
 from pixart_tui.runs.run import Run, RunState
@@ -107,7 +107,7 @@ def _in_dashboard(run: Run) -> int:
 
 def going_on(run: Run) -> int:
     """Says how to come back to a run that is not done."""
-    click.echo(f"run {run.id} goes on; come back with: pixart-tui attach {run.id}", err=True)
+    say(f"run {run.id} goes on; come back with: pixart-tui attach {run.id}", err=True)
     return 0
 
 
@@ -141,7 +141,7 @@ def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
             f"run {run.id} cannot be read", problem, f"{known}pixart-tui delete {run.id}"
         )
     if failure is None:
-        last = " ".join(run.log_tail(1))[:200]
+        last = last_state(" ".join(run.log_tail(1)))[:200]
         cause = f"its last words: {last}" if last else "it said nothing; perhaps it was killed"
         return WorkError(f"the worker of run {run.id} died", cause, again)
     kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError

@@ -8,10 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-import click
-from rich.console import Console
-
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.writing import console, say
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.generation import result_lines
 from pixart_tui.domain.requests import GenerateRequest
@@ -33,12 +31,12 @@ def print_generation(run: Run, request: GenerateRequest) -> None:
         for path in _images(run, request):
             _show(path)
     if any(artifact.role == "output_image" for artifact in run.snapshot.artifacts):
-        click.echo(f"wrote {relative(str(request.output))}", err=True)
+        say(f"wrote {relative(str(request.output))}", err=True)
 
 
 def _say(text: str) -> None:
     """A line on stdout, as it is; Rich leaves quietly where its reader has gone."""
-    Console().print(text, markup=False, highlight=False, soft_wrap=True)
+    console().print(text, highlight=False, soft_wrap=True)
 
 
 def _images(run: Run, request: GenerateRequest) -> Iterator[Path]:
@@ -57,4 +55,4 @@ def _show(path: Path) -> None:
     from pixart_tui.tui.pictures import ImageMode, choose_pictures, picture
 
     pictures = choose_pictures(ImageMode.AUTO, os.environ)
-    Console().print(picture(path, _PICTURE_COLUMNS, pictures))
+    console().print(picture(path, _PICTURE_COLUMNS, pictures))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Final
 
+from pixart_tui.cli.display.writing import say_json
 from pixart_tui.runs.journal import JournalReader
 from pixart_tui.runs.run import Run
 
@@ -24,8 +24,7 @@ def stream_json(run: Run) -> None:
         finished = run.state().is_finished
         while entries := reader.poll():
             for entry in entries:
-                sys.stdout.write(entry.model_dump_json() + "\n")
-            sys.stdout.flush()
+                say_json(entry, indent=None)
         if finished:
             return
         time.sleep(_POLL_S)

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-import click
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pixart_tui.cli.display.warmup import WarmupNews, describe_warmup
+from pixart_tui.cli.display.writing import console, say
 from pixart_tui.domain.look_text import look_lines
 from pixart_tui.domain.looks import Look
+from pixart_tui.domain.plain_text import visible
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.run import Run, RunState
@@ -26,7 +26,7 @@ _LINES_PER_STAGE: Final = 10
 
 def show_progress(run: Run) -> None:
     """Shows a run's progress until it ends."""
-    click.echo(f"run {run.id}; if this closes: pixart-tui attach {run.id}", err=True)
+    say(f"run {run.id}; if this closes: pixart-tui attach {run.id}", err=True)
     if sys.stderr.isatty():
         _show_bar(run)
     else:
@@ -38,7 +38,7 @@ def describe_stage(run: Run) -> str:
     stage = run.snapshot.stage
     if stage is None:
         return str(run.state())
-    return f"{stage.stage} {stage.detail}".rstrip()
+    return visible(f"{stage.stage} {stage.detail}".rstrip())
 
 
 def _show_bar(run: Run) -> None:
@@ -48,12 +48,12 @@ def _show_bar(run: Run) -> None:
         TextColumn("{task.fields[counts]}", markup=False),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as progress:
+    with Progress(*columns, console=console(err=True), refresh_per_second=4) as progress:
         task = progress.add_task("starting", total=None, counts="")
         news = _News()
         while _poll(run):
             for told in news.lines(run.snapshot):
-                progress.console.print(told, highlight=False, markup=False, emoji=False)
+                progress.console.print(told, highlight=False)
             progress.update(
                 task,
                 description=describe_stage(run)[:48],
@@ -70,9 +70,9 @@ def _print_lines(run: Run) -> None:
     while True:
         going = _poll(run)
         for told in (*news.lines(run.snapshot), *warmups.lines(run.snapshot)):
-            click.echo(told, err=True)
+            say(told, err=True)
         if (line := _line(run)) != shown:
-            click.echo(line + _pace(run), err=True)
+            say(line + _pace(run), err=True)
             shown = line
         if not going:
             return
@@ -118,7 +118,7 @@ def _line(run: Run) -> str:
 def _counts(run: Run) -> str:
     snapshot = run.snapshot
     counts = f"{snapshot.done}/{snapshot.total}{_pace(run)}" if snapshot.total else ""
-    return counts + describe_warmup(snapshot)
+    return visible(counts + describe_warmup(snapshot))
 
 
 def _pace(run: Run) -> str:

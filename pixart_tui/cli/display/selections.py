@@ -9,7 +9,7 @@ from typing import Final
 from rich.table import Table
 
 from pixart_tui.cli.display.paths import relative
-from pixart_tui.cli.display.tables import console
+from pixart_tui.cli.display.writing import console
 from pixart_tui.domain.selecting.choice import spell_types
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.roles import is_attention

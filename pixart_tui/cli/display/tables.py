@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Console
 from rich.table import Table
 
 from pixart_tui.cli.display.checks import check_lines
 from pixart_tui.cli.display.generated import print_generation
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.profile_notes import profile_notes
+from pixart_tui.cli.display.writing import console
 from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
 from pixart_tui.domain.latency import NO_GAIN_MARK
@@ -34,16 +32,6 @@ from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.runs.run import Run
 
 _SHOWN_LAYERS: Final = 12
-_PIPE_WIDTH: Final = 120
-
-
-def console() -> Console:
-    """The console for results; a pipe gets wide lines rather than wrapped ones.
-
-    Prompts and paths are shown as they are: nothing is read as markup.
-    """
-    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    return Console(width=wide, markup=False, emoji=False)
 
 
 def print_outcome(run: Run) -> None:

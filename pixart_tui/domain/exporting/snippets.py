@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Final
 
 from pixart_tui.domain.exporting.formats import ExportFormat
+from pixart_tui.domain.plain_text import visible
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.selection import Selection
 
@@ -72,7 +73,7 @@ def _onediff(
     return f"""\
 # OneDiff's text_to_image.py:
 #   --quantize --quantize-config '{config}' \\
-#   --quant-submodules-config-path {shlex.quote(str(path))}
+#   --quant-submodules-config-path {shlex.quote(visible(str(path)))}
 import torch
 from diffusers import {pipeline}
 from onediffx import compile_pipe, quantize_pipe

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
+from html import escape as as_html
 
 from pixart_tui.domain.bench_table import BenchTable, split_change
+from pixart_tui.domain.plain_text import visible
 from pixart_tui.domain.profile import LayerScore, Profile
 from pixart_tui.domain.reporting.content import (
     DECADE_LEGEND,
@@ -41,6 +42,11 @@ def render_html(report: Report) -> str:
         f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         f"<h1>{title}</h1>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n"
     )
+
+
+def escape(text: str) -> str:
+    """User text that stays text: no markup, and nothing that turns the direction of writing."""
+    return as_html(visible(text))
 
 
 def _sections(report: Report) -> Iterator[str]:

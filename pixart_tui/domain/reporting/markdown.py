@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pixart_tui.domain.bench_table import BenchTable, to_markdown
+from pixart_tui.domain.plain_text import visible
 from pixart_tui.domain.profile import Profile
 from pixart_tui.domain.reporting.content import (
     DECADE_LEGEND,
@@ -33,7 +34,7 @@ def render_markdown(report: Report) -> str:
 
 def escaped(text: str) -> str:
     """User text that stays text: no markup, no HTML, no line of its own."""
-    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(visible(text).split()))
 
 
 def _sections(report: Report) -> Iterator[str]:
@@ -50,9 +51,10 @@ def _sections(report: Report) -> Iterator[str]:
             yield f"## {escaped(heading)}\n\n{_curve(measured.curve)}"
     if report.bench is not None:
         notes = _list(report.bench_notes)
-        yield f"## Benchmark\n\n{to_markdown(report.bench)}".rstrip() + (
-            f"\n\n{notes}" if notes else ""
-        )
+        found = report.bench
+        rows = [(label, *cells) for label, cells in found.lines]
+        table = _table((found.corner, *found.columns), rows)
+        yield f"## Benchmark\n\n{table}" + (f"\n\n{notes}" if notes else "")
     facts = (f"- {label}: {_fact(label, value)}" for label, value in provenance(report))
     yield "## Where the figures come from\n\n" + "\n".join(facts)
 
@@ -65,7 +67,7 @@ def _fact(label: str, value: str) -> str:
 def code(text: str) -> str:
     """Text as a code span, fenced by more backticks than it holds in a row."""
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence} {' '.join(text.split())} {fence}"
+    return f"{fence} {' '.join(visible(text).split())} {fence}"
 
 
 def _list(lines: Sequence[str] | Iterator[str]) -> str:
@@ -73,8 +75,9 @@ def _list(lines: Sequence[str] | Iterator[str]) -> str:
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    cells = tuple((row[0], tuple(escaped(cell) for cell in row[1:])) for row in rows)
-    return to_markdown(BenchTable(tuple(headings[1:]), cells, corner=headings[0])).rstrip()
+    corner, *columns = map(escaped, headings)
+    lines = tuple((escaped(name), tuple(map(escaped, cells))) for name, *cells in rows)
+    return to_markdown(BenchTable(tuple(columns), lines, corner=corner)).rstrip()
 
 
 def _heat_map(profile: Profile) -> str:
@@ -97,7 +100,7 @@ def _by_step(report: Report) -> Iterator[str]:
     for heading, measured in headings(report, "Effect by step"):
         if measured.steps is not None:
             columns, rows = step_table(measured.profile, measured.steps)
-            table = _table(columns, [(escaped(name), *cells) for name, *cells in rows])
+            table = _table(columns, rows)
             yield f"## {escaped(heading)}\n\n{escaped(measured.steps.summary)}\n\n{table}"
 
 

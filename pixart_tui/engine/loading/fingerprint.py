@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
@@ -28,7 +29,8 @@ def fingerprint_files(root: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         size = file.stat().st_size
-        digest.update(f"{file.relative_to(root).as_posix()}\0{size}\0".encode())
+        name = os.fsencode(file.relative_to(root).as_posix())
+        digest.update(name + f"\0{size}\0".encode())
         for piece in _pieces(file, size):
             digest.update(piece)
     return f"sha256:{digest.hexdigest()}"

@@ -1,0 +1,98 @@
+"""What commands write to a terminal or a pipe: text of others is shown and never obeyed.
+
+Everything goes through here. No text is markup, no character controls the terminal, and what a
+stream's encoding lacks is written as its ASCII twin.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final, TextIO
+
+import click
+
+from pixart_tui.domain.plain_text import visible, visible_lines
+from pixart_tui.domain.values import Value
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PIPE_WIDTH: Final = 120
+_TWINS: Final = "pixart_tui.twins"
+
+
+def prepare_streams() -> None:
+    """Has standard output and error write what their encoding lacks as ASCII twins."""
+    codecs.register_error(_TWINS, _as_twins)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_TWINS)
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Writes a line to stdout.
+
+    Args:
+        line: The line; whatever breaks it is a space.
+        err: Write it to stderr.
+    """
+    click.echo(visible(line), file=_stream(err))
+
+
+def say_document(text: str) -> None:
+    """Writes lines that end with a line's end to stdout."""
+    click.echo(visible_lines(text), nl=False, file=_stream())
+
+
+def say_as_it_is(text: str) -> None:
+    """Writes to a pipe or a file what stands in a file, byte for byte where UTF-8 is spoken."""
+    click.echo(text, nl=False, color=True, file=_stream())
+
+
+def say_json(content: Any, *, indent: int | None = 1) -> None:
+    """Writes a value as JSON to stdout, in ASCII, which every stream can carry."""
+    if isinstance(content, Value):
+        text = content.model_dump_json(indent=indent, ensure_ascii=True)
+    else:
+        text = json.dumps(content, indent=indent)
+    say_as_it_is(text + "\n")
+
+
+def ask(question: str) -> None:
+    """Asks for a yes on stderr.
+
+    Raises:
+        click.Abort: The answer is no.
+    """
+    click.confirm(visible(question), abort=True, err=True)
+
+
+def console(*, err: bool = False) -> Console:
+    """The console for tables and bars; a pipe gets wide lines rather than wrapped ones."""
+    from rich.console import Console
+    from rich.text import Text
+
+    class PlainConsole(Console):
+        """Reads no markup, wherever a string comes from: a line, a cell, a title."""
+
+        def render_str(self, text: str, **options: Any) -> Text:
+            """The text as it is, but for what a terminal would act on."""
+            return super().render_str(visible(text), **options | {"markup": False, "emoji": False})
+
+    wide = None if _stream(err).isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
+    return PlainConsole(stderr=err, width=wide, markup=False, emoji=False)
+
+
+def _stream(err: bool = False) -> TextIO:
+    return sys.stderr if err else sys.stdout
+
+
+def _as_twins(error: UnicodeError) -> tuple[str, int]:
+    from pixart_tui.tui.glyphs import in_ascii  # not before it is needed
+
+    assert isinstance(error, UnicodeEncodeError)
+    return in_ascii(error.object[error.start : error.end]), error.end
