@@ -115,7 +115,18 @@ def _spoilt(random: Random, good: bytes) -> bytes:
 def _another_value(random: Random, good: bytes) -> bytes:
     said = json.loads(good)
     name = random.choice(list(said))
-    values: tuple[object, ...] = (None, [], {}, "x", -1, 1e308, True, {"ssim": "x"}, {"ssim": 7}, {"ssim": None})
+    values: tuple[object, ...] = (
+        None,
+        [],
+        {},
+        "x",
+        -1,
+        1e308,
+        True,
+        {"ssim": "x"},
+        {"ssim": 7},
+        {"ssim": None},
+    )
     said[name] = random.choice(values)
     return json.dumps(said).encode()
 
