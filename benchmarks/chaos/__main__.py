@@ -43,6 +43,9 @@ def _arguments(given: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--part", action="append", metavar="NAME", help="may be repeated")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="this part of all tries")
+    parser.add_argument(
+        "--short", action="store_true", help="a few tries of one kind of run, in a minute"
+    )
     parser.add_argument("--only", type=int, metavar="N", help="this try of one part")
     parser.add_argument("--minutes", type=float, help="begin nothing after so long")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -58,10 +61,16 @@ def main(given: Sequence[str] | None = None) -> int:
     place: Path = arguments.place.resolve()
     os.environ.update(_ENVIRONMENT)
     preload(place)
-    from benchmarks.chaos.campaign import Campaign
+    from benchmarks.chaos.campaign import SHORT, Campaign
     from benchmarks.chaos.summary import print_table, write
 
-    campaign = Campaign.prepare(arguments.part, place, arguments.seed, arguments.scale)
+    short, parts = arguments.short, arguments.part
+    campaign = Campaign.prepare(
+        place,
+        arguments.seed,
+        parts=SHORT if short and parts is None else parts,
+        scale=SHORT if short else arguments.scale,
+    )
     verdicts = read(campaign.log)
     if arguments.only is not None:
         wanted = [(part, arguments.only) for part in arguments.part]

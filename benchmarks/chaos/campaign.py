@@ -8,16 +8,23 @@ import random
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Final
 
 from benchmarks.chaos.findings import Finding, Verdict, append
 from benchmarks.chaos.kinds import COMMANDS, FEEDS, Reference, reference
 from benchmarks.chaos.parts import Case, Part
 from benchmarks.chaos.parts.catalogue import PARTS
 from benchmarks.chaos.trying import Try, attempt, enter
+
+SHORT: Final = {
+    **{"workers": 2, "disks": 2, "journals": 12, "clocks": 2, "users": 2},
+    **{"archives": 12, "displays": 1, "fuzz": 8},
+}
+"""Tries of each part in the short form, all of one kind of run."""
 
 Number = tuple[str, int]
 
@@ -48,30 +55,36 @@ class Campaign:
         return self.place / "tries.jsonl"
 
     @classmethod
-    def prepare(cls, names: Sequence[str] | None, place: Path, seed: int, scale: float) -> Campaign:
+    def prepare(
+        cls,
+        place: Path,
+        seed: int,
+        *,
+        parts: Collection[str] | None = None,
+        scale: float | Mapping[str, int] = 1.0,
+    ) -> Campaign:
         """Makes the undisturbed runs, and lists what is to be tried.
 
         Args:
-            names: Of the parts; None for all.
             place: Where all its files lie.
             seed: Of the whole campaign.
-            scale: The share of all tries.
+            parts: Their names; None for all.
+            scale: The share of all tries, or how many of each part.
         """
-        unknown = set(names or ()) - {part.name for part in PARTS}
+        unknown = set(parts or ()) - {part.name for part in PARTS}
         if unknown:
             sys.exit(f"there is no part {', '.join(unknown)}: {', '.join(p.name for p in PARTS)}")
-        parts = tuple(part for part in PARTS if names is None or part.name in names)
+        chosen = tuple(part for part in PARTS if parts is None or part.name in parts)
         _load_libraries()
-        references = _references(parts, place)
-        cases = {part.name: part.cases(references) for part in parts}
+        kinds = {"adjoint"} if isinstance(scale, Mapping) else set(COMMANDS)
+        references = _references(chosen, place, kinds)
+        cases = {part.name: part.cases(references) for part in chosen}
         wanted = [
             (name, number)
             for name, found in cases.items()
-            for number in sorted(
-                random.Random(f"{seed}/{name}").sample(range(len(found)), ceil(scale * len(found)))
-            )
+            for number in _sample(f"{seed}/{name}", len(found), _share(scale, name, len(found)))
         ]
-        return cls(place, seed, parts, references, cases, wanted)
+        return cls(place, seed, chosen, references, cases, wanted)
 
     def work(
         self, wanted: Sequence[Number], jobs: int, minutes: float | None, *, keep: bool
@@ -124,9 +137,17 @@ class Campaign:
             append(self.log, Verdict(part=part, number=number, what="", findings=(died,)))
 
 
-def _references(parts: Sequence[Part], place: Path) -> dict[str, Reference]:
+def _share(scale: float | Mapping[str, int], name: str, every: int) -> int:
+    return min(scale[name], every) if isinstance(scale, Mapping) else ceil(scale * every)
+
+
+def _sample(seed: str, every: int, wanted: int) -> list[int]:
+    return sorted(random.Random(seed).sample(range(every), wanted))
+
+
+def _references(parts: Sequence[Part], place: Path, kinds: Collection[str]) -> dict[str, Reference]:
     """The undisturbed run of each kind that is needed, and those whose profile these need."""
-    needed = {kind for part in parts for kind in part.kinds}
+    needed = {kind for part in parts for kind in part.kinds if kind in kinds}
     fed = {FEEDS[word] for kind in needed for word in COMMANDS[kind] if word in FEEDS}
     made: dict[str, Reference] = {}
     folder = place / "references"

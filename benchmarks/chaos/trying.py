@@ -94,9 +94,9 @@ class Try:
         """Remembers what belongs to somebody else as it is now."""
         self._others = _fingerprints(self.others)
 
-    def new_run(self, kind: str) -> Path:
-        """A run that no worker has worked on yet."""
-        return copied_run(self.references[kind], self.runs, self.out)
+    def new_run(self, kind: str, run_id: str = "") -> Path:
+        """A run that no worker has worked on yet; by default with the undisturbed one's id."""
+        return copied_run(self.references[kind], self.runs, self.out, run_id)
 
     def copy_of_run(self, kind: str) -> Path:
         """An ended run with everything in it."""

@@ -268,7 +268,7 @@ def _model(spoil: Callable[[Path, Path], None], one: Try) -> None:
     os.waitpid(pid, 0)
     spoil(model, mark)
     found = one.command(
-        *("generate", "--model", str(model), "--scheduler", "none", "--steps", "1"),
+        *("generate", "--model", str(model), "--scheduler", "none", "--steps", "2"),
         *("--warmups", "0", "--device", "cpu", "--display", "none", "--prompt", "red apple"),
         *("--extra-call-kwargs", '{"use_resolution_binning": false}'),
         limit_s=120.0,

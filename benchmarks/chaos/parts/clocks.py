@@ -20,11 +20,12 @@ _KINDS: Final = ("adjoint", "compare", "verify")
 _HOUR: Final = 3600
 
 
-def _cases(_references: References) -> list[Case]:
+def _cases(references: References) -> list[Case]:
     offsets = (-_HOUR, 0, _HOUR)
     found = [
         Case(f"{kind}: worker {first} s, resumed {second} s", partial(_moved, kind, first, second))
         for kind in _KINDS
+        if kind in references
         for first in offsets
         for second in offsets
         if first or second

@@ -52,6 +52,7 @@ def _cases(references: References) -> list[Case]:
             partial(_fail_command, name=name, aim=Aim(mode, call, error)),
         )
         for name in _DIRECT
+        if name != "compare" or "compare" in references
         for call in range(1, _MOST_CALLS + 1)
         for mode, error in _FAULTS
     ]
@@ -85,10 +86,9 @@ def _check_told(one: Try, directory: Path, aim: Aim) -> None:
 
 def _fail_command(one: Try, name: str, aim: Aim) -> None:
     """What stood there is there still, or the new file is, whole."""
-    replaced = {
-        "{profile}": str(one.references["adjoint"].out / "adjoint.json"),
-        "{pair}": str(one.references["compare"].out / "pair.png"),
-    }
+    replaced = {"{profile}": str(one.references["adjoint"].out / "adjoint.json")}
+    if name == "compare":
+        replaced["{pair}"] = str(one.references["compare"].out / "pair.png")
     arguments = [replaced.get(part, part) for part in _DIRECT[name]]
     target = next((part for part in arguments if part.startswith("old.")), "")
     wanted = _undisturbed(one, arguments, target) if target else {}

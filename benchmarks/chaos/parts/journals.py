@@ -46,16 +46,18 @@ _READERS: Final = (
 )
 
 
-def _cases(_references: References) -> list[Case]:
-    found = [Case(f"torn last line of {kind}", partial(_torn, kind=kind)) for kind in _KINDS]
+def _cases(references: References) -> list[Case]:
+    kinds = [kind for kind in _KINDS if kind in references]
+    found = [Case(f"torn last line of {kind}", partial(_torn, kind=kind)) for kind in kinds]
     found += [
         Case(f"{kind} resumed from a torn line, {n} of {_RESUMED}", partial(_resumed, kind, n))
-        for kind in _KINDS
+        for kind in kinds
         for n in range(_RESUMED)
     ]
     found += [
         Case(f"{name} in the middle of {kind}", partial(_odd_line, kind, name))
-        for kind in ("adjoint", "compare")
+        for kind in kinds
+        if kind in ("adjoint", "compare")
         for name in _ODD
     ]
     found += [
@@ -138,7 +140,7 @@ def _changed_file(one: Try, name: str, change: Callable[[bytes], bytes]) -> None
     directory = one.copy_of_run("adjoint")
     path = directory / name
     path.write_bytes(change(path.read_bytes()))
-    other = one.copy_of_run("compare")
+    other = one.new_run("adjoint", "another")
     for arguments in (*_READERS, ("runs", "--json"), ("resume", directory.name)):
         given = (directory.name if part == "last" else part for part in arguments)
         one.command(*given, limit_s=90.0)
