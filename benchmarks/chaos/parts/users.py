@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import stat
+import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
@@ -129,9 +130,14 @@ _PLANTS: Final[dict[str, Callable[[Path, Path], None]]] = {
 
 def _planted(plant: Callable[[Path, Path], None], one: Try) -> None:
     """Somebody made the directory of locks in the temporary directory first."""
-    shared = one.place / "tmp"
-    shared.chmod(0o1777)
-    del os.environ["PIXART_TUI_LOCKS"]
+    with tempfile.TemporaryDirectory(dir="/tmp") as shared:  # every user gets there
+        Path(shared).chmod(0o1777)
+        os.environ["TMPDIR"] = shared
+        del os.environ["PIXART_TUI_LOCKS"]
+        _work_beside(plant, one, Path(shared))
+
+
+def _work_beside(plant: Callable[[Path, Path], None], one: Try, shared: Path) -> None:
     root = shared / f"pixart-tui-{os.getuid()}"
     _as_nobody(lambda: plant(root, one.others))
     if not os.path.lexists(root):
