@@ -51,6 +51,12 @@ _OPTIONS: Final[dict[str, tuple[str, ...]]] = {
     "delete": ("PROFILE",),
     "cache": ("A", "--device"),
 }
+_NEEDED: Final[dict[str, tuple[str, ...]]] = {
+    "select": ("adjoint.json",),
+    "export": ("adjoint.json", "--format", "onediff"),
+    "report": ("adjoint.json",),
+    "attach": ("last",),
+}
 _DETACHED: Final = ("profile", "bench", "compare")
 _WORDS: Final = (
     *("", " ", "-", "--", "-1", "0", "1e999", "nan", "inf", "-0", "1e-400", "9" * 400, "0x10"),
@@ -70,14 +76,19 @@ def _cases(_references: References) -> list[Case]:
 
 
 def _fuzz(one: Try) -> None:
-    """Two options with odd values, or files with odd content."""
+    """One or two options with odd values, or files with odd content."""
     command = one.random.choice(tuple(_OPTIONS))
     shutil.copytree(one.references["adjoint"].out, one.out, dirs_exist_ok=True)
     one.copy_of_run("adjoint")
+    count = len(_OPTIONS[command])
+    named: list[str] = []
     arguments = [command, *(("load",) if command == "cache" else ())]
-    for option in one.random.sample(_OPTIONS[command], min(2, len(_OPTIONS[command]))):
+    for option in one.random.sample(_OPTIONS[command], one.random.choice((1, 1, min(2, count)))):
         value = _odd_file(one) if option in _FILES and one.random.random() < 0.6 else _word(one)
-        arguments += [value] if option.isupper() else [option, value]
+        named += [value] if option.isupper() else [option, value]
+    # Without what a command needs at least, it would look at nothing else.
+    arguments += () if named[0][:2] != "--" else _NEEDED.get(command, ())
+    arguments += named
     if command in _DETACHED:
         arguments += ["--detach"]
         arguments += [] if "--model" in arguments else ["--model", MODEL]
