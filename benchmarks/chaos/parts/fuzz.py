@@ -70,6 +70,9 @@ _WORDS: Final = (
     *("a" * 300, "a/" * 2000, "x.json", "x.png", "x.html", "1-", "3-1", "1-99999999", "9-13,20"),
 )
 
+_TEXTS: Final = ("\udcff", "x\udcc3.json", "a\udcffb.png", "[/INST] x", "[bold", "x[/v2].json")
+"""What names and prompts may hold; numbers are refused before any of it matters."""
+
 
 def _cases(_references: References) -> list[Case]:
     return [Case("fuzz", _fuzz) for _ in range(_TRIES)]
@@ -77,7 +80,7 @@ def _cases(_references: References) -> list[Case]:
 
 def _fuzz(one: Try) -> None:
     """One or two options with odd values, or files with odd content."""
-    command = one.random.choice(tuple(_OPTIONS))
+    command = one.random.choice((*_OPTIONS, *_DETACHED, *_DETACHED, "generate"))
     shutil.copytree(one.references["adjoint"].out, one.out, dirs_exist_ok=True)
     one.copy_of_run("adjoint")
     count = len(_OPTIONS[command])
@@ -102,7 +105,7 @@ def _fuzz(one: Try) -> None:
 
 
 def _word(one: Try) -> str:
-    word = one.random.choice(_WORDS)
+    word = one.random.choice(_WORDS if one.random.random() < 0.6 else _TEXTS)
     if one.random.random() < 0.2:
         word += one.random.choice(_WORDS)[:100]
     return word
