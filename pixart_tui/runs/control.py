@@ -10,6 +10,7 @@ import time
 from typing import Final
 
 from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.runs.device_lock import own_locks
 from pixart_tui.runs.process import is_alive
 from pixart_tui.runs.run import Run, RunState
 
@@ -41,8 +42,9 @@ def start_worker(run: Run) -> int:
 
     Raises:
         RequestError: A worker already works on it.
-        WorkError: It died before it could say who it is.
+        WorkError: There is no place for locks, or it died before it could say who it is.
     """
+    own_locks()
     _refuse_second_worker(run)
     run.paths.cancel.unlink(missing_ok=True)
     with run.paths.log.open("ab") as log:

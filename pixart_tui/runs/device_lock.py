@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import platform
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
+from pixart_tui.domain.errors import WorkError
 from pixart_tui.runs.catalogue import list_runs
-from pixart_tui.runs.paths import locks_root
+from pixart_tui.runs.paths import LOCKS_VARIABLE, locks_root
 from pixart_tui.runs.process import is_alive
 from pixart_tui.runs.run import Run
 
 _POLL_S: Final = 0.5
+_ANOTHER_PLACE: Final = f"name a directory of your own: {LOCKS_VARIABLE}=DIRECTORY"
 
 
 @contextmanager
@@ -68,11 +72,32 @@ def _is_live_here(run: Run) -> bool:
     return not run.state().is_finished
 
 
+def own_locks() -> Path:
+    """The directory of locks, made if it is not there.
+
+    Everybody can write in the directory for temporary files: what somebody else put there first
+    could hold a run up for ever, or have it write where a link points.
+
+    Raises:
+        WorkError: It cannot be made, or the one in the temporary directory is another user's.
+    """
+    root = locks_root()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = root.lstat()
+    except OSError as error:
+        cause = error.strerror or str(error)
+        raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE) from error
+    private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    if not os.environ.get(LOCKS_VARIABLE) and not (private and found.st_uid == os.getuid()):
+        cause = "somebody else may have made it: it is a link, or others can write there"
+        raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE)
+    return root
+
+
 @contextmanager
 def _lock_file(name: str) -> Iterator[IO[str]]:
-    root = locks_root()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with Path(root / f"{name}.lock").open("a") as file:
+    with Path(own_locks() / f"{name}.lock").open("a") as file:
         yield file
 
 

@@ -6,8 +6,11 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import platformdirs
+
+LOCKS_VARIABLE: Final = "PIXART_TUI_LOCKS"
 
 
 def runs_root() -> Path:
@@ -18,7 +21,7 @@ def runs_root() -> Path:
 
 def locks_root() -> Path:
     """A directory on this machine for locks (``PIXART_TUI_LOCKS``); homes may be on NFS."""
-    override = os.environ.get("PIXART_TUI_LOCKS")
+    override = os.environ.get(LOCKS_VARIABLE)
     return Path(override) if override else Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
 
 

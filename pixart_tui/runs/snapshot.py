@@ -369,11 +369,14 @@ class RunSnapshot:
         if self.planned is None or quant_type not in self.planned.excluded_by_type:
             return None
         latency = self.latencies.get(quant_type)
+        # Not in the order of measuring, which differs where lanes work side by side.
+        order = {layer.fqn: number for number, layer in enumerate(self.planned.layers)}
+        measured = sorted(self.measured.values(), key=lambda one: order.get(one.layer, len(order)))
         return Profile(
             conditions=self.planned.conditions.model_copy(update={"quant_type": quant_type}),
             layers=self.planned.targets(quant_type),
             excluded=self.planned.excluded_by_type[quant_type],
-            measurements=merge_measurements(m.measurements for m in self.measured.values()),
+            measurements=merge_measurements(one.measurements for one in measured),
             floor=self.floor.comparisons if self.floor else (),
             latencies=latency.latencies if latency else {},
             effects=self.samples_in_order,

@@ -46,7 +46,6 @@ from pixart_tui.tui.work import Work
 
 _POLL_S: Final = 0.5
 _WELCOME_S: Final = 8.0
-_HARMLESS: Final = glyphs.Harmless()
 _NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "open_log", "help")
 PANES: Final = (RunsPane, ProfilePane, SelectPane, BenchPane, ComparePane, LogPane)
 
@@ -373,8 +372,8 @@ class DashboardApp(ActingApp):
         return "none" if self.ascii_only else self._settings.display.images
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Exchanges the glyphs where that is asked for."""
-        filters = [*super().get_line_filters(), _HARMLESS]
+        """Keeps control codes from the terminal, and exchanges the glyphs where asked for."""
+        filters = (*super().get_line_filters(), _TEXT_ONLY)
         return [*filters, self._ascii_filter] if self._ascii_filter.enabled else filters
 
     @classmethod
@@ -393,6 +392,9 @@ class DashboardApp(ActingApp):
     def action_switch_theme(self) -> None:
         """Changes between dark and light."""
         self.theme = themes.OTHER.get(self.theme, themes.DARK.name)
+
+
+_TEXT_ONLY: Final = glyphs.TextOnly()
 
 
 def _tab_of(run: RunView) -> str:

@@ -6,6 +6,7 @@ that borders, charts and whatever a prompt or a log holds are exchanged too.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
@@ -94,6 +95,7 @@ _TWINS: Final[dict[str, str]] = {
     "\N{EN DASH}": "-",
     "\N{EM DASH}": "-",
 }
+_MOVE: Final = re.compile(r"\x1b\[\d+;\d+H")
 _BRAILLE: Final = range(0x2800, 0x2900)
 _BRAILLE_TWINS: Final = " ..::*###"
 
@@ -103,6 +105,28 @@ def in_ascii(text: str) -> str:
     return text if text.isascii() else "".join(map(_twin, text))
 
 
+class TextOnly(LineFilter):
+    """Leaves out of everything that is drawn what a terminal would act on.
+
+    Prompts, names and files are shown in many places: here all of them go by. What is left out
+    takes no cells, so that the rest stays where it is; codes of our own are marked as such.
+    """
+
+    def apply(self, segments: Iterable[Segment], background: Color) -> list[Segment]:
+        """The same segments without control codes in their texts."""
+        return [
+            segment
+            if segment.control or segment.text.isprintable() or _is_move(segment)
+            else Segment(harmless(segment.text), segment.style)
+            for segment in segments
+        ]
+
+
+def _is_move(segment: Segment) -> bool:
+    """Whether it is how textual-image puts a sixel picture in its place: no text has no style."""
+    return not segment.style and _MOVE.fullmatch(segment.text) is not None
+
+
 class AsciiOnly(LineFilter):
     """Exchanges the glyphs of everything that is drawn."""
 
@@ -110,17 +134,6 @@ class AsciiOnly(LineFilter):
         """The same segments in ASCII; control codes stay."""
         return [
             segment if segment.control else Segment(in_ascii(segment.text), segment.style)
-            for segment in segments
-        ]
-
-
-class Harmless(LineFilter):
-    """Takes out of everything that is drawn what a terminal would act on."""
-
-    def apply(self, segments: Iterable[Segment], background: Color) -> list[Segment]:
-        """The same segments as text that only reads; the control codes of screens stay."""
-        return [
-            segment if segment.control else Segment(harmless(segment.text), segment.style)
             for segment in segments
         ]
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.runs.device_lock import device_lock, exclusive_run
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.runs.device_lock import device_lock, exclusive_run, own_locks
+from pixart_tui.runs.paths import locks_root
 from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
 from tests.runs.builders import give_worker, new_run, started
@@ -98,3 +101,54 @@ def test_a_run_has_one_writer(tmp_path: Path) -> None:
         assert (first, second) == (True, False)
     with exclusive_run(run.id) as again:
         assert again
+
+
+@pytest.fixture
+def planted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where locks lie by default: in a directory that everybody can write to."""
+    monkeypatch.delenv("PIXART_TUI_LOCKS")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return locks_root()
+
+
+def test_a_link_that_somebody_planted_is_not_followed(planted: Path, tmp_path: Path) -> None:
+    target = tmp_path / "somebody's"
+    target.mkdir()
+    planted.symlink_to(target)
+    with pytest.raises(WorkError) as refused, exclusive_run("aaaaaaaa"):
+        pass
+    assert "PIXART_TUI_LOCKS" in refused.value.next_step
+    assert not list(target.iterdir())
+
+
+def test_a_directory_that_others_can_write_to_holds_no_locks(planted: Path) -> None:
+    planted.mkdir()
+    planted.chmod(0o777)
+    with pytest.raises(WorkError, match="cannot hold locks"):
+        own_locks()
+    planted.chmod(0o700)
+    assert own_locks() == planted
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_a_directory_of_another_user_holds_no_locks(planted: Path) -> None:
+    planted.mkdir(mode=0o700)
+    os.chown(planted, 65534, 65534)
+    with pytest.raises(WorkError, match="cannot hold locks"):
+        own_locks()
+
+
+def test_a_file_in_the_way_is_told_with_the_variable_that_helps(planted: Path) -> None:
+    planted.write_text("")
+    with pytest.raises(WorkError) as refused:
+        own_locks()
+    assert "PIXART_TUI_LOCKS" in refused.value.next_step
+
+
+def test_a_place_that_was_named_is_taken_as_it_is(
+    planted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planted.mkdir()
+    planted.chmod(0o777)
+    monkeypatch.setenv("PIXART_TUI_LOCKS", str(planted))
+    assert own_locks() == planted

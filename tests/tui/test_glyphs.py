@@ -12,7 +12,7 @@ from textual.color import Color
 from pixart_tui.domain.benchmark import RowStatus
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui import glyphs, states
-from pixart_tui.tui.glyphs import AsciiOnly, in_ascii
+from pixart_tui.tui.glyphs import AsciiOnly, TextOnly, in_ascii
 
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
@@ -52,3 +52,26 @@ def test_the_filter_leaves_styles_and_control_codes_alone() -> None:
     drawn = AsciiOnly().apply([Segment("✓ é", style), control], Color(0, 0, 0))
 
     assert drawn == [Segment("+ e", style), control]
+
+
+def test_no_text_that_is_drawn_acts_on_the_terminal_and_every_cell_stays() -> None:
+    style = Style(bold=True)
+    code = Segment("\x1b[2J", None, [(ControlType.CLEAR,)])
+    given = [
+        *(Segment("\x1b]52;c;zyx\x07", style), code),
+        *(Segment("a\u202eb\x9b31m\u2069", style), Segment("日本 ●", style)),
+    ]
+    kept = TextOnly().apply(given, Color(0, 0, 0))
+
+    assert [one.text for one in kept] == ["]52;c;zyx", "\x1b[2J", "ab31m", "日本 ●"]
+    assert [one.cell_length for one in kept] == [one.cell_length for one in given]
+    assert kept[1] is code
+    assert all(one.style is style for one in kept if one is not code)
+
+
+def test_a_sixel_picture_is_put_in_its_place() -> None:
+    move = Segment("\x1b[4;7H", Style())
+    assert TextOnly().apply([move], Color(0, 0, 0)) == [move]
+    assert (
+        TextOnly().apply([Segment("\x1b[4;7H", Style(dim=True))], Color(0, 0, 0))[0].text == "[4;7H"
+    )

@@ -1,0 +1,1 @@
+"""A campaign that breaks things on purpose: kills, full disks, damaged files, hostile input."""
