@@ -12,15 +12,20 @@ from typing import IO
 from pixart_tui.domain.errors import RequestError, WorkError
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, parents: bool = True) -> None:
     """Writes a whole file, or leaves what was there.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        parents: Whether to make all folders above it, and not its own alone.
 
     Raises:
         WorkError: The directory cannot be written to, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=parents, exist_ok=True)
         with replacing(path) as file:
             file.write(data)
     except OSError as error:

@@ -322,7 +322,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
 
     if picture.pixels is None:
         raise WorkError("the image holds NaN or infinity", f"{spec.case.label}: nothing to compare")
-    image.parent.mkdir(parents=True, exist_ok=True)
+    image.parent.mkdir(exist_ok=True)
     Image.fromarray(picture.pixels).save(image)
     yield ImageWritten(type="image", path=str(image))
     if spec.reference is None:

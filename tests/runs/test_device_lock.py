@@ -94,7 +94,7 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    with exclusive_run(run.id) as first, exclusive_run(run.id) as second:
+    with exclusive_run(run) as first, exclusive_run(run) as second:
         assert (first, second) == (True, False)
-    with exclusive_run(run.id) as again:
+    with exclusive_run(run) as again:
         assert again

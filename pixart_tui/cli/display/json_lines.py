@@ -27,5 +27,7 @@ def stream_json(run: Run) -> None:
                 sys.stdout.write(entry.model_dump_json() + "\n")
             sys.stdout.flush()
         if finished:
+            for entry in run.unjournalled:
+                sys.stdout.write(entry.model_dump_json() + "\n")
             return
         time.sleep(_POLL_S)
