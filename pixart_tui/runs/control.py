@@ -104,6 +104,7 @@ def _force(run: Run) -> None:
     if _ended_within(run, _KILL_GRACE_S):
         return
     _signal(run, signal.SIGKILL)
+    _ended_within(run, _KILL_GRACE_S)
     with exclusive_run(run) as mine:
         if not mine:
             raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")

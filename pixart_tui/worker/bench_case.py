@@ -31,6 +31,7 @@ from pixart_tui.worker.bench_messages import (
     Purpose,
 )
 from pixart_tui.worker.bench_warmup import begin_warmup, end_warmup
+from pixart_tui.worker.log import print_to_log
 
 if TYPE_CHECKING:
     import torch
@@ -351,6 +352,7 @@ def _explained(error: Exception) -> WorkError:
 
 
 if __name__ == "__main__":
+    print_to_log()
     exit_code = main(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()
