@@ -64,7 +64,7 @@ def resume(run: str, display: str) -> int:
     return follow(found, display)
 
 
-@click.command(epilog="\b\nExample:\n  pixart-tui cancel last")
+@click.command(epilog="\b\nExamples:\n  pixart-tui cancel last\n  pixart-tui cancel 3fa9 --force")
 @click.argument("run")
 @click.option("--force", is_flag=True, help="End it at once, even if it is stopped or hangs.")
 def cancel(run: str, force: bool) -> None:

@@ -102,7 +102,7 @@ def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
     try:
         write_atomically(path, encoded.getvalue(), parents=False)
     except WorkError as error:
-        _tell_once(f"no picture in {path.parent}: {error.cause}")
+        _tell_once(f"no picture: {path.parent} could not be written: {error.cause}")
         return False
     return True
 

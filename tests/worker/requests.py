@@ -10,10 +10,14 @@ from pixart_tui.domain.requests import (
     AnyRequest,
     BenchRequest,
     CompareRequest,
+    ExportRequest,
     GenerateRequest,
     ProfileRequest,
     VerifyRequest,
 )
+from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.sidecar import SelectionSidecar
+from tests.samples import QUANT_TYPE, conditions
 
 _MODEL: Final = "synthetic:alpha-tiny"
 
@@ -86,7 +90,28 @@ def generate(folder: Path) -> AnyRequest:
     )
 
 
+def export(folder: Path) -> AnyRequest:
+    """A checkpoint of another model than the selection was made for."""
+    selection = Selection(
+        rule="top-percentage",
+        parameter=100.0,
+        quant_type=QUANT_TYPE,
+        assignments={"a": QUANT_TYPE},
+        chosen=("a",),
+        kept=(),
+        flops_share=1.0,
+        predicted_loss=0.01,
+    )
+    record = SelectionSidecar(
+        profile="fp8_e4m3.json",
+        conditions=conditions(),
+        selection=selection,
+        measured_ssim={"a": 0.99},
+    )
+    return ExportRequest(record=record, output=str(folder / "out" / "checkpoint"))
+
+
 MAKERS: Final[tuple[Callable[[Path], AnyRequest], ...]] = (
     *(profile, adjoint, verify, compare),
-    *(bench, generate),
+    *(bench, generate, export),
 )
