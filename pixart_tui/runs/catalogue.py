@@ -6,6 +6,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError, WorkError
@@ -91,7 +92,9 @@ def delete_run(run: Run) -> None:
         raise RequestError(
             f"run {run.id} is {run.state()}", "", f"cancel it first: pixart-tui cancel {run.id}"
         )
-    shutil.rmtree(run.paths.directory)
+    while run.paths.directory.exists():
+        with suppress(FileNotFoundError):  # somebody else deletes it at the same time
+            shutil.rmtree(run.paths.directory)
 
 
 def _reserve(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ _CANCEL_GRACE_S: Final = 10.0
 _EXIT_LIMIT_S: Final = 30.0
 _KILL_GRACE_S: Final = 5.0
 _POLL_S: Final = 0.05
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 ALREADY_WORKED_ON: Final = 75
 """The exit code of a worker that came second."""
@@ -51,10 +53,19 @@ def start_worker(run: Run) -> int:
     _refuse_second_worker(run)
     if run.is_gone:
         raise RequestError(f"run {run.id} was deleted", "", "list: pixart-tui runs")
-    run.paths.cancel.unlink(missing_ok=True)
     attempt = run.next_attempt
+    try:
+        process = _spawn(run)
+    except OSError as error:
+        raise _not_started(run, attempt, f"{error.filename}: {error.strerror}") from error
+    _wait_until_identified(run, process, attempt)
+    return process.pid
+
+
+def _spawn(run: Run) -> subprocess.Popen[bytes]:
+    run.paths.cancel.unlink(missing_ok=True)
     with run.paths.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "pixart_tui.worker", str(run.paths.directory)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -62,8 +73,6 @@ def start_worker(run: Run) -> int:
             env=_environment(run),
             start_new_session=True,
         )
-    _wait_until_identified(run, process, attempt)
-    return process.pid
 
 
 def _environment(run: Run) -> dict[str, str]:
@@ -86,16 +95,27 @@ def cancel(run: Run, *, force: bool = False) -> None:
     run.poll()
     if run.state().is_finished:
         raise RequestError(f"run {run.id} is already {run.state()}", "", "list: pixart-tui runs")
-    run.paths.cancel.touch()
+    asked = _ask(run)
     if force:
         _force(run)
         return
-    if _listened(run, _CANCEL_GRACE_S):
+    if asked and _listened(run, _CANCEL_GRACE_S):
         return
     _signal(run, signal.SIGTERM)
     if not _listened(run, _CANCEL_GRACE_S):
         advice = f"at once: pixart-tui cancel {run.id} --force"
         raise WorkError(f"run {run.id} does not stop", "", advice)
+
+
+def _ask(run: Run) -> bool:
+    """Leaves the request to stop; tells whether the disk took it."""
+    try:
+        run.paths.cancel.touch()
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return False
+    return True
 
 
 def _force(run: Run) -> None:
@@ -156,10 +176,14 @@ def _why_not_started(run: Run, attempt: int) -> PixartTuiError:
     said = run.snapshot.finished
     if said is not None and said.failure is not None and run.snapshot.attempts >= attempt:
         return error_of(said.failure)
+    return _not_started(run, attempt, " ".join(run.log_tail(1)))
+
+
+def _not_started(run: Run, attempt: int, cause: str) -> WorkError:
     error = WorkError(
         f"the worker of run {run.id} did not start",
-        " ".join(run.log_tail(1)),
-        f"look: pixart-tui logs {run.id}",
+        cause,
+        f"look: pixart-tui logs {run.id}, then: pixart-tui resume {run.id}",
     )
     with suppress(OSError), exclusive_run(run) as mine:
         if mine:

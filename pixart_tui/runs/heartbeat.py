@@ -25,7 +25,8 @@ def heartbeat(path: Path, keep: Callable[[], None] = lambda: None) -> Iterator[N
             # A full disk must not end the work; the journal reports it when it matters.
             with suppress(OSError):
                 path.touch()
-            keep()
+            with suppress(OSError):
+                keep()
             if stopped.wait(HEARTBEAT_INTERVAL_S):
                 return
 
@@ -36,4 +37,5 @@ def heartbeat(path: Path, keep: Callable[[], None] = lambda: None) -> Iterator[N
     finally:
         stopped.set()
         thread.join()
-        keep()
+        with suppress(OSError):
+            keep()

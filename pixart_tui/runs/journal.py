@@ -6,6 +6,7 @@ disk) is ignored by readers and ended by the next writer, so that nothing but it
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -82,8 +83,9 @@ class JournalWriter:
         """
         try:
             found = os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
-        except OSError:
-            found = False
+        except OSError as error:
+            # Of any other trouble the next write tells.
+            found = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
         if not found:
             raise WorkError(
                 f"{self._path} was removed while the run worked",

@@ -82,11 +82,11 @@ def _journal(run: Run, attempt: int) -> Iterator[JournalWriter]:
 
 def _end_without_journal(run: Run, attempt: int, outcome: AttemptFinished) -> None:
     """Says how it ended where that can be said, and nothing of a run that was deleted."""
-    if not run.paths.events.exists() and not run.paths.request.exists():
-        shutil.rmtree(run.paths.directory, ignore_errors=True)
-        return
     with suppress(OSError):
-        say(run.paths.last_word, attempt, outcome)
+        if run.paths.events.exists() or run.paths.request.exists():
+            say(run.paths.last_word, attempt, outcome)
+        else:
+            shutil.rmtree(run.paths.directory, ignore_errors=True)
 
 
 def _outcome_of(run: Run, emit: Emit, check_journal: Check) -> AttemptFinished:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import resource
+import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -16,6 +18,7 @@ from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.runs.catalogue import create_run, find_run, list_runs
 from pixart_tui.runs.control import cancel, start_worker
+from pixart_tui.runs.device_lock import device_lock
 from pixart_tui.runs.own_files import LOG_MOST_BYTES, trim_log
 from pixart_tui.runs.run import RunState
 from tests.worker import requests
@@ -38,7 +41,7 @@ def disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     "disk",
-    ["size=8k", "size=12k", "size=40k", "size=80k", "nr_inodes=5"],
+    ["size=8k", "size=12k", "size=40k", "size=80k", "nr_inodes=4", "nr_inodes=5"],
     indirect=True,
 )
 @pytest.mark.usefixtures("disk")
@@ -57,7 +60,8 @@ def test_the_cause_is_told_whenever_the_disk_fills(
     assert f"resume {run.id}" in told
     assert main(["runs", "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
-    assert (found["state"], found["error"]["cause"]) == ("failed", "No space left on device")
+    assert found["state"] == "failed"
+    assert found["error"]["cause"].endswith("No space left on device")
 
 
 @pytest.mark.parametrize("disk", ["size=24k"], indirect=True)
@@ -72,6 +76,26 @@ def test_with_more_space_it_goes_on_where_it_stopped(disk: Path, tmp_path: Path)
     wait(run, lambda r: r.snapshot.done > before or r.state().is_finished)
     assert run.state() is RunState.RUNNING, run.trouble()
     cancel(run)
+
+
+@pytest.mark.parametrize("disk", ["nr_inodes=20"], indirect=True)
+def test_a_run_is_cancelled_where_the_request_to_stop_finds_no_room(
+    disk: Path, tmp_path: Path
+) -> None:
+    holder = create_run(requests.profile(tmp_path / "other"))
+    shutil.rmtree(holder.paths.directory)
+    with device_lock(holder, "cpu", lambda _: None, lambda: None):
+        run = create_run(requests.profile(tmp_path))
+        start_worker(run)
+        wait(run, lambda r: r.snapshot.stage is not None)
+        while True:
+            try:
+                (disk / secrets.token_hex(4)).touch()
+            except OSError:
+                break
+        cancel(run)
+        assert not run.paths.cancel.exists()
+    assert run.state() is RunState.CANCELLED
 
 
 @pytest.mark.parametrize("disk", ["size=4k"], indirect=True)
