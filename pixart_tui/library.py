@@ -407,7 +407,7 @@ def _finished(run: Run, told: OnEvent) -> BenchResult:
     result = run.snapshot.bench_result
     if run.state() is RunState.DONE and result is not None:
         return result
-    failure = run.snapshot.finished.failure if run.snapshot.finished else None
+    failure = run.trouble()
     if failure is None:
         raise WorkError(f"run {run.id} is {run.state()}", "", f"see: pixart-tui logs {run.id}")
     raise WorkError(failure.title, failure.cause, failure.next_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -64,12 +65,13 @@ def resume(run: str, display: str) -> int:
     return follow(found, display)
 
 
-@click.command(epilog="\b\nExample:\n  pixart-tui cancel last")
+@click.command(epilog="\b\nExamples:\n  pixart-tui cancel last\n  pixart-tui cancel 3fa9 --force")
 @click.argument("run")
-def cancel(run: str) -> None:
+@click.option("--force", is_flag=True, help="End it at once, even if it is stopped or hangs.")
+def cancel(run: str, force: bool) -> None:
     """Stop RUN; what was measured is kept, and resume goes on with it."""
     found = find_run(run)
-    cancel_worker(found)
+    cancel_worker(found, force=force)
     if found.state() is not RunState.CANCELLED:
         raise WorkError(f"run {found.id} ended as {found.state()} before it could be cancelled")
     say(f"cancelled {found.id}; go on with: pixart-tui resume {found.id}", err=True)
@@ -110,11 +112,14 @@ def _cleaned(texts: Iterator[str]) -> Iterator[str]:
 
 def _log(run: Run, following: bool) -> Iterator[str]:
     if not run.paths.log.exists():
-        raise RequestError(f"run {run.id} has no log", "its worker never started", "resume it")
+        cause = "it was removed" if run.worker() else "its worker never started"
+        raise RequestError(f"run {run.id} has no log", cause, "resume it")
     with run.paths.log.open(encoding="utf-8", errors="replace", newline="") as file:
         while True:
             run.poll()
             finished = run.state().is_finished
+            if file.tell() > os.fstat(file.fileno()).st_size:  # its older half was dropped
+                file.seek(0)
             yield file.read()
             if finished or not following:
                 return
@@ -125,7 +130,7 @@ def describe(run: Run) -> dict[str, Any]:
     """A run as ``runs --json`` prints it."""
     request = run.record.request if run.record else None
     worker = run.worker()
-    failure = run.snapshot.finished.failure if run.snapshot.finished else None
+    trouble = run.trouble()
     return {
         "id": run.id,
         "kind": request.kind if request else None,
@@ -138,6 +143,6 @@ def describe(run: Run) -> dict[str, Any]:
         "pid": worker.pid if worker else None,
         "output": request.output if request else None,
         "directory": str(run.paths.directory),
-        "error": failure.model_dump() if failure else None,
+        "error": trouble.model_dump() if trouble else None,
         "problem": run.problem or run.journal_problem or None,
     }

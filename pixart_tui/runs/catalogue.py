@@ -12,6 +12,8 @@ from pathlib import Path
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.runs.files import descriptor_of, write_atomically
+from pixart_tui.runs.last_word import reserve
+from pixart_tui.runs.own_files import unwritten
 from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.run import Run, RunRecord
 
@@ -31,9 +33,9 @@ def create_run(request: AnyRequest) -> Run:
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
+        _reserve(paths.last_word)
     except WorkError:
-        with suppress(OSError):
-            paths.directory.rmdir()
+        shutil.rmtree(paths.directory, ignore_errors=True)
         raise
     return Run.open(paths.directory)
 
@@ -94,7 +96,16 @@ def delete_run(run: Run) -> None:
         raise RequestError(
             f"run {run.id} is {run.state()}", "", f"cancel it first: pixart-tui cancel {run.id}"
         )
-    shutil.rmtree(run.paths.directory)
+    while run.paths.directory.exists():
+        with suppress(FileNotFoundError):  # somebody else deletes it at the same time
+            shutil.rmtree(run.paths.directory)
+
+
+def _reserve(path: Path) -> None:
+    try:
+        reserve(path)
+    except OSError as error:
+        raise unwritten(path, error) from error
 
 
 def _not_one(reference: str, matches: list[Run]) -> RequestError:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Final
 
-from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.runs.device_lock import own_locks
-from pixart_tui.runs.process import is_alive
+from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.events import Failure
+from pixart_tui.runs.device_lock import exclusive_run, own_locks
+from pixart_tui.runs.last_word import outcome_of, say
+from pixart_tui.runs.process import is_alive, is_stopped
 from pixart_tui.runs.run import Run, RunState
 
 _PROFILE_ENVIRONMENT: Final = {
@@ -31,7 +35,12 @@ _TEXT_ENVIRONMENT: Final = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backsl
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
 _EXIT_LIMIT_S: Final = 30.0
+_KILL_GRACE_S: Final = 5.0
 _POLL_S: Final = 0.05
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+ALREADY_WORKED_ON: Final = 75
+"""The exit code of a worker that came second."""
 
 
 def start_worker(run: Run) -> int:
@@ -46,9 +55,21 @@ def start_worker(run: Run) -> int:
     """
     own_locks()
     _refuse_second_worker(run)
+    if run.is_gone:
+        raise RequestError(f"run {run.id} was deleted", "", "list: pixart-tui runs")
+    attempt = run.next_attempt
+    try:
+        process = _spawn(run)
+    except OSError as error:
+        raise _not_started(run, attempt, f"{error.filename}: {error.strerror}") from error
+    _wait_until_identified(run, process, attempt)
+    return process.pid
+
+
+def _spawn(run: Run) -> subprocess.Popen[bytes]:
     run.paths.cancel.unlink(missing_ok=True)
     with run.paths.log.open("ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "pixart_tui.worker", str(run.paths.directory)],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -56,8 +77,6 @@ def start_worker(run: Run) -> int:
             env=_environment(run),
             start_new_session=True,
         )
-    _wait_until_identified(run, process)
-    return process.pid
 
 
 def _environment(run: Run) -> dict[str, str]:
@@ -65,22 +84,58 @@ def _environment(run: Run) -> dict[str, str]:
     return ({} if timed else _PROFILE_ENVIRONMENT) | os.environ | _TEXT_ENVIRONMENT
 
 
-def cancel(run: Run) -> None:
+def cancel(run: Run, *, force: bool = False) -> None:
     """Asks a run's worker to stop, and signals it if it has not after a while.
+
+    Args:
+        run: The run.
+        force: Whether to signal it at once, let it go on where it is stopped, and end it if it
+            does not listen.
 
     Raises:
         RequestError: No worker works on it.
-        WorkError: It lives on another host and did not stop in time.
+        WorkError: It is stopped, or lives on another host and did not stop in time.
     """
     run.poll()
     if run.state().is_finished:
         raise RequestError(f"run {run.id} is already {run.state()}", "", "list: pixart-tui runs")
-    run.paths.cancel.touch()
-    if _ended_within(run, _CANCEL_GRACE_S):
+    asked = _ask(run)
+    if force:
+        _force(run)
         return
-    _terminate(run)
-    if not _ended_within(run, _CANCEL_GRACE_S):
-        raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")
+    if asked and _listened(run, _CANCEL_GRACE_S):
+        return
+    _signal(run, signal.SIGTERM)
+    if not _listened(run, _CANCEL_GRACE_S):
+        advice = f"at once: pixart-tui cancel {run.id} --force"
+        raise WorkError(f"run {run.id} does not stop", "", advice)
+
+
+def _ask(run: Run) -> bool:
+    """Leaves the request to stop; tells whether the disk took it."""
+    try:
+        run.paths.cancel.touch()
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        return False
+    return True
+
+
+def _force(run: Run) -> None:
+    # The second one lets a worker go on that is stopped: it then takes in the first.
+    _signal(run, signal.SIGTERM, signal.SIGCONT)
+    if _ended_within(run, _KILL_GRACE_S):
+        return
+    _signal(run, signal.SIGKILL)
+    _ended_within(run, _KILL_GRACE_S)
+    with exclusive_run(run) as mine:
+        if not mine:
+            raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")
+        again = f"go on with: pixart-tui resume {run.id}"
+        outcome = outcome_of(CancelledError("cancelled by force", "", again))
+        say(run.paths.last_word, run.next_attempt - 1, outcome)
+    run.poll()
 
 
 def _refuse_second_worker(run: Run) -> None:
@@ -91,29 +146,59 @@ def _refuse_second_worker(run: Run) -> None:
         if run.state().is_finished and time.monotonic() < deadline:
             time.sleep(_POLL_S)
             continue
-        raise RequestError(
-            f"run {run.id} already has a worker",
-            f"pid {previous.pid} on {previous.host}",
-            f"watch it: pixart-tui attach {run.id}",
-        )
+        raise _already_worked_on(run)
 
 
-def _wait_until_identified(run: Run, process: subprocess.Popen[bytes]) -> None:
+def _already_worked_on(run: Run) -> RequestError:
+    worker = run.worker()
+    cause = f"pid {worker.pid} on {worker.host}" if worker else ""
+    if worker is not None and is_stopped(worker):
+        cause += ", stopped by a signal"
+    advice = f"watch it: pixart-tui attach {run.id}"
+    return RequestError(f"run {run.id} already has a worker", cause, advice)
+
+
+def _wait_until_identified(run: Run, process: subprocess.Popen[bytes], attempt: int) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
+        ended = process.poll() is not None
         worker = run.worker()
         if worker is not None and worker.pid == process.pid:
             return
-        if process.poll() is not None:
+        if ended:
             break
         time.sleep(_POLL_S)
     process.kill()
-    process.wait()
-    raise WorkError(
+    if process.wait() == ALREADY_WORKED_ON:
+        raise _already_worked_on(run)
+    raise _why_not_started(run, attempt)
+
+
+def _why_not_started(run: Run, attempt: int) -> PixartTuiError:
+    """What kept a worker from starting: its own last word, else that becomes its last word."""
+    run.poll()
+    said = run.snapshot.finished
+    if said is not None and said.failure is not None and run.snapshot.attempts >= attempt:
+        return error_of(said.failure)
+    return _not_started(run, attempt, " ".join(run.log_tail(1)))
+
+
+def _not_started(run: Run, attempt: int, cause: str) -> WorkError:
+    error = WorkError(
         f"the worker of run {run.id} did not start",
-        " ".join(run.log_tail(1)),
-        f"look: pixart-tui logs {run.id}",
+        cause,
+        f"look: pixart-tui logs {run.id}, then: pixart-tui resume {run.id}",
     )
+    with suppress(OSError), exclusive_run(run) as mine:
+        if mine:
+            say(run.paths.last_word, attempt, outcome_of(error))
+    return error
+
+
+def error_of(failure: Failure) -> PixartTuiError:
+    """What a worker said that stood in its way."""
+    kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
+    return kind(failure.title, failure.cause, failure.next_step)
 
 
 def _ended_within(run: Run, limit_s: float) -> bool:
@@ -126,7 +211,20 @@ def _ended_within(run: Run, limit_s: float) -> bool:
     return False
 
 
-def _terminate(run: Run) -> None:
+def _listened(run: Run, limit_s: float) -> bool:
+    """Waits for the end of a run; not while its worker is stopped, which would be in vain."""
+    deadline = time.monotonic() + limit_s
+    while not (ended := _ended_within(run, _POLL_S)) and time.monotonic() < deadline:
+        if worker := run.stopped_worker():
+            raise WorkError(
+                f"the worker of run {run.id} is stopped",
+                f"a signal stopped pid {worker.pid}; it is cancelled as soon as it goes on",
+                f"kill -CONT {worker.pid}, or at once: pixart-tui cancel {run.id} --force",
+            )
+    return ended
+
+
+def _signal(run: Run, *signals: signal.Signals) -> None:
     worker = run.worker()
     if worker is None or run.state() is RunState.STALE:
         return
@@ -136,4 +234,6 @@ def _terminate(run: Run) -> None:
             f"its worker is on {worker.host}, where only the request to cancel reaches it",
             f"there: kill {worker.pid}",
         )
-    os.kill(worker.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):  # it has gone this moment
+        for number in signals:
+            os.kill(worker.pid, number)

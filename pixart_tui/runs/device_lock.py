@@ -20,13 +20,24 @@ from pixart_tui.runs.run import Run
 
 _POLL_S: Final = 0.5
 _ANOTHER_PLACE: Final = f"name a directory of your own: {LOCKS_VARIABLE}=DIRECTORY"
+_DYING_S: Final = 10.0
+_DYING_POLL_S: Final = 0.05
 
 
 @contextmanager
-def exclusive_run(run_id: str) -> Iterator[bool]:
-    """Holds the right to write a run's files; yields False if another worker holds it."""
-    with _lock_file(f"run-{run_id}") as file:
-        yield _try_lock(file)
+def exclusive_run(run: Run) -> Iterator[bool]:
+    """Holds the right to write a run's files; yields False if another worker holds it.
+
+    A killed worker holds it until the last of its threads has gone: that is waited for.
+    """
+    with _lock_file(f"run-{run.id}") as file:
+        deadline = time.monotonic() + _DYING_S
+        while not (mine := _try_lock(file)) and time.monotonic() < deadline:
+            holder = run.worker()
+            if holder is None or is_alive(holder, run.paths.heartbeat):
+                break
+            time.sleep(_DYING_POLL_S)
+        yield mine
 
 
 @contextmanager

@@ -18,15 +18,20 @@ from pixart_tui.runs.beside import clear_beside, file_beside
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes, *, parents: bool = True) -> None:
     """Writes a whole file, or leaves what was there; see :func:`replacing`.
+
+    Args:
+        path: The file.
+        content: What it is to hold.
+        parents: Whether to make all folders above it, and not its own alone.
 
     Raises:
         WorkError: The directory cannot be written to, or the disk is full.
     """
     data = content.encode() if isinstance(content, str) else content
     with telling(path):
-        _target(path).parent.mkdir(parents=True, exist_ok=True)
+        _target(path).parent.mkdir(parents=parents, exist_ok=True)
         with replacing(path) as file:
             file.write(data)
 

@@ -1,9 +1,9 @@
-"""A file that a living worker touches, for viewers on other hosts."""
+"""What a living worker does every two seconds: above all it touches a file, for other hosts."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,8 +11,13 @@ from pixart_tui.runs.process import HEARTBEAT_INTERVAL_S
 
 
 @contextmanager
-def heartbeat(path: Path) -> Iterator[None]:
-    """Touches a file every two seconds while the context lasts."""
+def heartbeat(path: Path, keep: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Touches a file every two seconds while the context lasts.
+
+    Args:
+        path: The file.
+        keep: Called as often, and once more at the end.
+    """
     stopped = threading.Event()
 
     def beat() -> None:
@@ -20,6 +25,8 @@ def heartbeat(path: Path) -> Iterator[None]:
             # A full disk must not end the work; the journal reports it when it matters.
             with suppress(OSError):
                 path.touch()
+            with suppress(OSError):
+                keep()
             if stopped.wait(HEARTBEAT_INTERVAL_S):
                 return
 
@@ -30,3 +37,5 @@ def heartbeat(path: Path) -> Iterator[None]:
     finally:
         stopped.set()
         thread.join()
+        with suppress(OSError):
+            keep()

@@ -29,8 +29,13 @@ def image_format(path: Path) -> str:
     return known
 
 
-def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
+def write_image(path: Path, pixels: npt.NDArray[np.uint8], *, parents: bool = True) -> None:
     """Writes pixels, (height, width, 3), as a whole file, or leaves what was there.
+
+    Args:
+        path: The file.
+        pixels: What it is to show.
+        parents: As of ``write_atomically``.
 
     Raises:
         RequestError: The file's name says no image format.
@@ -38,4 +43,4 @@ def write_image(path: Path, pixels: npt.NDArray[np.uint8]) -> None:
     """
     encoded = BytesIO()
     Image.fromarray(pixels).save(encoded, format=image_format(path))
-    write_atomically(path, encoded.getvalue())
+    write_atomically(path, encoded.getvalue(), parents=parents)

@@ -6,6 +6,7 @@ disk) is ignored by readers and ended by the next writer, so that nothing but it
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from pydantic import ValidationError
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import Event
 from pixart_tui.domain.values import Value
+from pixart_tui.runs.own_files import unwritten
 
 JOURNAL_VERSION: Final = 1
 _CHUNK_BYTES: Final = 128 * 1024
@@ -52,26 +54,44 @@ class JournalWriter:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Unbuffered, so that nothing is left to fail when the file is closed.
-        self._file = path.open("ab", buffering=0)
-        self._torn = _ends_torn(path)
+        try:
+            # Unbuffered, so that nothing is left to fail when the file is closed.
+            self._file = path.open("ab", buffering=0)
+            self._torn = _ends_torn(path)
+        except OSError as error:
+            raise unwritten(path, error) from error
 
     def append(self, event: Event) -> JournalEntry:
         """Writes one event and returns once it is on the disk.
 
         Raises:
-            WorkError: The disk is full or gone.
+            WorkError: The disk is full or gone, or the journal was removed.
         """
+        self.check()
         entry = JournalEntry(t=time(), event=event)
         try:
             self._write(entry.model_dump_json().encode() + b"\n")
         except OSError as error:
-            raise WorkError(
-                f"{self._path} could not be written",
-                error.strerror or str(error),
-                "free some space, then: pixart-tui resume " + self._path.parent.name,
-            ) from error
+            raise unwritten(self._path, error) from error
         return entry
+
+    def check(self) -> None:
+        """Finds out whether the file still stands where readers look for it.
+
+        Raises:
+            WorkError: It does not: whatever is measured from now on would be lost.
+        """
+        try:
+            found = os.path.samestat(self._path.stat(), os.fstat(self._file.fileno()))
+        except OSError as error:
+            # Of any other trouble the next write tells.
+            found = error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
+        if not found:
+            raise WorkError(
+                f"{self._path} was removed while the run worked",
+                "what it had measured is gone with it",
+                f"begin anew: pixart-tui resume {self._path.parent.name}",
+            )
 
     def _write(self, line: bytes) -> None:
         """Writes a line of its own, even after one that a full disk cut off."""
@@ -104,6 +124,7 @@ class JournalReader:
             beginning, and the same row's earlier figures and warm-ups. A fold over the rest ends
             in the same state.
         offset: Bytes that are read and done with.
+        restarts: How often another journal took its place, which is then read from its start.
         unreadable: Complete lines that could not be understood: damaged, or of a newer version.
     """
 
@@ -111,6 +132,8 @@ class JournalReader:
     latest_only: bool = False
     offset: int = 0
     unreadable: int = 0
+    restarts: int = 0
+    _file: tuple[int, int] | None = None
 
     def poll(self) -> list[JournalEntry]:
         """The next entries that are complete, in order; to be called until there are none."""
@@ -134,6 +157,7 @@ class JournalReader:
         """The next complete lines, one at least if there is one."""
         try:
             with self.path.open("rb") as file:
+                self._begin_anew_if_replaced(os.fstat(file.fileno()))
                 file.seek(self.offset)
                 data = b""
                 while b"\n" not in data and (more := file.read(_CHUNK_BYTES)):
@@ -143,6 +167,13 @@ class JournalReader:
         complete, newline, _ = data.rpartition(b"\n")
         self.offset += len(complete) + len(newline)
         return complete.split(b"\n") if newline else []
+
+    def _begin_anew_if_replaced(self, status: os.stat_result) -> None:
+        file = (status.st_dev, status.st_ino)
+        if self._file not in (None, file) or status.st_size < self.offset:
+            self.offset, self.unreadable = 0, 0
+            self.restarts += 1
+        self._file = file
 
 
 def read_journal(path: Path) -> list[JournalEntry]:

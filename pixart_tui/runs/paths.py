@@ -56,6 +56,11 @@ class RunPaths:
         return self.directory / "worker.json"
 
     @property
+    def last_word(self) -> Path:
+        """How the last attempt ended where the journal could not take that; blank otherwise."""
+        return self.directory / "last_word.json"
+
+    @property
     def heartbeat(self) -> Path:
         """Touched by a living worker."""
         return self.directory / "heartbeat"

@@ -6,6 +6,7 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -94,15 +95,22 @@ def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
     """Keeps a reduced image as lossless WebP; tells whether it could.
 
     A picture is no measurement: where it cannot be kept, the log says so and the work goes on.
+    The run's own directory is not made again once somebody deleted it.
     """
     encoded = io.BytesIO()
     reduced(image, side).save(encoded, "WEBP", lossless=True, method=0)
     try:
-        write_atomically(path, encoded.getvalue())
+        write_atomically(path, encoded.getvalue(), parents=False)
     except WorkError as error:
-        print(f"no picture: {error.title}: {error.cause}", file=sys.stderr)  # noqa: T201 - the log
+        _tell_once(f"no picture: {path.parent} could not be written: {error.cause}")
         return False
     return True
+
+
+@cache
+def _tell_once(text: str) -> None:
+    """Prints what holds for hundreds of pictures: the log must not fill what is left of a disk."""
+    print(text, file=sys.stderr)  # noqa: T201 - the log
 
 
 def write_image(path: Path, image: Image.Image) -> None:

@@ -58,7 +58,7 @@ def is_alive(worker: WorkerIdentity, heartbeat: Path) -> bool:
     On its own host the process table decides; from another host, the heartbeat's age.
     """
     if worker.host != platform.node():
-        return _heartbeat_age_s(heartbeat) < _HEARTBEAT_LIMIT_S
+        return has_pulse(heartbeat)
     if worker.boot_id != boot_id():
         return False
     return start_ticks(worker.pid) == worker.start_ticks
@@ -67,19 +67,32 @@ def is_alive(worker: WorkerIdentity, heartbeat: Path) -> bool:
 def start_ticks(pid: int) -> int | None:
     """When a process started, in clock ticks since boot; None if there is none or it is a zombie.
 
-    Ticks rather than wall time: the latter moves when the clock is set. See ``proc(5)``, ``stat``.
+    Ticks rather than wall time: the latter moves when the clock is set.
     """
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The second field is the command in parentheses and may itself hold spaces and parentheses.
-    fields = status.rpartition(")")[2].split()
+    fields = _status_fields(pid)
     return None if fields[0] in ("Z", "X") else int(fields[_START_FIELD])
 
 
-def _heartbeat_age_s(heartbeat: Path) -> float:
+def is_stopped(worker: WorkerIdentity) -> bool:
+    """Whether a signal keeps a worker of this host from going on, as SIGSTOP does."""
+    if worker.host != platform.node() or start_ticks(worker.pid) != worker.start_ticks:
+        return False
+    return _status_fields(worker.pid)[0] == "T"
+
+
+def has_pulse(heartbeat: Path) -> bool:
+    """Whether somebody touched the file a moment ago."""
     try:
-        return time.time() - heartbeat.stat().st_mtime
+        return time.time() - heartbeat.stat().st_mtime < _HEARTBEAT_LIMIT_S
     except OSError:
-        return float("inf")
+        return False
+
+
+def _status_fields(pid: int) -> list[str]:
+    """What ``/proc/PID/stat`` says behind the name; ``X``, dead, where there is no process."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ["X"]
+    # The second field is the command in parentheses and may itself hold spaces and parentheses.
+    return status.rpartition(")")[2].split()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -12,12 +13,15 @@ from typing import Any, Final
 from pydantic import Field, ValidationError
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.events import AttemptStarted, Failure
+from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.requests import Request
 from pixart_tui.domain.sidecar import REMOVED_METHOD
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.journal import JournalEntry, JournalReader
+from pixart_tui.runs.last_word import heard
 from pixart_tui.runs.paths import RunPaths
-from pixart_tui.runs.process import WorkerIdentity, is_alive
+from pixart_tui.runs.process import WorkerIdentity, has_pulse, is_alive, is_stopped
 from pixart_tui.runs.snapshot import RunSnapshot
 
 SCHEMA_VERSION: Final = 1
@@ -71,6 +75,7 @@ class Run:
         problem: Why it cannot be read; empty otherwise.
         journal_problem: Why the journal cannot be read; empty otherwise.
         snapshot: What its journal says by now.
+        unjournalled: How the last attempt ended, where the journal could not take that.
     """
 
     paths: RunPaths
@@ -78,7 +83,9 @@ class Run:
     problem: str = ""
     journal_problem: str = ""
     snapshot: RunSnapshot = field(default_factory=RunSnapshot)
+    unjournalled: tuple[JournalEntry, ...] = ()
     _reader: JournalReader | None = None
+    _restarts: int = 0
 
     @classmethod
     def open(cls, directory: Path) -> Run:
@@ -126,8 +133,8 @@ class Run:
         found = False
         while entries := self._read_on():
             found = True
-            for entry in entries:
-                self.snapshot.apply(entry)
+            self._take(entries)
+        self.unjournalled = self._last_word() or self.unjournalled
         return found
 
     def _read_on(self) -> list[JournalEntry]:
@@ -138,6 +145,26 @@ class Run:
             self.journal_problem = error.strerror or str(error)
             return []
         self.journal_problem = ""
+        if self._reader is not None and self._reader.restarts != self._restarts:
+            self._restarts = self._reader.restarts
+            self.snapshot = RunSnapshot()
+        return entries
+
+    def _take(self, entries: Iterable[JournalEntry]) -> None:
+        for entry in entries:
+            self.snapshot.apply(entry)
+
+    def _last_word(self) -> tuple[JournalEntry, ...]:
+        """Takes in how an attempt ended that the journal does not tell; nothing if it does."""
+        said, known = heard(self.paths.last_word), self.snapshot
+        if said is None or said.attempt < known.attempts:
+            return ()
+        if said.attempt == known.attempts and known.finished is not None:
+            return ()
+        begun = AttemptStarted(attempt=said.attempt)
+        events = (said.outcome,) if said.attempt == known.attempts else (begun, said.outcome)
+        entries = tuple(JournalEntry(t=said.t, event=event) for event in events)
+        self._take(entries)
         return entries
 
     def worker(self) -> WorkerIdentity | None:
@@ -147,24 +174,64 @@ class Run:
         except (OSError, ValidationError):
             return None
 
+    @property
+    def next_attempt(self) -> int:
+        """The number of the next worker."""
+        previous = self.worker()
+        return max(self.snapshot.attempts, previous.attempt if previous else 0) + 1
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody deleted it."""
+        return not self.paths.directory.is_dir()
+
+    def stopped_worker(self) -> WorkerIdentity | None:
+        """Its worker, if a signal keeps it from going on."""
+        worker = self.worker()
+        return worker if worker is not None and is_stopped(worker) else None
+
     def state(self) -> RunState:
         """Where it is now, by the events taken in and the process table."""
-        worker = self.worker()
-        if worker is None:
-            fresh = time.time() - self.created_s < _START_LIMIT_S
-            return RunState.QUEUED if fresh else RunState.STALE
-        finished = self.snapshot.finished
-        if finished is not None and self.snapshot.attempts >= worker.attempt:
+        worker, finished = self.worker(), self.snapshot.finished
+        attempt = worker.attempt if worker is not None else 1
+        begun = self.snapshot.attempts >= attempt
+        if finished is not None and begun:
             return RunState(finished.state)
-        if not is_alive(worker, self.paths.heartbeat):
-            return RunState.STALE
-        return self._live_state(worker)
-
-    def _live_state(self, worker: WorkerIdentity) -> RunState:
+        if not self._lives(worker):
+            fresh = worker is None and time.time() - self.created_s < _START_LIMIT_S
+            return RunState.QUEUED if fresh and not self.is_gone else RunState.STALE
         stage = self.snapshot.stage
         waiting = stage is not None and stage.stage == "waiting"
-        begun = self.snapshot.attempts >= worker.attempt
         return RunState.RUNNING if begun and not waiting else RunState.QUEUED
+
+    def _lives(self, worker: WorkerIdentity | None) -> bool:
+        """Whether a worker lives; one that left no name, as its file was removed, has a pulse."""
+        if worker is None:
+            return has_pulse(self.paths.heartbeat)
+        return is_alive(worker, self.paths.heartbeat)
+
+    def trouble(self) -> Failure | None:
+        """What ended the run, if it ended badly: as its worker said, or as its files tell."""
+        state, finished = self.state(), self.snapshot.finished
+        if state is not RunState.STALE:
+            return finished.failure if state.is_finished and finished is not None else None
+        if self.is_gone:
+            return Failure(title=f"run {self.id} was deleted", cause=str(self.paths.directory))
+        if problem := self.problem or self.journal_problem:
+            delete = f"pixart-tui delete {self.id}"
+            advice = f"what can be read stands above; when it is of no use: {delete}"
+            return Failure(title=f"run {self.id} cannot be read", cause=problem, next_step=advice)
+        return Failure(
+            title=f"the worker of run {self.id} died",
+            cause=self._last_printed(),
+            next_step=f"go on with: pixart-tui resume {self.id}",
+        )
+
+    def _last_printed(self) -> str:
+        if last := last_state(" ".join(self.log_tail(1)))[:200]:
+            return f"its last words: {last}"
+        killed = self.paths.events.exists() or self.worker() is None
+        return "it said nothing; perhaps it was killed" if killed else "its journal is missing"
 
     def log_tail(self, lines: int = 10) -> list[str]:
         """The last lines that the worker and its libraries printed."""

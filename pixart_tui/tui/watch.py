@@ -16,7 +16,7 @@ from pixart_tui.domain.step_shares import steps_of
 from pixart_tui.runs.live import read_live
 from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.pairs import Pair, pairs_of
-from pixart_tui.runs.paths import runs_root
+from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
 from pixart_tui.tui import wording
 from pixart_tui.tui.board import (
@@ -279,7 +279,7 @@ def _is_about(run: RunView, profile: RunView | None) -> bool:
 
 def _run_view(watched: _Watched, now_s: float) -> RunView:
     run, snapshot = watched.run, watched.run.snapshot
-    stage = None if watched.state.is_finished else snapshot.stage
+    stage = None if watched.state.is_finished else _stage(run)
     return RunView(
         id=run.id,
         state=watched.state,
@@ -296,6 +296,13 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
         log_tail=watched.log_tail,
         written=_written(run),
     )
+
+
+def _stage(run: Run) -> StageChanged | None:
+    """Where the work is, or that a signal keeps it from going on."""
+    if worker := run.stopped_worker():
+        return StageChanged(stage="stopped", detail=f"kill -CONT {worker.pid} lets it go on")
+    return run.snapshot.stage
 
 
 def stage_detail(stage: StageChanged) -> str:
@@ -331,8 +338,12 @@ def _problem(run: Run) -> str:
     return ""
 
 
+def _changing(paths: RunPaths) -> tuple[Path, ...]:
+    return (paths.worker, paths.events, paths.heartbeat, paths.last_word)
+
+
 def _signature(run: Run) -> _Signature:
-    return tuple(_stamp(path) for path in (run.paths.worker, run.paths.events, run.paths.heartbeat))
+    return tuple(_stamp(path) for path in _changing(run.paths))
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 
 from pixart_tui.worker.attempt import work_on
+from pixart_tui.worker.log import print_to_log
 
 if __name__ == "__main__":
+    print_to_log()
     sys.exit(work_on(Path(sys.argv[1])))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Literal
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Failure, StageChanged
+from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, StageChanged
 from pixart_tui.domain.requests import (
     AnyRequest,
     CompareRequest,
@@ -21,10 +20,12 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
     VerifyRequest,
 )
+from pixart_tui.runs.control import ALREADY_WORKED_ON
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
-from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.heartbeat import heartbeat
 from pixart_tui.runs.journal import JournalWriter
+from pixart_tui.runs.last_word import outcome_of, reserve, say
+from pixart_tui.runs.own_files import OwnFiles, write_own
 from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.live import LiveReport, live_report
@@ -37,49 +38,78 @@ def work_on(directory: Path) -> int:
     """Works on a run and returns the exit code of its outcome."""
     run = Run.open(directory)
     run.poll()
-    with exclusive_run(run.id) as mine:
-        if not mine:
-            print(f"run {run.id} already has a worker", file=sys.stderr)  # noqa: T201 - the log
-            return RequestError.exit_code
-        return _attempt(run)
+    with exclusive_run(run) as mine:
+        return _attempt(run) if mine else ALREADY_WORKED_ON
 
 
 def _attempt(run: Run) -> int:
-    previous = run.worker()
-    attempt = max(run.snapshot.attempts, previous.attempt if previous else 0) + 1
-    write_atomically(run.paths.worker, identify_self(attempt).model_dump_json() + "\n")
-    with heartbeat(run.paths.heartbeat), JournalWriter(run.paths.events) as journal:
+    attempt = run.next_attempt
+    outcome: AttemptFinished | None = None
+    try:
+        with _journal(run, attempt) as journal:
 
-        def emit(event: Event) -> None:
-            run.snapshot.apply(journal.append(event))
+            def emit(event: Event) -> None:
+                run.snapshot.apply(journal.append(event))
 
-        with _stop_on_signals():
-            emit(AttemptStarted(attempt=attempt))
-            outcome = _outcome_of(run, emit)
-        emit(outcome)
+            with _stop_on_signals():
+                emit(AttemptStarted(attempt=attempt))
+                outcome = _outcome_of(run, emit, journal.check)
+            emit(outcome)
+    except (PixartTuiError, CancelledError, OSError) as error:
+        traceback.print_exc()
+        known = error if not isinstance(error, OSError) else _explained(error, run.id)
+        outcome = outcome or outcome_of(known)
+        _end_without_journal(run, attempt, outcome)
     return outcome.failure.exit_code if outcome.failure else 0
 
 
-def _outcome_of(run: Run, emit: Emit) -> AttemptFinished:
+@contextmanager
+def _journal(run: Run, attempt: int) -> Iterator[JournalWriter]:
+    """Says who works, and keeps saying it while the journal is open."""
+    me = identify_self(attempt).model_dump_json().encode() + b"\n"
+    contents = {run.paths.worker: me}
+    if run.record is not None:
+        contents[run.paths.request] = run.record.model_dump_json(indent=1).encode() + b"\n"
+    own = OwnFiles(run.paths.events, contents, run.paths.log)
+    reserve(run.paths.last_word)
+    write_own(run.paths.worker, me)
+    with (
+        heartbeat(run.paths.heartbeat, own.keep),
+        JournalWriter(run.paths.events) as journal,
+    ):
+        yield journal
+
+
+def _end_without_journal(run: Run, attempt: int, outcome: AttemptFinished) -> None:
+    """Says how it ended where that can be said, and nothing of a run that was deleted."""
+    with suppress(OSError):
+        if run.paths.events.exists() or run.paths.request.exists():
+            say(run.paths.last_word, attempt, outcome)
+        else:
+            shutil.rmtree(run.paths.directory, ignore_errors=True)
+
+
+def _outcome_of(run: Run, emit: Emit, check_journal: Check) -> AttemptFinished:
     try:
-        _work(run, emit)
+        _work(run, emit, check_journal)
     except CancelledError as error:
-        return _ended("cancelled", error)
+        return outcome_of(error)
     except PixartTuiError as error:
         traceback.print_exc()
-        return _ended("failed", error)
+        return outcome_of(error)
     except Exception as error:
         traceback.print_exc()
-        return _ended("failed", _explained(error, run.id))
+        return outcome_of(_explained(error, run.id))
     return AttemptFinished(state="done")
 
 
-def _work(run: Run, emit: Emit) -> None:
+def _work(run: Run, emit: Emit, check_journal: Check) -> None:
     if run.record is None:
         raise RequestError("the run's request cannot be read", run.problem, "start a new run")
     request = run.record.request
 
     def check() -> None:
+        check_journal()
         if run.paths.cancel.exists():
             raise CancelledError("cancelled", "", f"go on with: pixart-tui resume {run.id}")
 
@@ -120,18 +150,6 @@ def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveRepor
         from pixart_tui.worker.bench_job import run_bench
 
         run_bench(run, request, emit, check, live.add_pace)
-
-
-def _ended(
-    state: Literal["failed", "cancelled"], error: PixartTuiError | CancelledError
-) -> AttemptFinished:
-    failure = Failure(
-        title=error.title,
-        cause=error.cause,
-        next_step=error.next_step,
-        exit_code=error.exit_code,
-    )
-    return AttemptFinished(state=state, failure=failure)
 
 
 def _explained(error: Exception, run_id: str) -> WorkError:

@@ -31,6 +31,7 @@ from pixart_tui.worker.bench_messages import (
     Purpose,
 )
 from pixart_tui.worker.bench_warmup import begin_warmup, end_warmup
+from pixart_tui.worker.log import print_to_log
 
 if TYPE_CHECKING:
     import torch
@@ -322,7 +323,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
 
     if picture.pixels is None:
         raise WorkError("the image holds NaN or infinity", f"{spec.case.label}: nothing to compare")
-    image.parent.mkdir(parents=True, exist_ok=True)
+    image.parent.mkdir(exist_ok=True)
     Image.fromarray(picture.pixels).save(image)
     yield ImageWritten(type="image", path=str(image))
     if spec.reference is None:
@@ -351,6 +352,7 @@ def _explained(error: Exception) -> WorkError:
 
 
 if __name__ == "__main__":
+    print_to_log()
     exit_code = main(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()

@@ -45,7 +45,7 @@ def _write(run: Run, request: GenerateRequest, drawn: Drawn, tell: Emit) -> None
     tell(StageChanged(stage="writing", detail=Path(request.output).name if request.output else ""))
     for index, pixels in enumerate(drawn.images):
         path = run.paths.artifacts / f"image-{index}.png"
-        write_image(path, pixels)
+        write_image(path, pixels, parents=False)
         tell(_artifact("image", str(path.relative_to(run.paths.directory)), request))
     if request.output is not None:
         write_image(Path(request.output), drawn.images[0])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,15 @@ def test_a_living_run_is_not_deleted_and_an_ended_one_is(tmp_path: Path) -> None
     give_worker(ended, alive=False)
     delete_run(ended)
     assert [r.id for r in list_runs()] == [run.id]
+
+
+def test_two_who_delete_a_run_at_once_both_find_it_deleted(tmp_path: Path) -> None:
+    for _ in range(10):
+        run = new_run(tmp_path, started(), AttemptFinished(state="done"))
+        give_worker(run, alive=False)
+        run.paths.artifacts.mkdir()
+        for number in range(200):
+            (run.paths.artifacts / f"{number}.webp").touch()
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(delete_run, [find_run(run.id), find_run(run.id)]))
+        assert not run.paths.directory.exists()

@@ -97,9 +97,9 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
 
 def test_a_run_has_one_writer(tmp_path: Path) -> None:
     run = new_run(tmp_path)
-    with exclusive_run(run.id) as first, exclusive_run(run.id) as second:
+    with exclusive_run(run) as first, exclusive_run(run) as second:
         assert (first, second) == (True, False)
-    with exclusive_run(run.id) as again:
+    with exclusive_run(run) as again:
         assert again
 
 
@@ -115,7 +115,7 @@ def test_a_link_that_somebody_planted_is_not_followed(planted: Path, tmp_path: P
     target = tmp_path / "somebody's"
     target.mkdir()
     planted.symlink_to(target)
-    with pytest.raises(WorkError) as refused, exclusive_run("aaaaaaaa"):
+    with pytest.raises(WorkError) as refused, exclusive_run(new_run(tmp_path / "runs")):
         pass
     assert "PIXART_TUI_LOCKS" in refused.value.next_step
     assert not list(target.iterdir())

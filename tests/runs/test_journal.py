@@ -83,6 +83,31 @@ def test_a_reader_returns_only_what_is_new(tmp_path: Path) -> None:
     assert [e.event for e in reader.poll()] == [StageChanged(stage="two")]
 
 
+def test_a_reader_begins_anew_where_another_journal_took_the_place(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    reader = JournalReader(path)
+    _write(path, [StageChanged(stage="one"), StageChanged(stage="two")])
+    assert len(reader.poll()) == 2
+    path.unlink()
+    assert reader.poll() == []
+    _write(path, [StageChanged(stage="three")])
+    assert [e.event for e in reader.poll()] == [StageChanged(stage="three")]
+    assert reader.restarts == 1
+
+
+def test_a_writer_whose_journal_was_removed_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    with JournalWriter(path) as journal:
+        journal.append(StageChanged(stage="one"))
+        path.rename(tmp_path / "elsewhere")
+        with pytest.raises(WorkError, match="was removed while the run worked"):
+            journal.append(StageChanged(stage="two"))
+        path.write_text("")
+        with pytest.raises(WorkError, match="was removed"):
+            journal.check()
+    assert len(read_journal(tmp_path / "elsewhere")) == 1
+
+
 def test_a_line_in_the_making_waits_for_its_end(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     _write(path, [StageChanged(stage="one")])

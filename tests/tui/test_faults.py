@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from pixart_tui.cli.main import main
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.runs.last_word import outcome_of, say
+from pixart_tui.runs.process import identify_self, start_ticks
 from pixart_tui.runs.run import Run
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, until_shown
@@ -149,3 +155,30 @@ def test_a_run_that_cannot_be_written_leaves_nothing(
     assert main(["profile", "--output", str(tmp_path / "p.json"), "--detach"]) == 1
     assert "could not be written" in capsys.readouterr().err
     assert list(tmp_path.glob("p.json*")) == []
+
+
+async def test_what_only_the_reserved_space_could_take_is_shown(tmp_path: Path) -> None:
+    run = sample_runs.stale_profile(tmp_path)
+    error = WorkError("events.jsonl could not be written", "No space left on device", "free some")
+    run.poll()
+    say(run.paths.last_word, run.snapshot.attempts, outcome_of(error))
+
+    async with dashboard().run_test() as pilot:
+        text = await until_shown(pilot, "events.jsonl could not be written", "No space left")
+
+    assert "failed" in text
+
+
+async def test_a_stopped_worker_is_shown_as_such(tmp_path: Path) -> None:
+    run = sample_runs.running_profile(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        worker = identify_self(1).model_copy(
+            update={"pid": process.pid, "start_ticks": start_ticks(process.pid)}
+        )
+        run.paths.worker.write_text(worker.model_dump_json())
+        process.send_signal(signal.SIGSTOP)
+        try:
+            async with dashboard().run_test() as pilot:
+                await until_shown(pilot, "stopped", f"kill -CONT {process.pid} lets it go on")
+        finally:
+            process.kill()

@@ -12,8 +12,7 @@ from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.plain_text import last_state
-from pixart_tui.runs.control import cancel
+from pixart_tui.runs.control import cancel, error_of
 from pixart_tui.runs.files import descriptor_of, write_atomically
 from pixart_tui.runs.run import Run, RunState
 
@@ -131,18 +130,8 @@ def wait(run: Run) -> None:
 
 
 def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
-    failure = run.snapshot.finished.failure if run.snapshot.finished else None
-    again = f"go on with: pixart-tui resume {run.id}"
     if state is RunState.CANCELLED:
+        again = f"go on with: pixart-tui resume {run.id}"
         return CancelledError(f"run {run.id} was cancelled", "", again)
-    if failure is None and (problem := run.problem or run.journal_problem):
-        known = "what can be read stands above; when it is of no use: "
-        return WorkError(
-            f"run {run.id} cannot be read", problem, f"{known}pixart-tui delete {run.id}"
-        )
-    if failure is None:
-        last = last_state(" ".join(run.log_tail(1)))[:200]
-        cause = f"its last words: {last}" if last else "it said nothing; perhaps it was killed"
-        return WorkError(f"the worker of run {run.id} died", cause, again)
-    kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
-    return kind(failure.title, failure.cause, failure.next_step)
+    failure = run.trouble()
+    return error_of(failure) if failure else WorkError(f"run {run.id} is {state}")

@@ -26,5 +26,7 @@ def stream_json(run: Run) -> None:
             for entry in entries:
                 say_json(entry, indent=None)
         if finished:
+            for entry in run.unjournalled:
+                say_json(entry, indent=None)
             return
         time.sleep(_POLL_S)

@@ -35,6 +35,8 @@ def show_progress(run: Run) -> None:
 
 def describe_stage(run: Run) -> str:
     """Where a run is, in a few words."""
+    if worker := run.stopped_worker():
+        return f"stopped by a signal; kill -CONT {worker.pid} lets it go on"
     stage = run.snapshot.stage
     if stage is None:
         return str(run.state())
@@ -105,7 +107,7 @@ def _line(run: Run) -> str:
     """A line that changes a few times a stage, so that logs stay short."""
     snapshot = run.snapshot
     stage = snapshot.stage
-    if stage is None or stage.stage != "measuring":
+    if stage is None or stage.stage != "measuring" or run.stopped_worker():
         return describe_stage(run)
     every = max(snapshot.total // _LINES_PER_STAGE, 1)
     done = snapshot.done if snapshot.done >= snapshot.total else snapshot.done // every * every

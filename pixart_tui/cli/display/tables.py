@@ -29,7 +29,7 @@ from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.sample_notes import describe_method
 from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
-from pixart_tui.runs.run import Run
+from pixart_tui.runs.run import Run, RunState
 
 _SHOWN_LAYERS: Final = 12
 
@@ -189,11 +189,22 @@ def print_runs(runs: Sequence[Run]) -> None:
             request.kind if request else "?",
             str(run.state()),
             request.model if request else run.problem,
-            f"{run.snapshot.done}/{run.snapshot.total}",
+            f"{run.snapshot.done}/{run.snapshot.total}" if run.snapshot.total else "-",
             _age(time.time() - run.created_s),
-            relative(request.output) if request and request.output else "",
+            _outcome(run),
         )
     console().print(table)
+
+
+def _outcome(run: Run) -> str:
+    """Why there is no output, else where it is or will be."""
+    from pixart_tui.tui.lines import printable
+
+    trouble = run.trouble() if run.state() in (RunState.FAILED, RunState.STALE) else None
+    if trouble is not None and run.record is not None:
+        return printable(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)
+    request = run.record.request if run.record else None
+    return relative(request.output) if request and request.output else ""
 
 
 def _age(seconds: float) -> str:
