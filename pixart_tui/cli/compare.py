@@ -22,6 +22,7 @@ from pixart_tui.cli.options import (
 from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
+from pixart_tui.domain.text_files import read_text
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 
@@ -232,12 +233,7 @@ def _layers(given: tuple[str, ...], file: Path | None, top_percentage: float) ->
             "both say which layers",
             "give one of them",
         )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        advice = "write one with: pixart-tui select PROFILE"
-        raise RequestError(f"{file} cannot be read", cause or "", advice) from error
+    text = read_text(file, "write one with: pixart-tui select PROFILE")
     chosen = onediff_file.chosen_layers(onediff_file.parse(text, str(file)), top_percentage)
     if not chosen:
         raise RequestError(

@@ -113,7 +113,8 @@ def _kills_user_processes() -> bool | None:
         *(Path(place, "logind.conf") for place in places),
         *(f for place in places for f in sorted(Path(place, "logind.conf.d").glob("*.conf"))),
     ]
-    settings = [x.strip().lower() for f in files if f.is_file() for x in f.read_text().splitlines()]
+    texts = [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
+    settings = [x.strip().lower() for text in texts for x in text.splitlines()]
     values = [x.partition("=")[2].strip() for x in settings if x.startswith("killuserprocesses=")]
     return values[-1] in {"yes", "true", "1", "on"} if values else None
 

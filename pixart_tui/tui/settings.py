@@ -11,6 +11,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.text_files import read_text
 
 Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
 Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
@@ -62,13 +63,13 @@ def read_settings(path: Path) -> Settings:
     Raises:
         RequestError: It cannot be read, is not TOML, or says what nobody knows.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    advice = "mend it, or move it away"
+    if not path.exists():
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "mend it, or move it away") from error
+    try:
+        content = tomllib.loads(read_text(path, advice))
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{path} cannot be read", str(error), advice) from error
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
