@@ -15,6 +15,7 @@ from rich.table import Table
 
 from pixart_tui.cli.display.tables import console
 from pixart_tui.cli.options import resolve_device
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.runs.paths import runs_root
 
 if TYPE_CHECKING:
@@ -72,7 +73,10 @@ def _check_terminal() -> Check:
 def _check_runs() -> Check:
     from pixart_tui.engine.capabilities import Check
 
-    root = runs_root()
+    try:
+        root = runs_root()
+    except RequestError as error:
+        return Check(name="runs", ok=False, detail=error.title, next_step=error.next_step)
     existing = next(parent for parent in (root, *root.parents) if parent.exists())
     writable = os.access(existing, os.W_OK)
     free = shutil.disk_usage(existing).free / 2**30
@@ -88,7 +92,7 @@ def _check_logout() -> Check:
     """systemd-logind may kill a user's processes at logout (``logind.conf(5)``)."""
     from pixart_tui.engine.capabilities import Check
 
-    lingers = Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+    lingers = Path("/var/lib/systemd/linger", _user()).exists()
     if lingers or not Path("/run/systemd/system").is_dir():
         return Check(name="logout", ok=True, detail="nothing ends your runs when you log out")
     found = {
@@ -104,6 +108,14 @@ def _check_logout() -> Check:
         detail=found[kills],
         next_step="" if kills is False else advice,
     )
+
+
+def _user() -> str:
+    """The user's name, or the number where no password file knows one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _kills_user_processes() -> bool | None:

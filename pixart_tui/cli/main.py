@@ -13,6 +13,7 @@ from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import is_interactive
+from pixart_tui.cli.streams import open_closed_streams
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 
 
@@ -65,6 +66,7 @@ cli.modules |= {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1, 2 or 130."""
+    open_closed_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         outcome = cli.main(given, prog_name="pixart-tui", standalone_mode=False)

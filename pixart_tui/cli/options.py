@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from pixart_tui.domain.errors import RequestError, blaming
+from pixart_tui.domain.model_paths import is_model_directory, model_path
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.domain.text_files import read_prompts
 from pixart_tui.domain.timesteps import check_agreement, parse_timesteps
@@ -193,7 +194,7 @@ def _check_size(name: str, pixels: int | None) -> None:
 
 def _check_model(model: str) -> None:
     looks_local = model.startswith(("/", "./", "../", "~"))
-    if looks_local and not Path(model).expanduser().is_dir():
+    if looks_local and not is_model_directory(model):
         raise RequestError(
             f"{model} is not a directory",
             "a local model is a diffusers directory with model_index.json",
@@ -203,8 +204,7 @@ def _check_model(model: str) -> None:
 
 def _absolute_if_local(model: str) -> str:
     """A directory is found again by a worker that has another working directory."""
-    path = Path(model).expanduser()
-    return str(path.absolute()) if path.is_dir() else model
+    return str(model_path(model).absolute()) if is_model_directory(model) else model
 
 
 def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:

@@ -27,9 +27,10 @@ def create_run(request: AnyRequest) -> Run:
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
-    except WorkError:
+    except WorkError as error:
         with suppress(OSError):
             paths.directory.rmdir()
+        error.next_step = "free some space, or set PIXART_TUI_RUNS to a directory of yours"
         raise
     return Run.open(paths.directory)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from pixart_tui.runs.catalogue import list_runs
-from pixart_tui.runs.paths import locks_root
+from pixart_tui.runs.paths import make_locks_root
 from pixart_tui.runs.process import is_alive
 from pixart_tui.runs.run import Run
 
@@ -70,8 +70,7 @@ def _is_live_here(run: Run) -> bool:
 
 @contextmanager
 def _lock_file(name: str) -> Iterator[IO[str]]:
-    root = locks_root()
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    root = make_locks_root()
     with Path(root / f"{name}.lock").open("a") as file:
         yield file
 

@@ -9,17 +9,58 @@ from pathlib import Path
 
 import platformdirs
 
+from pixart_tui.domain.errors import RequestError
+
 
 def runs_root() -> Path:
     """The directory of all runs: ``PIXART_TUI_RUNS``, or ``runs`` in the user's state directory."""
     override = os.environ.get("PIXART_TUI_RUNS")
-    return Path(override) if override else platformdirs.user_state_path("pixart-tui") / "runs"
+    if override:
+        return Path(override)
+    found = platformdirs.user_state_path("pixart-tui") / "runs"
+    if has_home(found):
+        return found
+    raise RequestError(
+        "there is no home directory to keep runs in",
+        f"HOME is not set, and no entry of the password file names user {os.getuid()}",
+        "set PIXART_TUI_RUNS to a directory of yours",
+    )
+
+
+def has_home(found: Path) -> bool:
+    """Whether a directory of the user's could be named: without a home a ``~`` stays in it."""
+    return found.is_absolute()
 
 
 def locks_root() -> Path:
     """A directory on this machine for locks (``PIXART_TUI_LOCKS``); homes may be on NFS."""
     override = os.environ.get("PIXART_TUI_LOCKS")
-    return Path(override) if override else Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
+    if override:
+        return Path(override)
+    try:
+        return Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
+    except FileNotFoundError as error:
+        raise RequestError(
+            "there is no directory for temporary files",
+            error.strerror or str(error),
+            "set TMPDIR or PIXART_TUI_LOCKS to a directory of yours",
+        ) from error
+
+
+def make_locks_root() -> Path:
+    """The same directory, made if it is not there.
+
+    Raises:
+        RequestError: It cannot be made.
+    """
+    root = locks_root()
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        advice = "set PIXART_TUI_LOCKS to a directory of yours"
+        raise RequestError(f"{root} cannot be made", cause, advice) from error
+    return root
 
 
 @dataclass(frozen=True, slots=True)

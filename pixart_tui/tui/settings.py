@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.text_files import read_text
+from pixart_tui.runs.paths import has_home
 
 Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
 Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
@@ -54,7 +55,9 @@ class Settings(BaseModel):
 def settings_path() -> Path:
     """``PIXART_TUI_CONFIG``, or ``config.toml`` in the user's configuration directory."""
     override = os.environ.get("PIXART_TUI_CONFIG")
-    return Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+    found = Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+    # Without a home there is no such file.
+    return found if override or has_home(found) else Path(os.devnull)
 
 
 def read_settings(path: Path) -> Settings:
