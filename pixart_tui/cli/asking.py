@@ -11,6 +11,7 @@ from pixart_tui.cli.bench import bench, bench_request
 from pixart_tui.cli.profile import profile, profile_request
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
+from pixart_tui.domain.text_files import STDIN
 
 _WATCHING: Final = ("detach", "display", "list_rows")
 
@@ -48,4 +49,11 @@ def _options(command: click.Command, words: Sequence[str]) -> dict[str, Any]:
         options = parse(f"pixart-tui {words[0]}", list(words[1:])).params
     except click.ClickException as error:
         raise as_request_error(error) from error
+    if options.get("prompts_file") == STDIN:
+        raise RequestError(
+            "the dashboard cannot read prompts from standard input",
+            "- is standard input, and the keys come from there",
+            "name a file",
+            option="--prompts-file",
+        )
     return {name: value for name, value in options.items() if name not in _WATCHING}

@@ -24,6 +24,7 @@ from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.model_names import model_name
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
+from pixart_tui.domain.text_files import read_text
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 
@@ -111,7 +112,8 @@ def compare(
 ) -> int:
     """Compare two images, or a model's images with and without quantized layers.
 
-    With A and B: SSIM, PSNR and mean absolute error of B against A, both with 8 bits a channel.
+    With A and B: SSIM, PSNR and mean absolute error of B against A, in RGB with 8 bits a channel:
+    of 16 the upper 8, transparency on white, turned by EXIF, of an animation the first image.
     Without: makes the images in a run of its own, as profile does; come back with attach.
     """
     if images:
@@ -158,13 +160,8 @@ def _refuse_run_options(context: click.Context) -> None:
 
 def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
     from pixart_tui.domain.image_metrics import likeness
-    from pixart_tui.runs.pictures import (
-        SideBySide,
-        pixels_of,
-        read_image,
-        side_by_side,
-        write_image,
-    )
+    from pixart_tui.runs.image_reading import read_any_image
+    from pixart_tui.runs.pictures import SideBySide, pixels_of, side_by_side, write_image
 
     if len(images) != 2:
         raise RequestError(
@@ -173,7 +170,11 @@ def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool)
             "for example: pixart-tui compare eager.png quantized.png",
         )
     target = _check_picture(output, images) if output else None
-    twin, image = (read_image(path) for path in images)
+    found_images = [read_any_image(path) for path in images]
+    for path, read in zip(images, found_images, strict=True):
+        for note in read.notes:
+            say(f"{path}: {note}", err=True)
+    twin, image = (read.image for read in found_images)
     _check_sizes(images, twin.size, image.size)
     found = likeness(pixels_of(image), pixels_of(twin))
     if target:
@@ -215,7 +216,7 @@ def _check_sizes(images: tuple[Path, ...], first: tuple[int, int], second: tuple
 
 
 def _check_picture(path: Path, read: Sequence[Path] = ()) -> Path:
-    if path.suffix not in _SUFFIXES:
+    if path.suffix.lower() not in _SUFFIXES:
         raise RequestError(
             f"{path} is no name of a picture",
             f'it ends in "{path.suffix}"',
@@ -234,12 +235,7 @@ def _layers(given: tuple[str, ...], file: Path | None, top_percentage: float) ->
             "both say which layers",
             "give one of them",
         )
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        advice = "write one with: pixart-tui select PROFILE"
-        raise RequestError(f"{file} cannot be read", cause or "", advice) from error
+    text = read_text(file, "write one with: pixart-tui select PROFILE")
     chosen = onediff_file.chosen_layers(onediff_file.parse(text, str(file)), top_percentage)
     if not chosen:
         raise RequestError(

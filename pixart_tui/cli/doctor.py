@@ -14,6 +14,7 @@ from rich.table import Table
 
 from pixart_tui.cli.display.writing import console, say, say_json
 from pixart_tui.cli.options import resolve_device
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.runs.paths import runs_root
 
 if TYPE_CHECKING:
@@ -71,7 +72,10 @@ def _check_terminal() -> Check:
 def _check_runs() -> Check:
     from pixart_tui.engine.capabilities import Check
 
-    root = runs_root()
+    try:
+        root = runs_root()
+    except RequestError as error:
+        return Check(name="runs", ok=False, detail=error.title, next_step=error.next_step)
     existing = next(parent for parent in (root, *root.parents) if parent.exists())
     writable = os.access(existing, os.W_OK)
     free = shutil.disk_usage(existing).free / 2**30
@@ -87,7 +91,7 @@ def _check_logout() -> Check:
     """systemd-logind may kill a user's processes at logout (``logind.conf(5)``)."""
     from pixart_tui.engine.capabilities import Check
 
-    lingers = Path("/var/lib/systemd/linger", getpass.getuser()).exists()
+    lingers = Path("/var/lib/systemd/linger", _user()).exists()
     if lingers or not Path("/run/systemd/system").is_dir():
         return Check(name="logout", ok=True, detail="nothing ends your runs when you log out")
     found = {
@@ -105,6 +109,14 @@ def _check_logout() -> Check:
     )
 
 
+def _user() -> str:
+    """The user's name, or the number where no password file knows one."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 def _kills_user_processes() -> bool | None:
     """What logind's configuration says, None where it says nothing."""
     places = ("/usr/lib/systemd", "/etc/systemd", "/run/systemd")
@@ -112,7 +124,8 @@ def _kills_user_processes() -> bool | None:
         *(Path(place, "logind.conf") for place in places),
         *(f for place in places for f in sorted(Path(place, "logind.conf.d").glob("*.conf"))),
     ]
-    settings = [x.strip().lower() for f in files if f.is_file() for x in f.read_text().splitlines()]
+    texts = [f.read_text(encoding="utf-8", errors="replace") for f in files if f.is_file()]
+    settings = [x.strip().lower() for text in texts for x in text.splitlines()]
     values = [x.partition("=")[2].strip() for x in settings if x.startswith("killuserprocesses=")]
     return values[-1] in {"yes", "true", "1", "on"} if values else None
 

@@ -14,6 +14,7 @@ from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, 
 from pixart_tui.cli.display.writing import prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options import is_interactive
+from pixart_tui.cli.streams import open_closed_streams
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 
 
@@ -66,6 +67,7 @@ cli.modules |= {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1, 2 or 130."""
+    open_closed_streams()
     prepare_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:

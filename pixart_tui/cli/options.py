@@ -12,7 +12,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from pixart_tui.domain.errors import RequestError, blaming
+from pixart_tui.domain.model_paths import is_model_directory, model_path
 from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.text_files import read_prompts
 from pixart_tui.domain.timesteps import check_agreement, parse_timesteps
 from pixart_tui.runs.devices import count_gpus, default_device, default_threads
 from pixart_tui.runs.files import check_writable, is_same_file, is_stream
@@ -49,7 +51,7 @@ _SAMPLING: Final = (
     click.option(
         "--prompts-file",
         type=click.Path(path_type=Path),
-        help="One prompt a line; empty lines and lines that begin with # are skipped.",
+        help="One prompt a line; empty lines and lines that begin with # are skipped. - for stdin.",
     ),
     click.option("--negative-prompt", default="", metavar="TEXT"),
     click.option("--steps", type=click.IntRange(1, 1000), help="Denoising steps."),
@@ -190,7 +192,7 @@ def _check_size(name: str, pixels: int | None) -> None:
 
 def _check_model(model: str) -> None:
     looks_local = model.startswith(("/", "./", "../", "~"))
-    if looks_local and not Path(model).expanduser().is_dir():
+    if looks_local and not is_model_directory(model):
         raise RequestError(
             f"{model} is not a directory",
             "a local model is a diffusers directory with model_index.json",
@@ -200,32 +202,14 @@ def _check_model(model: str) -> None:
 
 def _absolute_if_local(model: str) -> str:
     """A directory is found again by a worker that has another working directory."""
-    path = Path(model).expanduser()
-    return str(path.resolve()) if path.is_dir() else model
+    return str(model_path(model).resolve()) if is_model_directory(model) else model
 
 
 def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:
-    from_file = read_lines(file) if file else ()
+    from_file = read_prompts(file) if file else ()
     prompts = tuple(dict.fromkeys(given + from_file))
     if any(not prompt.strip() for prompt in prompts):
         raise RequestError("a prompt is empty", "", "give --prompt some text")
-    return prompts
-
-
-def read_lines(file: Path) -> tuple[str, ...]:
-    """The prompts in a file.
-
-    Raises:
-        RequestError: It cannot be read or holds none.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{file} cannot be read", cause, "check the name") from error
-    prompts = tuple(x.strip() for x in lines if x.strip() and not x.startswith("#"))
-    if not prompts:
-        raise RequestError(f"{file} holds no prompt", "", "write one prompt a line")
     return prompts
 
 

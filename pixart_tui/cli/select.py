@@ -21,7 +21,7 @@ from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.display.selections import print_pareto, print_selection
 from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.kept_steps import kept_steps_fields, kept_steps_options
-from pixart_tui.cli.options import check_output, display_option, read_lines, resolve_device
+from pixart_tui.cli.options import check_output, display_option, resolve_device
 from pixart_tui.domain import mixed_file, onediff_file
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile
@@ -33,6 +33,7 @@ from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.selection import Rule, Selection
 from pixart_tui.domain.selection_files import selection_files
+from pixart_tui.domain.text_files import read_prompts
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.control import start_worker
 from pixart_tui.runs.devices import default_threads
@@ -86,8 +87,16 @@ Examples:
     help="Choose also the steps at which nothing is quantized, or only what hardly costs.",
 )
 @click.option("--seed-rule", is_flag=True, help="Verify: measure the seed's rule beside.")
-@click.option("--repair-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
-@click.option("--report-prompts", type=click.Path(path_type=Path), help="One prompt a line.")
+@click.option(
+    "--repair-prompts",
+    type=click.Path(path_type=Path),
+    help="One prompt a line; - for stdin.",
+)
+@click.option(
+    "--report-prompts",
+    type=click.Path(path_type=Path),
+    help="One prompt a line; - for stdin.",
+)
 @click.option("--repair-images", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--report-images", type=click.IntRange(2), default=16, show_default=True)
 @click.option("--device", help="Verify: cpu, cuda or cuda:N; a GPU if there is one.")
@@ -281,7 +290,7 @@ def _refuse_another(profile: Profile, path: Path) -> None:
 
 
 def _image_set(prompts: Path | None, seed: int) -> ImageSet | None:
-    return ImageSet(prompts=read_lines(prompts), seeds=(seed,)) if prompts else None
+    return ImageSet(prompts=read_prompts(prompts), seeds=(seed,)) if prompts else None
 
 
 def write_selection(

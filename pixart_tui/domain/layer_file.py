@@ -11,6 +11,7 @@ from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Compiler
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.text_files import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +94,7 @@ def read(path: Path) -> LayerFile:
     Raises:
         RequestError: It cannot be read, or is neither.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise RequestError(
-            f"{path} cannot be read", cause or "", "write one with: pixart-tui select PROFILE"
-        ) from error
+    text = read_text(path, "write one with: pixart-tui select PROFILE")
     if mixed_file.is_mixed(text):
         return LayerFile(path, {}, mixed_file.parse(text, str(path)))
     return LayerFile(path, onediff_file.parse(text, str(path)))

@@ -34,8 +34,9 @@ def create_run(request: AnyRequest) -> Run:
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
         _reserve(paths.last_word)
-    except WorkError:
+    except WorkError as error:
         shutil.rmtree(paths.directory, ignore_errors=True)
+        error.next_step = "free some space, or set PIXART_TUI_RUNS to a directory of yours"
         raise
     return Run.open(paths.directory)
 

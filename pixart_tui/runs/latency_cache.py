@@ -20,6 +20,7 @@ from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.latency import Latency, LinearShape
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.paths import has_home, locks_root
 
 SCHEMA_VERSION: Final = 1
 
@@ -27,7 +28,10 @@ SCHEMA_VERSION: Final = 1
 def cache_root() -> Path:
     """The directory for what can be made again (``PIXART_TUI_CACHE`` overrides it)."""
     override = os.environ.get("PIXART_TUI_CACHE")
-    return Path(override) if override else platformdirs.user_cache_path("pixart-tui")
+    if override:
+        return Path(override)
+    found = platformdirs.user_cache_path("pixart-tui")
+    return found if has_home(found) else locks_root() / "cache"
 
 
 class LatencyKey(Value):

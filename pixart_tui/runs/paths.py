@@ -10,19 +10,44 @@ from typing import Final
 
 import platformdirs
 
+from pixart_tui.domain.errors import RequestError
+
 LOCKS_VARIABLE: Final = "PIXART_TUI_LOCKS"
 
 
 def runs_root() -> Path:
     """The directory of all runs: ``PIXART_TUI_RUNS``, or ``runs`` in the user's state directory."""
     override = os.environ.get("PIXART_TUI_RUNS")
-    return Path(override) if override else platformdirs.user_state_path("pixart-tui") / "runs"
+    if override:
+        return Path(override)
+    found = platformdirs.user_state_path("pixart-tui") / "runs"
+    if has_home(found):
+        return found
+    raise RequestError(
+        "there is no home directory to keep runs in",
+        f"HOME is not set, and no entry of the password file names user {os.getuid()}",
+        "set PIXART_TUI_RUNS to a directory of yours",
+    )
+
+
+def has_home(found: Path) -> bool:
+    """Whether a directory of the user's could be named: without a home a ``~`` stays in it."""
+    return found.is_absolute()
 
 
 def locks_root() -> Path:
     """A directory on this machine for locks (``PIXART_TUI_LOCKS``); homes may be on NFS."""
     override = os.environ.get(LOCKS_VARIABLE)
-    return Path(override) if override else Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
+    if override:
+        return Path(override)
+    try:
+        return Path(tempfile.gettempdir()) / f"pixart-tui-{os.getuid()}"
+    except FileNotFoundError as error:
+        raise RequestError(
+            "there is no directory for temporary files",
+            error.strerror or str(error),
+            "set TMPDIR or PIXART_TUI_LOCKS to a directory of yours",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

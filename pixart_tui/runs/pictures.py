@@ -13,9 +13,10 @@ from typing import Final
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.image_metrics import Pixels
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.image_reading import read_any_image
 
 PICTURE_SIDE: Final = 512
 """Pixels of the longer side of a picture that a run keeps."""
@@ -67,14 +68,7 @@ def read_image(path: Path) -> Image.Image:
     Raises:
         RequestError: It is missing or is no image.
     """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        # Pillow's own words repeat the name; the system's are the better ones where there are any.
-        cause = getattr(error, "strerror", None) or "Pillow finds no picture in it"
-        advice = "name a PNG, JPEG or WebP file"
-        raise RequestError(f"{path} cannot be read as an image", cause, advice) from error
+    return read_any_image(path).image
 
 
 def pixels_of(image: Image.Image) -> Pixels:
@@ -120,8 +114,9 @@ def write_image(path: Path, image: Image.Image) -> None:
         WorkError: The directory cannot be written to, or the disk is full.
     """
     encoded = io.BytesIO()
-    options = {"lossless": True} if path.suffix == ".webp" else {}
-    image.save(encoded, Image.registered_extensions()[path.suffix], **options)
+    suffix = path.suffix.lower()
+    options = {"lossless": True} if suffix == ".webp" else {}
+    image.save(encoded, Image.registered_extensions()[suffix], **options)
     write_atomically(path, encoded.getvalue())
 
 

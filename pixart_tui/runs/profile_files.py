@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from pixart_tui.domain import attention_file, onediff_file, sidecar
-from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profile import Profile, noise_of
 from pixart_tui.domain.profile_check import Claim, claims_of_file, claims_of_scores
 from pixart_tui.domain.quant_types import FP8_ATTENTION
 from pixart_tui.domain.sample_notes import sample_records
 from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar, SelectionSidecar
+from pixart_tui.domain.text_files import read_text
 from pixart_tui.runs.snapshot import RunSnapshot
 
 
@@ -22,7 +22,7 @@ def read_profile_file(path: Path) -> Profile:
     Raises:
         RequestError: One of the two cannot be read.
     """
-    text = _text(path, "profile with: pixart-tui profile --output FILE")
+    text = read_text(path, "profile with: pixart-tui profile --output FILE")
     if not attention_file.is_attention(text):
         onediff_file.parse(text, str(path))
     return read_profile_sidecar(path).profile
@@ -35,7 +35,7 @@ def read_profile_sidecar(path: Path) -> ProfileSidecar:
         RequestError: It cannot be read.
     """
     beside = Path(onediff_file.sidecar_path(path))
-    text = _text(beside, "keep the .meta.json beside the .json, or profile again")
+    text = read_text(beside, "keep the .meta.json beside the .json, or profile again")
     return sidecar.parse(text, str(beside), ProfileSidecar)
 
 
@@ -88,11 +88,11 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
     Raises:
         RequestError: A file cannot be read.
     """
-    ssim_by_fqn = onediff_file.parse(_text(path, "check the name"), str(path))
+    ssim_by_fqn = onediff_file.parse(read_text(path, "check the name"), str(path))
     beside = Path(onediff_file.sidecar_path(path))
     if not beside.is_file():
         return claims_of_file(ssim_by_fqn)
-    record = sidecar.parse(_text(beside, "check the file"), str(beside), ProfileSidecar)
+    record = sidecar.parse(read_text(beside, "check the file"), str(beside), ProfileSidecar)
     return claims_of_scores(ssim_by_fqn, record.profile.scores(), record.machine)
 
 
@@ -106,11 +106,3 @@ def read_selection_file(path: Path) -> SelectionSidecar | None:
     if not isinstance(content, dict) or content.get("kind") != "selection":
         return None
     return sidecar.parse(json.dumps(content), str(beside), SelectionSidecar)
-
-
-def _text(path: Path, next_step: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, next_step) from error

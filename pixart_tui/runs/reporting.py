@@ -21,6 +21,7 @@ from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.domain.sidecar import ProfileSidecar
 from pixart_tui.domain.step_shares import StepShares, steps_of
+from pixart_tui.domain.text_files import read_text
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.snapshot import RunSnapshot
 
@@ -69,13 +70,8 @@ def report_of_file(path: Path) -> Report:
         RequestError: One of the two cannot be read.
     """
     beside = Path(onediff_file.sidecar_path(path))
-    try:
-        path.read_bytes()
-        text = beside.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        name = getattr(error, "filename", None) or path
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{name} cannot be read", cause, "name a profile or a run") from error
+    read_text(path, "name a profile or a run")
+    text = read_text(beside, "name a profile or a run")
     record = sidecar.parse(text, str(beside), ProfileSidecar)
     profile = record.profile
     steps = _steps_of_file(path, profile)

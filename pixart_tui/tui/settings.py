@@ -11,6 +11,8 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.text_files import read_text
+from pixart_tui.runs.paths import has_home
 
 Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
 Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
@@ -53,7 +55,9 @@ class Settings(BaseModel):
 def settings_path() -> Path:
     """``PIXART_TUI_CONFIG``, or ``config.toml`` in the user's configuration directory."""
     override = os.environ.get("PIXART_TUI_CONFIG")
-    return Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+    found = Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+    # Without a home there is no such file.
+    return found if override or has_home(found) else Path(os.devnull)
 
 
 def read_settings(path: Path) -> Settings:
@@ -62,13 +66,13 @@ def read_settings(path: Path) -> Settings:
     Raises:
         RequestError: It cannot be read, is not TOML, or says what nobody knows.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    advice = "mend it, or move it away"
+    if not path.exists():
         return Settings()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        cause = getattr(error, "strerror", None) or str(error)
-        raise RequestError(f"{path} cannot be read", cause, "mend it, or move it away") from error
+    try:
+        content = tomllib.loads(read_text(path, advice))
+    except tomllib.TOMLDecodeError as error:
+        raise RequestError(f"{path} cannot be read", str(error), advice) from error
     try:
         return Settings.model_validate(content)
     except ValidationError as error:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
+import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +22,7 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
     VerifyRequest,
 )
+from pixart_tui.runs.compile_places import compile_environment
 from pixart_tui.runs.control import ALREADY_WORKED_ON
 from pixart_tui.runs.device_lock import device_lock, exclusive_run
 from pixart_tui.runs.heartbeat import heartbeat
@@ -121,7 +124,16 @@ def _work(run: Run, emit: Emit, check_journal: Check) -> None:
         live_report(run.paths.live, request.device) as live,
     ):
         emit(StageChanged(stage="starting"))
+        _settle_places()
         _do(run, request, emit, check, live)
+
+
+def _settle_places() -> None:
+    """Gives compilers places that they can work in, before anything that compiles is imported."""
+    chosen = compile_environment(os.environ)
+    os.environ.update(chosen)
+    if "TMPDIR" in chosen:
+        tempfile.tempdir = None
 
 
 def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveReport) -> None:

@@ -27,7 +27,7 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.warmup import Warmup
 from pixart_tui.runs.compile_cache import CompileCache
-from pixart_tui.runs.paths import locks_root
+from pixart_tui.runs.compile_places import working_root
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.warmup_times import WarmupTimes
 from pixart_tui.worker.bench_messages import (
@@ -108,7 +108,7 @@ def _scratch(run: Run) -> Iterator[Path]:
 
     Not in the run's own directory, which may be on NFS: that would time the network.
     """
-    directory = locks_root() / f"bench-{run.id}"
+    directory = working_root() / f"bench-{run.id}"
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(mode=0o700, parents=True)
     try:

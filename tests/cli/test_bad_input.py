@@ -74,7 +74,7 @@ _BAD: dict[str, tuple[list[str], str]] = {
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.txt").write_text("\n# nothing but a comment\n")
-    (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x80")
+    (tmp_path / "binary.txt").write_bytes(b"\x89PNG\x00\x80")
     (tmp_path / "damaged.json").write_text('{"proj_out": {"ssim": 0.9')
     (tmp_path / "alone.json").write_text('{"proj_out": {"ssim": 0.9}}')
 

@@ -71,6 +71,29 @@ def test_the_picture_and_its_json(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert np.array_equal(sheet[48 : 48 + 256 : 8, 8 : 8 + 256 : 8], np.asarray(read_image(a)))
 
 
+def test_mirrored_16_bit_gradients_are_not_equal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = np.tile(np.linspace(0, 65535, 32), (32, 1)).astype(np.uint16)
+    for name, values in (("a.png", deep), ("b.png", deep[:, ::-1])):
+        Image.fromarray(np.ascontiguousarray(values)).save(tmp_path / name)
+
+    assert main(["compare", str(tmp_path / "a.png"), str(tmp_path / "b.png"), "--json"]) == 0
+
+    told = capsys.readouterr()
+    assert json.loads(told.out)["ssim"] < 0.5
+    assert told.err.count("its 16 bits a channel are compared by their upper 8") == 2
+
+
+@pytest.mark.parametrize("name", ["BOTH.PNG", "both.WebP", "both.JPG"])
+def test_endings_in_any_case(name: str, tmp_path: Path) -> None:
+    a = str(_image(tmp_path / "a.png"))
+
+    assert main(["compare", a, a, "--output", str(tmp_path / name)]) == 0
+
+    assert read_image(tmp_path / name).size[0] > 32
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -77,6 +77,22 @@ def test_a_file_that_cannot_be_read_is_refused() -> None:
         settings_of({})
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_no_part_of_it(encoding: str) -> None:
+    settings_path().write_text('[display]\ntheme = "light"\n', encoding=encoding)
+
+    assert settings_of({}).display.theme == "light"
+
+
+def test_another_encoding_is_told() -> None:
+    settings_path().write_bytes(b"[display]\n# caf\xe9\n")
+
+    with pytest.raises(RequestError, match="cannot be read as text in UTF-8") as refused:
+        settings_of({})
+
+    assert refused.value.cause == "line 2 holds the byte 0xe9, which is no UTF-8"
+
+
 def test_the_same_key_on_two_tabs_is_no_clash() -> None:
     DashboardApp.check_keys({"save_selection": "o", "search_log": "o"}, "here")
 

@@ -9,6 +9,7 @@ from typing import Final
 import torch
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.model_paths import model_path
 from pixart_tui.engine.loading.directory import load_directory
 from pixart_tui.engine.loading.embedded import EMBEDDED_NAME, embedded_directory
 from pixart_tui.engine.loading.hub import fetch
@@ -60,7 +61,7 @@ def load_pipeline(
 def _locate(model: str, variant: str, local_files_only: bool) -> Path:
     if model == EMBEDDED_NAME:
         return embedded_directory()
-    directory = Path(model).expanduser()
+    directory = model_path(model)
     if directory.is_dir():
         return directory
     if _HUB_ID.match(model) and not directory.exists():

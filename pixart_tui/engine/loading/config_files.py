@@ -18,14 +18,20 @@ def brief(error: BaseException) -> str:
     return text if len(text) <= _BRIEF_CHARACTERS else f"{text[: _BRIEF_CHARACTERS - 3]}..."
 
 
-def read_json(file: Path) -> dict[str, Any]:
+def read_json(file: Path, *, may_have_mark: bool = False) -> dict[str, Any]:
     """A JSON object from a file.
+
+    Args:
+        file: The file.
+        may_have_mark: Whether a byte order mark may come first: what other libraries read, too,
+            may not have one.
 
     Raises:
         RequestError: The file cannot be read, is not JSON, or holds something else.
     """
     try:
-        value = json.loads(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8-sig" if may_have_mark else "utf-8")
+        value = json.loads(text)
     except (OSError, ValueError) as error:
         raise RequestError(
             f"{file.name} cannot be read",

@@ -94,7 +94,7 @@ def read_defaults(directory: Path, stock: CallDefaults) -> CallDefaults:
     file = directory / DEFAULTS_FILE
     if not file.is_file():
         return stock
-    stated = read_json(file)
+    stated = read_json(file, may_have_mark=True)
     known = [field.name for field in fields(CallDefaults) if field.name in stated]
     numbers = {key: stated[key] for key in known if key != "timesteps"}
     for key, value in numbers.items():

@@ -68,7 +68,9 @@ def test_stock_defaults_follow_the_family(alpha_master: Path, sigma_master: Path
 
 def test_the_model_states_its_own_defaults(model_directory: Path) -> None:
     stated = {"num_inference_steps": 8, "guidance_scale": 2, "max_sequence_length": 32}
-    (model_directory / "pixart_tui.json").write_text(json.dumps({**stated, "other": "ignored"}))
+    # Editors on Windows write a byte order mark.
+    text = json.dumps({**stated, "other": "ignored"})
+    (model_directory / "pixart_tui.json").write_text(text, encoding="utf-8-sig")
     assert load(model_directory).defaults == CallDefaults(8, 2, 1024, 1024, 32)
 
 

@@ -11,6 +11,7 @@ from textual.events import Key
 from textual.pilot import Pilot
 
 from pixart_tui.cli.asking import request_of
+from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
 from pixart_tui.runs.paths import runs_root
 from pixart_tui.tui.new_run.fields import FIELDS, FormKind
@@ -57,6 +58,13 @@ async def test_empty_fields_ask_for_what_the_bare_command_asks_for() -> None:
 
     assert starts.runs[0].record is not None
     assert starts.runs[0].record.request == request_of(["profile"])
+
+
+def test_the_form_leaves_standard_input_to_the_dashboard() -> None:
+    with pytest.raises(RequestError, match="cannot read prompts from standard input") as refused:
+        request_of(["bench", "--prompts-file", "-"])
+
+    assert refused.value.option == "--prompts-file"
 
 
 async def test_every_field_of_a_profile_gets_into_its_request(tmp_path: Path) -> None:
