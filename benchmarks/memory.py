@@ -228,7 +228,7 @@ def _deployed(setting: Setting, asked: MemoryOptions) -> Deployed:
     plan = plan_choice(choice, device)
     deployment = deployment.model_copy(update={"memory": memory})
     deploy(loaded, deployment, plan.execution if plan else None, device)
-    return Deployed(loaded.pipeline, call, prompts_of(request), memory, estimate_bytes)
+    return Deployed(loaded.pipeline, call, prompts_of(request, loaded), memory, estimate_bytes)
 
 
 def _row(

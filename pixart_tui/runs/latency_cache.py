@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import platformdirs
 from pydantic import ValidationError
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.latency import Latency, LinearShape
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.runs.paths import has_home, locks_root
+from pixart_tui.runs.paths import directory_of_user, locks_root
 
 SCHEMA_VERSION: Final = 1
 
@@ -30,8 +29,7 @@ def cache_root() -> Path:
     override = os.environ.get("PIXART_TUI_CACHE")
     if override:
         return Path(override)
-    found = platformdirs.user_cache_path("pixart-tui")
-    return found if has_home(found) else locks_root() / "cache"
+    return directory_of_user("cache") or locks_root() / "cache"
 
 
 class LatencyKey(Value):

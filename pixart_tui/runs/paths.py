@@ -6,7 +6,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import platformdirs
 
@@ -20,9 +20,8 @@ def runs_root() -> Path:
     override = os.environ.get("PIXART_TUI_RUNS")
     if override:
         return Path(override)
-    found = platformdirs.user_state_path("pixart-tui") / "runs"
-    if has_home(found):
-        return found
+    if (found := directory_of_user("state")) is not None:
+        return found / "runs"
     raise RequestError(
         "there is no home directory to keep runs in",
         f"HOME is not set, and no entry of the password file names user {os.getuid()}",
@@ -30,9 +29,14 @@ def runs_root() -> Path:
     )
 
 
-def has_home(found: Path) -> bool:
-    """Whether a directory of the user's could be named: without a home a ``~`` stays in it."""
-    return found.is_absolute()
+def directory_of_user(kind: Literal["state", "cache", "config"]) -> Path | None:
+    """The user's own directory for a kind of file; None where there is no home."""
+    try:
+        found = Path(getattr(platformdirs, f"user_{kind}_dir")("pixart-tui"))
+    except RuntimeError:
+        return None
+    # Older versions leave the ``~`` in it.
+    return found if found.is_absolute() else None
 
 
 def locks_root() -> Path:

@@ -7,12 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Final, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.text_files import read_text
-from pixart_tui.runs.paths import has_home
+from pixart_tui.runs.paths import directory_of_user
 
 Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
 Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
@@ -55,9 +54,11 @@ class Settings(BaseModel):
 def settings_path() -> Path:
     """``PIXART_TUI_CONFIG``, or ``config.toml`` in the user's configuration directory."""
     override = os.environ.get("PIXART_TUI_CONFIG")
-    found = Path(override) if override else platformdirs.user_config_path("pixart-tui/config.toml")
+    if override:
+        return Path(override)
+    found = directory_of_user("config")
     # Without a home there is no such file.
-    return found if override or has_home(found) else Path(os.devnull)
+    return found / "config.toml" if found is not None else Path(os.devnull)
 
 
 def read_settings(path: Path) -> Settings:

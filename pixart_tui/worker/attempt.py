@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, StageChanged
+from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Noticed, StageChanged
 from pixart_tui.domain.requests import (
     AnyRequest,
     CompareRequest,
@@ -52,6 +53,8 @@ def _attempt(run: Run) -> int:
         with _journal(run, attempt) as journal:
 
             def emit(event: Event) -> None:
+                if isinstance(event, Noticed):
+                    print(f"notice: {event.text}", file=sys.stderr)  # noqa: T201 - the log
                 run.snapshot.apply(journal.append(event))
 
             with _stop_on_signals():

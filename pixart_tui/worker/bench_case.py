@@ -124,7 +124,7 @@ def _describe(
     device: torch.device,
     dtype: torch.dtype,
 ) -> Described:
-    from pixart_tui.engine.bench.call import prompts_of
+    from pixart_tui.engine.bench.call import prompt_notices, prompts_of
     from pixart_tui.engine.compilers.plans import plan_for
     from pixart_tui.engine.machine import describe_machine, describe_versions
 
@@ -136,7 +136,8 @@ def _describe(
         versions=describe_versions(),
         model_fingerprint=loaded.fingerprint,
         prompt=call.prompt,
-        prompts=len(prompts_of(spec.request)),
+        prompts=len(prompts_of(spec.request, loaded)),
+        notices=prompt_notices(spec.request, loaded),
         guidance_scale=call.guidance_scale,
         steps=call.num_inference_steps,
         height=call.height,
@@ -221,7 +222,7 @@ def _measure(
 
     tasks: dict[Purpose, Task] = {Purpose.COMPILE: "warm-up", Purpose.QUALITY: "quality"}
     task = tasks.get(spec.purpose, "figures" if spec.image else "speed")
-    prompts = prompts_of(spec.request)
+    prompts = prompts_of(spec.request, loaded)
     figures = measure(
         loaded.pipeline,
         call,

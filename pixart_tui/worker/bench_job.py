@@ -21,6 +21,7 @@ from pixart_tui.domain.events import (
     BenchRowUpdated,
     Event,
     Failure,
+    Noticed,
     StageChanged,
     WarmupProgressed,
 )
@@ -264,6 +265,8 @@ class _Bench:
                 raise _error(message.failure)
 
     def _plan_rows(self, found: Described) -> None:
+        for text in found.notices:
+            self.emit(Noticed(text=text))
         before = self.run.snapshot
         old = before.bench_plan
         same = old is not None and (old.machine, old.versions) == (found.machine, found.versions)

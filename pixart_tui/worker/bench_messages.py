@@ -89,6 +89,7 @@ class Described(Value):
         model_fingerprint: Hash over the model's configurations and weights.
         prompt: The prompt of the first call and of the image.
         prompts: How many prompts the calls take in turn.
+        notices: What there is to say of how the model reads them.
         guidance_scale: Classifier-free guidance.
         steps: Denoising steps.
         height: Pixels.
@@ -105,6 +106,7 @@ class Described(Value):
     model_fingerprint: str
     prompt: str
     prompts: int
+    notices: tuple[str, ...] = ()
     guidance_scale: float
     steps: int
     height: int

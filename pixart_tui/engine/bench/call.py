@@ -11,6 +11,7 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.prompts import prompts_for
+from pixart_tui.engine.reading import PromptReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +61,26 @@ class BenchCall:
         return replace(self, prompt=prompt)
 
 
-def prompts_of(request: BenchRequest) -> tuple[str, ...]:
-    """The prompts that calls take in turn: the request's, else all that suit the model."""
+def prompts_of(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]:
+    """The prompts that calls take in turn: the request's, else all that suit the model.
+
+    None that is to the model what an earlier one is: a timed call's prompt has to be new to it.
+    """
+    return _reader(loaded).distinct(_asked(request))
+
+
+def prompt_notices(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]:
+    """What there is to say of how the model reads the prompts."""
+    found = _reader(loaded).notices(_asked(request), request.negative_prompt)
+    return tuple(notice.text for notice in found)
+
+
+def _asked(request: BenchRequest) -> tuple[str, ...]:
     return request.prompts or prompts_for(request.model)
+
+
+def _reader(loaded: LoadedPipeline) -> PromptReader:
+    return PromptReader(loaded.pipeline, loaded.defaults.max_sequence_length)
 
 
 def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
@@ -77,7 +95,7 @@ def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
     if steps == 1:
         _refuse_one_step(loaded)
     return BenchCall(
-        prompt=prompts_of(request)[0],
+        prompt=_asked(request)[0],
         negative_prompt=request.negative_prompt,
         seed=request.seed,
         num_inference_steps=steps,

@@ -63,6 +63,11 @@ class GenerateCall:
         return int(self.options["max_sequence_length"])
 
     @property
+    def cleans_caption(self) -> bool:
+        """Whether the pipeline cleans the prompts; the stock one does unless it is told."""
+        return bool(self.options.get("clean_caption", True))
+
+    @property
     def uses_binning(self) -> bool:
         """Whether the image is drawn at the nearest size that the model was trained on."""
         return bool(self.options["use_resolution_binning"])

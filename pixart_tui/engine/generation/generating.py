@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import torch
 
 from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Deployment
-from pixart_tui.domain.events import Event, GeneratePlanned, Noticed, StageChanged, WarmupProgressed
+from pixart_tui.domain.events import Event, GeneratePlanned, StageChanged, WarmupProgressed
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.domain.warmup import Warmup
@@ -98,8 +98,7 @@ def generate(request: GenerateRequest, tell: Tell, check: Check) -> Iterator[Fin
     quantization = plan_quantization(request, loaded, call, size, device)
     memory = estimate_batch(loaded.pipeline, call, size, device)
     refuse_too_large(call, memory)
-    for text in notices(loaded.pipeline, call, size, quantization):
-        yield Noticed(text=text)
+    yield from notices(loaded.pipeline, call, size, quantization)
     calls = list(_calls(request, call, loaded, first))
     yield GeneratePlanned(
         plan=_plan(request, loaded, call, quantization, calls=calls, device=device, dtype=dtype)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.events import ComparePlanned, ProfilePlanned, StageChanged
+from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, StageChanged
 from pixart_tui.domain.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
 from pixart_tui.domain.selecting.choice import Choice
@@ -19,6 +19,7 @@ from pixart_tui.engine.sensitivity.planning import (
     baseline_dtype,
     check_execution,
     plan_profile,
+    prompt_notices,
     resolve_settings,
 )
 from pixart_tui.engine.sensitivity.rendering import Sample
@@ -44,7 +45,7 @@ def picture_selection(
     *,
     known: Collection[tuple[str, int]] = (),
     check: Callable[[], None] = lambda: None,
-) -> Iterator[StageChanged | ComparePlanned | Pictured]:
+) -> Iterator[StageChanged | Noticed | ComparePlanned | Pictured]:
     """Makes the images that are not made yet.
 
     Args:
@@ -61,6 +62,7 @@ def picture_selection(
     execution = check_execution(asked, device)
     yield StageChanged(stage="loading", detail=request.model)
     loaded = load_pipeline(request.model, dtype=baseline_dtype(asked), device=device)
+    yield from prompt_notices(asked, loaded)
     settings = resolve_settings(asked, loaded)
     plan = plan_profile(asked, loaded, settings, device)
     layers = _layers(request, plan)

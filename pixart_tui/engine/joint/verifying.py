@@ -39,8 +39,10 @@ from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.pixels import KeepPair, keep_none
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.reading import PromptReader
 from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.lanes import lane_count
+from pixart_tui.engine.sensitivity.planning import prompt_reader
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
 Told = Generator[Event, None, Trial]
@@ -66,8 +68,8 @@ def verify_selection(
         keep: Takes the images of the report on the selection, before its event.
 
     Yields:
-        Stages, one ``VerifyPlanned``, a ``JointMeasured`` for each selection that was measured,
-        and ``VerifyFinished``.
+        Stages, notices of how prompts are read, one ``VerifyPlanned``, a ``JointMeasured`` for
+        each selection that was measured, and ``VerifyFinished``.
 
     Raises:
         RequestError: The model is another one, its scheduler cannot run, or the sets of images
@@ -81,8 +83,7 @@ def verify_selection(
     _check_same_model(loaded, conditions)
     calls = call_count(loaded.pipeline, conditions.num_inference_steps, conditions.timesteps)
     menu = menu_of(profiles)
-    plan = _plan(request, profiles)
-    yield plan
+    plan = yield from _plan(request, profiles, prompt_reader(loaded))
     yield StageChanged(stage="encoding")
     probe = JointProbe(
         loaded.pipeline,
@@ -209,22 +210,33 @@ def settings_of(conditions: Conditions, loaded: LoadedPipeline, *sets: ImageSet)
     )
 
 
-def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
+def _plan(
+    request: VerifyRequest, profiles: Sequence[Profile], reader: PromptReader
+) -> Generator[Event, None, VerifyPlanned]:
+    """The three sets of images, which share nothing that the model could not tell apart."""
     conditions = profiles[0].conditions
     fitting = ImageSet(prompts=conditions.prompts, seeds=conditions.seeds)
     repairing, reporting = request.repairing, request.reporting
+    asked = _prompts_of(fitting, repairing, reporting)
     if repairing is None or reporting is None:
         made = three_sets(
-            prompts_for(conditions.model),
+            reader.distinct((*asked, *prompts_for(conditions.model))),
             fitting,
             repair_images=request.repair_images,
             report_images=request.report_images,
             given=repairing or reporting,
         )
         repairing, reporting = repairing or made[0], reporting or made[1]
+    prompts = _prompts_of(fitting, repairing, reporting)
+    yield from reader.notices(prompts, conditions.negative_prompt)
+    same = reader.same(prompts)
+    fitting, repairing, reporting = (
+        ImageSet(prompts=tuple(dict.fromkeys(same[x] for x in images.prompts)), seeds=images.seeds)
+        for images in (fitting, repairing, reporting)
+    )
     check_disjoint({"fitting": fitting, "repairing": repairing, "reporting": reporting})
     keeps = bool(request.kept_steps) or request.choose_steps
-    return VerifyPlanned(
+    plan = VerifyPlanned(
         machine=describe_machine(torch.device(request.device)),
         versions=describe_versions(),
         conditions=tuple(profile.conditions for profile in profiles),
@@ -234,6 +246,12 @@ def _plan(request: VerifyRequest, profiles: Sequence[Profile]) -> VerifyPlanned:
         rounds=request.rounds,
         reports=1 + keeps + request.seed_rule,
     )
+    yield plan
+    return plan
+
+
+def _prompts_of(*sets: ImageSet | None) -> tuple[str, ...]:
+    return tuple(prompt for images in sets if images is not None for prompt in images.prompts)
 
 
 def _check_same_model(loaded: LoadedPipeline, conditions: Conditions) -> None:

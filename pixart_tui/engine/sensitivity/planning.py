@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final, cast
 
 import torch
 from torch import nn
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.events import ProfilePlanned
+from pixart_tui.domain.events import Noticed, ProfilePlanned
 from pixart_tui.domain.layers import Layer
 from pixart_tui.domain.profile import Conditions
 from pixart_tui.domain.quant_rules import HOPPER, attention_exclusion, exclusion_reason
@@ -21,6 +21,7 @@ from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import default_prompts
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.quant.isolated import kernel_refusal
+from pixart_tui.engine.reading import PromptReader
 from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.lanes import lane_count
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
@@ -106,7 +107,7 @@ def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Setting
     defaults = loaded.defaults
     steps, timesteps = defaults.steps_of(request.num_inference_steps, request.timesteps)
     call_count(loaded.pipeline, steps, timesteps)
-    prompts = request.prompts or default_prompts(request.model)
+    prompts = prompt_reader(loaded).distinct(_prompts(request))
     return Settings(
         samples=tuple(Sample(prompt, seed) for seed in request.seeds for prompt in prompts),
         negative_prompt=request.negative_prompt,
@@ -117,6 +118,20 @@ def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Setting
         width=request.width or defaults.width,
         max_sequence_length=defaults.max_sequence_length,
     )
+
+
+def prompt_reader(loaded: LoadedPipeline) -> PromptReader:
+    """Reads prompts as the images of a profile are made with them."""
+    return PromptReader(loaded.pipeline, loaded.defaults.max_sequence_length)
+
+
+def prompt_notices(request: ProfileRequest, loaded: LoadedPipeline) -> Iterator[Noticed]:
+    """What there is to say of how the model reads the prompts."""
+    return prompt_reader(loaded).notices(_prompts(request), request.negative_prompt)
+
+
+def _prompts(request: ProfileRequest) -> tuple[str, ...]:
+    return request.prompts or default_prompts(request.model)
 
 
 def _given(value: float | None, default: float) -> float:

@@ -41,6 +41,7 @@ from pixart_tui.engine.sensitivity.planning import (
     dtype_name,
     has_floor,
     plan_profile,
+    prompt_notices,
     quant_types_of,
     resolve_settings,
 )
@@ -106,9 +107,10 @@ def profile_model(
             layer, before the layer's event and in the thread that made it.
 
     Yields:
-        Stages, one ``ProfilePlanned``, the baseline images, ``FloorMeasured``, a ``BatchChosen``
-        or ``PassPlanned`` whenever the memory is used in another way, and one ``LayerMeasured`` a
-        layer, or the joint images and one ``SampleMeasured`` a sample and a ``LookTaken`` a round.
+        Stages, notices of how prompts are read, one ``ProfilePlanned``, the baseline images,
+        ``FloorMeasured``, a ``BatchChosen`` or ``PassPlanned`` whenever the memory is used in
+        another way, and one ``LayerMeasured`` a layer, or the joint images and one
+        ``SampleMeasured`` a sample and a ``LookTaken`` a round.
 
     Raises:
         RequestError: The model, a quant type or the size cannot be used, or the device does not
@@ -120,6 +122,7 @@ def profile_model(
     stop = StopSwitch(check)
     yield StageChanged(stage="loading", detail=request.model)
     loaded = load_pipeline(request.model, dtype=baseline_dtype(request), device=device)
+    yield from prompt_notices(request, loaded)
     settings = resolve_settings(request, loaded)
     plan = plan_profile(request, loaded, settings, device)
     yield plan

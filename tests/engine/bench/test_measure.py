@@ -90,9 +90,9 @@ def test_each_timed_call_has_the_next_prompt_and_the_image_the_first(
     assert asked == [first, "owl", "robot", first]
 
 
-def test_the_requests_prompts_go_before_those_that_suit_the_model() -> None:
-    assert prompts_of(BenchRequest(prompts=("x", "y"))) == ("x", "y")
-    assert len(prompts_of(BenchRequest(model="synthetic:alpha"))) > 4
+def test_the_requests_prompts_go_before_those_that_suit_the_model(tiny: LoadedPipeline) -> None:
+    assert prompts_of(BenchRequest(prompts=("x", "y", "X ")), tiny) == ("x", "y")
+    assert len(prompts_of(BenchRequest(model="synthetic:alpha"), tiny)) > 4
 
 
 def test_quality_has_no_times(tiny: LoadedPipeline) -> None:
