@@ -31,6 +31,7 @@ from pixart_tui.runs.compile_cache import (
     cached_files,
     compile_root,
     merge,
+    unwritable,
 )
 from pixart_tui.runs.files import replacing, telling
 from pixart_tui.runs.machine_kind import MachineKind
@@ -167,7 +168,10 @@ def load_archive(cache: CompileCache, path: Path) -> Amount:
         RequestError: It is no whole archive, or one for another kind of machine.
         WorkError: There is no room for it, or the cache cannot be written.
     """
-    compile_root().mkdir(parents=True, exist_ok=True)
+    try:
+        compile_root().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(compile_root(), error) from error
     with (
         folder_beside(compile_root() / "loading") as beside,
         _reading(path) as archive,

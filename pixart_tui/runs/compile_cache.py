@@ -151,11 +151,16 @@ def merge(source: Path, target: Path, *, move: bool = False) -> None:
             if not (target / name).exists() or name.parts[:2] == _TUNINGS:
                 _put(source / name, target / name, move=move)
     except OSError as error:
-        raise WorkError(
-            f"the compile cache {target} could not be written",
-            error.strerror or str(error),
-            "free some space, or set PIXART_TUI_CACHE to another place",
-        ) from error
+        raise unwritable(target, error) from error
+
+
+def unwritable(target: Path, error: OSError) -> WorkError:
+    """The cache cannot take what it is given."""
+    return WorkError(
+        f"the compile cache {target} could not be written",
+        error.strerror or str(error),
+        "free some space, or set PIXART_TUI_CACHE to another place",
+    )
 
 
 def _put(source: Path, target: Path, *, move: bool) -> None:

@@ -17,6 +17,7 @@ from pixart_tui.domain.events import (
     ArtifactWritten,
     BenchPlanned,
     Event,
+    Noticed,
     StageChanged,
 )
 from pixart_tui.runs.catalogue import find_run
@@ -38,11 +39,19 @@ def test_rounds_are_interleaved_and_their_figures_pooled(tmp_path: Path) -> None
             partial.append(BenchResult.model_validate_json(path.read_bytes()))
 
     run = new_run(
-        compilers=("none", "compile"), rounds=2, cold=False, repeats=1, output=str(output)
+        compilers=("none", "compile"),
+        prompts=("owl", "Owl"),
+        rounds=2,
+        cold=False,
+        repeats=1,
+        output=str(output),
     )
     events = work(run, listen)
+    (notice,) = [event.text for event in events if isinstance(event, Noticed)]
+    assert notice == 'this model reads "Owl" as "owl": they count as one prompt'
     rows = bench_rows(events)
     for row in rows.values():
+        assert row.prompts == 1
         assert row.e2e_s is not None
         assert (row.status, row.rounds, row.e2e_s.n) == (RowStatus.DONE, 2, 2)
         assert row.ssim is not None

@@ -127,3 +127,24 @@ def test_the_command_prints_json_and_writes_the_picture(
     # One emoji of 128 pixels is shown at twice its size.
     assert read_image(output).size == (3 * 256 + 4 * 8, 256 + 2 * 20 + 2 * 8)
     assert find_run("last").state() is RunState.DONE
+
+
+def test_cut_prompts_are_told_on_screen_and_in_the_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = "a red apple on a wooden table beside a blue cup"
+    prompts = (f"{words} and a pear", f"{words} and a dog")
+    command = ["compare", "--model", "synthetic:alpha-tiny", "--steps", "1", "--layer", "proj_out"]
+    options = [text for prompt in prompts for text in ("--prompt", prompt)]
+    size = ["--height", "64", "--width", "64", "--output", str(tmp_path / "c.png")]
+    assert main([*command, *options, *size, "--display", "plain"]) == 0
+
+    run = find_run("last")
+    run.poll()
+    assert list(run.snapshot.compared) == [(prompts[0], 0)]
+    told = run.snapshot.notices
+    assert len(told) == 3
+    shown, log = capsys.readouterr().err, run.paths.log.read_text()
+    for notice in told:
+        assert f"notice: {notice}" in shown
+        assert f"notice: {notice}" in log
