@@ -204,7 +204,8 @@ def _reading(path: Path) -> Iterator[tarfile.TarFile]:
         raise _damaged(path, reason or type(error).__name__) from error
     except OSError as error:
         if error.filename is not None and Path(str(error.filename)) == path:
-            raise RequestError(f"{path} cannot be read", error.strerror or str(error)) from error
+            cause = error.strerror or str(error)
+            raise RequestError(f"{path} cannot be read", cause, "check the name") from error
         raise WorkError(
             f"{path} could not be unpacked",
             error.strerror or str(error),
