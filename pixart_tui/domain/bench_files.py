@@ -8,4 +8,5 @@ from pathlib import PurePath
 def bench_companions(output: PurePath) -> tuple[PurePath, PurePath]:
     """The Markdown with its table, and what is measured so far while it runs."""
     stem = output.name.removesuffix(".json")
-    return output.with_name(f"{stem}.md"), output.with_name(f"{stem}.partial.json")
+    # Not `with_name`, which raises where there is no name: "." is refused elsewhere.
+    return output.parent / f"{stem}.md", output.parent / f"{stem}.partial.json"
