@@ -125,10 +125,12 @@ def _ask(run: Run) -> bool:
 def _force(run: Run) -> None:
     # The second one lets a worker go on that is stopped: it then takes in the first.
     _signal(run, signal.SIGTERM, signal.SIGCONT)
-    if _ended_within(run, _KILL_GRACE_S):
+    if not _gone_within(run, _KILL_GRACE_S):
+        _signal(run, signal.SIGKILL)
+        _gone_within(run, _KILL_GRACE_S)
+    run.poll()
+    if run.state().is_finished and run.state() is not RunState.STALE:
         return
-    _signal(run, signal.SIGKILL)
-    _ended_within(run, _KILL_GRACE_S)
     with exclusive_run(run) as mine:
         if not mine:
             raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")
@@ -209,6 +211,22 @@ def _ended_within(run: Run, limit_s: float) -> bool:
             return True
         time.sleep(_POLL_S)
     return False
+
+
+def _gone_within(run: Run, limit_s: float) -> bool:
+    """Waits for the end of a worker: one that said its last word may be stopped before it goes."""
+    deadline = time.monotonic() + limit_s
+    while (lives := _has_live_worker(run)) and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
+    return not lives
+
+
+def _has_live_worker(run: Run) -> bool:
+    worker = run.worker()
+    if worker is not None:
+        return is_alive(worker, run.paths.heartbeat)
+    run.poll()
+    return not run.state().is_finished
 
 
 def _listened(run: Run, limit_s: float) -> bool:

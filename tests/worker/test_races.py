@@ -157,13 +157,13 @@ def test_force_ends_a_worker_that_listens_to_nothing(tmp_path: Path) -> None:
         assert found.state() is RunState.CANCELLED
         assert found.trouble() is not None
         start_worker(found)
-        wait(found, lambda r: r.snapshot.attempts == 2)
-        assert found.state() is RunState.QUEUED
+        wait(found, lambda r: r.snapshot.attempts == 2 and r.state() is RunState.QUEUED)
         cancel(found)
 
 
 def _freeze(process: psutil.Process) -> None:
-    while True:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
             os.kill(process.pid, signal.SIGSTOP)
             if process.status() == psutil.STATUS_ZOMBIE:

@@ -138,8 +138,7 @@ def test_a_removed_journal_ends_the_run_with_the_cause_and_a_resume_begins_anew(
         assert kinds == ["attempt_started", "attempt_finished"]
 
         start_worker(found)
-        wait(watcher, lambda r: r.snapshot.attempts == 2)
-        assert watcher.state() is RunState.QUEUED
+        wait(watcher, lambda r: r.snapshot.attempts == 2 and r.state() is RunState.QUEUED)
         cancel(watcher)
         assert watcher.state() is RunState.CANCELLED
 
