@@ -78,8 +78,9 @@ def test_of_three_resumes_at_once_one_works_and_two_are_told_so(
 
 @pytest.mark.usefixtures("busy_device")
 def test_a_queued_run_whose_worker_died_is_told_in_the_list(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     run = _waiting(requests.profile(tmp_path))
     _process(run).kill()
     wait(run, lambda r: r.state() is RunState.STALE)
