@@ -27,6 +27,7 @@ import torch
 from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images, spearman
 from benchmarks.profile_accuracy import Samples, reference_of
 from benchmarks.profile_agreement import read
+from benchmarks.settings import default_settings
 from benchmarks.variants import Variants
 from pixart_tui import library
 from pixart_tui.domain.quant_types import parse_quant_type
@@ -36,7 +37,7 @@ from pixart_tui.domain.selection import choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
-from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample
 
 _SHARES: Final = (0.5, 0.7, 0.8, 0.9, 0.95)
 
@@ -137,16 +138,7 @@ class _Brute:
         device: torch.device,
     ) -> None:
         loaded = load_pipeline(model, dtype=torch.float32, device=device)
-        defaults = loaded.defaults
-        settings = Settings(
-            samples=tuple(Sample(prompt, 0) for prompt in (*own, *others)),
-            negative_prompt="",
-            num_inference_steps=defaults.num_inference_steps,
-            guidance_scale=guidance,
-            height=defaults.height,
-            width=defaults.width,
-            max_sequence_length=defaults.max_sequence_length,
-        )
+        settings = default_settings(loaded, [Sample(x, 0) for x in (*own, *others)], guidance)
         self._renderer = Renderer(loaded.pipeline, settings, lambda: None)
         self._quant_type = parse_quant_type(DEFAULT_QUANT_TYPE)
 

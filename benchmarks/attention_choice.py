@@ -25,6 +25,7 @@ import numpy as np
 import torch
 
 from benchmarks.accuracy import Reference, on_the_same_images
+from benchmarks.settings import default_settings
 from pixart_tui import library
 from pixart_tui.domain.profile import LayerScore
 from pixart_tui.domain.quant_types import FP8_ATTENTION
@@ -34,7 +35,7 @@ from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
-from pixart_tui.engine.sensitivity.rendering import Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Sample
 
 _SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 _PROMPTS_OF: Final = "pixart-emoji"
@@ -104,16 +105,7 @@ def _losses(probe: JointProbe, attention: Sequence[str], samples: Samples) -> li
 
 def _probe(model: str, guidance: float, samples: Samples, device: torch.device) -> JointProbe:
     loaded = load_pipeline(model, dtype=torch.float32, device=device)
-    defaults = loaded.defaults
-    settings = Settings(
-        samples=samples,
-        negative_prompt="",
-        num_inference_steps=defaults.num_inference_steps,
-        guidance_scale=guidance,
-        height=defaults.height,
-        width=defaults.width,
-        max_sequence_length=defaults.max_sequence_length,
-    )
+    settings = default_settings(loaded, samples, guidance)
     return JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.settings import default_settings
 from benchmarks.ssim_form import SsimForm, products
 from pixart_tui.domain.quant_types import parse_quant_type
 from pixart_tui.engine.image_metrics import ssim_per_image
@@ -32,7 +33,7 @@ from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.sensitivity.lanes import torch_threads
-from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
+from pixart_tui.engine.sensitivity.rendering import Renderer, Sample
 
 MODEL: Final = "pixart-emoji"
 QUANT_TYPE: Final = "fp8_e4m3_e4m3_dynamic"
@@ -42,16 +43,8 @@ _LARGE_T: Final = 4.0
 def disturb(images: int, folder: Path) -> tuple[Tensor, list[Path]]:
     """The undisturbed images, and a file of differences for each layer."""
     loaded = load_pipeline(MODEL, dtype=torch.float32, device=torch.device("cpu"))
-    defaults, transformer = loaded.defaults, loaded.pipeline.transformer
-    settings = Settings(
-        samples=tuple(Sample(prompt, 0) for prompt in prompts_for(MODEL)[:images]),
-        negative_prompt="",
-        num_inference_steps=defaults.num_inference_steps,
-        guidance_scale=defaults.guidance_scale,
-        height=defaults.height,
-        width=defaults.width,
-        max_sequence_length=defaults.max_sequence_length,
-    )
+    transformer = loaded.pipeline.transformer
+    settings = default_settings(loaded, [Sample(x, 0) for x in prompts_for(MODEL)[:images]])
     names = [name for name, x in transformer.named_modules() if isinstance(x, nn.Linear)]
     files = [folder / f"{name}.pt" for name in names]
     with exact_float32(), torch_threads(1):

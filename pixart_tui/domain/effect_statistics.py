@@ -157,7 +157,7 @@ class SampleStatistics:
             predicted=np.nansum(effects, axis=(1, 2)),
             linearity=Linearity.of(sample),
             measured=functionals if checked else functionals[:0],
-            early=_early_sum(sample.effects[quant_type].array()[first == 0]),
+            early=_early_sum(_whole(sample, sample.effects[quant_type].array())),
         )
 
     @cached_property

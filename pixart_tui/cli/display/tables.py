@@ -17,6 +17,7 @@ from pixart_tui.domain.bench_table import bench_table, matrix_table
 from pixart_tui.domain.benchmark import BenchRow, describe_warmups
 from pixart_tui.domain.latency import NO_GAIN_MARK
 from pixart_tui.domain.looks import Look
+from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.profile import (
     Conditions,
     LayerScore,
@@ -198,11 +199,9 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 def _outcome(run: Run) -> str:
     """Why there is no output, else where it is or will be."""
-    from pixart_tui.tui.lines import printable
-
     trouble = run.trouble() if run.state() in (RunState.FAILED, RunState.STALE) else None
     if trouble is not None and run.record is not None:
-        return printable(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)
+        return last_state(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)
     request = run.record.request if run.record else None
     return relative(request.output) if request and request.output else ""
 
