@@ -2,8 +2,8 @@
 
 Codes and scales are those of ``engine.quant.reference``, and what a code stands for is rounded to
 the tensor's dtype as there; the difference is formed in float32. Bytes: a row is read once and its
-error written once. The largest value of a row lies on a tie of int8 (127.5): which neighbor it is
-rounded to depends on the last bit, here and there; its error is as large either way.
+error written once. The largest value of a row lies on a tie of int8 (127.5), so that the last bit
+of ``x / scale`` decides: no multiplication may be fused with the addition that rounds it.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ def rounding_error(x: Tensor, number_format: NumberFormat, scales: Tensor | None
             GIVEN=scales is not None,
             BLOCK=triton.next_power_of_2(rows.shape[1]),
             num_warps=8 if rows.shape[1] > 2048 else 4,
+            enable_fp_fusion=number_format is not NumberFormat.INT8,
         )
     return errors.view(x.shape)
 

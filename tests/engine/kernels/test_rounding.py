@@ -36,24 +36,12 @@ def _values(width: int, dtype: torch.dtype) -> Tensor:
         "fp8_e5m2_e4m3_dynamic",
         "fp8_e4m3_e4m3_dynamic_per_tensor",
         "fp8_e5m2_e4m3_dynamic_per_tensor",
+        "int8_dynamic",
     ],
 )
-def test_fp8_errors_are_those_of_the_reference(name: str, width: int, dtype: torch.dtype) -> None:
+def test_errors_are_those_of_the_reference(name: str, width: int, dtype: torch.dtype) -> None:
     simulated, x = _simulated(width, name, dtype), _values(width, dtype)
     expected = simulated.rounded(x).float() - x.float()
     error = simulated.rounding_error(x).float()
     assert error.shape == x.shape
     assert float((error - expected).norm() / expected.norm()) < 1e-4
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("width", [3, 256, 1152, 4608])
-def test_int8_errors_differ_at_ties_alone(width: int, dtype: torch.dtype) -> None:
-    """The largest value of a row lies on a tie: it may go to either neighbor."""
-    simulated, x = _simulated(width, "int8_dynamic", dtype), _values(width, dtype)
-    expected = simulated.rounded(x).float() - x.float()
-    error = simulated.rounding_error(x).float()
-    largest = x.float().abs().amax(-1, keepdim=True)
-    differing = (error - expected).abs() > 1e-3 * largest / 127.5
-    assert not bool((differing & (x.float().abs() < largest)).any())
-    assert float((error.abs() / largest.clamp_min(1e-12)).max()) < 1.1 / 127.5
