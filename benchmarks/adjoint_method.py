@@ -30,10 +30,10 @@ from benchmarks.profile_agreement import read
 from benchmarks.settings import default_settings
 from benchmarks.variants import Variants
 from pixart_tui import library
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE
 from pixart_tui.domain.selecting.menu import menu_of
-from pixart_tui.domain.selection import choose
+from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for

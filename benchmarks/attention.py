@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pixart_tui.domain.benchmark import Statistic
+from pixart_tui.domain.benchmarks.rows import Statistic
 from pixart_tui.engine.bench.clock import CudaClock
 from pixart_tui.engine.kernels.flash_attention import flash_attention, flash_attention_fp8
 from pixart_tui.engine.kernels.quantize_heads import quantize_heads

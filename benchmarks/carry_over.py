@@ -22,12 +22,12 @@ import torch
 from scipy.stats import spearmanr
 
 from pixart_tui.domain.events import LayerMeasured, ProfilePlanned
-from pixart_tui.domain.profile import Profile, merge_measurements
+from pixart_tui.domain.profiles.profile import Profile, merge_measurements
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.domain.selecting.menu import menu_of
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.selection import Selection, choose, describe
 from pixart_tui.domain.selecting.verification import ImageSet, check_disjoint, joint_loss
-from pixart_tui.domain.selection import Selection, choose, describe
 from pixart_tui.engine.joint.probe import JointProbe
 from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
@@ -35,7 +35,7 @@ from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity import profile_model
-from pixart_tui.runs.profile_files import read_profile_file
+from pixart_tui.runs.results.profile_files import read_profile_file
 
 CHECKED: Final = Path("profiles/pixart-emoji/fp8_e4m3.json")
 SHARE: Final = 0.8

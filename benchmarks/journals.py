@@ -10,8 +10,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
+from pixart_tui.runs.identity import identify_self
 from pixart_tui.runs.journal import JournalEntry, JournalWriter, read_journal
-from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.live import live_report
 

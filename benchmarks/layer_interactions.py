@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.settings import default_settings
 from benchmarks.ssim_form import SsimForm, products
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.image_metrics import ssim_per_image
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions

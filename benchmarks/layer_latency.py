@@ -19,9 +19,9 @@ from typing import Any
 
 import torch
 
-from pixart_tui.domain.latency import LinearShape
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.latency import LinearShape
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.latency import KERNELS, measure_latency
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import load_pipeline

@@ -27,11 +27,11 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.bench_matrix import pays
-from pixart_tui.domain.deployment import COMPILERS, Compiler, Deployment, MemoryOptions
+from pixart_tui.domain.benchmarks.matrix import pays
+from pixart_tui.domain.deploying.deployment import COMPILERS, Compiler, Deployment, MemoryOptions
+from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.values import Value
 from pixart_tui.engine.bench.call import BenchCall, prompts_of, resolve_call
 from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak

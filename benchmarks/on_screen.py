@@ -11,7 +11,7 @@ from pathlib import Path
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.paths import RunPaths
 from pixart_tui.runs.snapshot import RunSnapshot
-from pixart_tui.tui.watch import stage_detail
+from pixart_tui.tui.state.watch import stage_detail
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images, spearman
 from benchmarks.profile_agreement import read
 from pixart_tui.domain.errors import PixartTuiError, RequestError
-from pixart_tui.domain.sidecar import ProfileSidecar
+from pixart_tui.domain.files.sidecar import ProfileSidecar
 
 
 def evaluate(made: ProfileSidecar, reference: ProfileSidecar) -> dict[str, Any]:

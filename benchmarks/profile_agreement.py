@@ -21,10 +21,10 @@ from typing import Final
 import numpy as np
 from scipy.stats import spearmanr
 
-from pixart_tui.domain import onediff_file, sidecar
 from pixart_tui.domain.errors import PixartTuiError, RequestError
-from pixart_tui.domain.profile import LayerScore
-from pixart_tui.domain.sidecar import ProfileSidecar
+from pixart_tui.domain.files import onediff_file, sidecar
+from pixart_tui.domain.files.sidecar import ProfileSidecar
+from pixart_tui.domain.profiles.profile import LayerScore
 
 TOP: Final = (5, 10, 20)
 _MUST_AGREE: Final = ("model_fingerprint", "quant_type")

@@ -24,10 +24,10 @@ from typing import Any, Final
 from pixart_tui.domain.events import LayerMeasured, StageChanged
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.prompts import PROFILE_PROMPTS, prompts_for
+from pixart_tui.machine.devices import default_threads
 from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.control import start_worker
-from pixart_tui.runs.devices import default_threads
 from pixart_tui.runs.journal import read_journal
+from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.run import Run, RunState
 
 _STAGE: Final = "measuring"

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.domain.bench_table import matrix_table, table_of, to_markdown
-from pixart_tui.domain.benchmark import BenchResult
+from pixart_tui.domain.benchmarks.rows import BenchResult
+from pixart_tui.reporting.bench_table import matrix_table, table_of, to_markdown
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"

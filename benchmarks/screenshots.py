@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.tui.app import DashboardApp
+from pixart_tui.tui.app.app import DashboardApp
 
 SIZE: Final = (120, 36)
 _SETTLE_S: Final = 2.0

@@ -26,26 +26,26 @@ from typing import Any, Final
 
 import torch
 
-from pixart_tui.domain.latency import Latency
-from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.layers.latency import Latency
+from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, menu_of
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.selection import Selection, choose, describe
 from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     check_disjoint,
     joint_loss,
 )
-from pixart_tui.domain.selection import Selection, choose, describe
 from pixart_tui.engine.joint.probe import JointProbe
 from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
-from pixart_tui.runs.profile_files import read_profile_file
-from pixart_tui.runs.step_effects import read_step_effects
+from pixart_tui.runs.results.profile_files import read_profile_file
+from pixart_tui.runs.results.step_effects import read_step_effects
 
 PROFILES: Final = Path("profiles/pixart-emoji")
 TRAINED_LIKE: Final = "pixart-emoji"

@@ -23,8 +23,8 @@ import torch
 
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.selection import Rule, choose
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
-from pixart_tui.domain.selection import Rule, choose
 from pixart_tui.engine.machine import describe_machine, describe_versions
 
 _TYPES: Final = {"fp8": (1.0, 0.13), "fp8 per tensor": (1.1, 0.05), "int8": (0.2, 0.04)}

@@ -14,7 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.image_metrics import C1, C2
+from pixart_tui.domain.profiles.image_metrics import C1, C2
 from pixart_tui.engine.image_metrics import gaussian_window
 
 _BUCKETS: Final = 8192

@@ -23,9 +23,9 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from pixart_tui.domain.bench_matrix import pays
-from pixart_tui.domain.benchmark import Statistic
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.benchmarks.matrix import pays
+from pixart_tui.domain.benchmarks.rows import Statistic
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.bench.clock import CudaClock
 from pixart_tui.engine.fused import fuse_transformer
 from pixart_tui.engine.fused.graphs import GraphPool

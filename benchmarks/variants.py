@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.image_metrics import ssim_per_image
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear

@@ -32,12 +32,12 @@ from benchmarks.on_screen import Arrivals
 from benchmarks.pty_dashboard import ROOT, PtyDashboard
 from benchmarks.sampling_cost import sampling_cost
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
-from pixart_tui.runs import control
+from pixart_tui.machine.machine_kind import machine_kind
 from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.machine_kind import machine_kind
 from pixart_tui.runs.paths import runs_root
+from pixart_tui.runs.process import control
 from pixart_tui.runs.run import Run, RunState
-from pixart_tui.tui.running import keep_numpy_to_one_core
+from pixart_tui.tui.app.running import keep_numpy_to_one_core
 
 SIZES: Final = ((80, 24), (120, 36), (200, 50))
 SCREENS: Final = ("Profile=profile", "Bench=bench")

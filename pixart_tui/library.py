@@ -19,36 +19,36 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 
-from pixart_tui.domain import layer_file, onediff_file, sidecar
-from pixart_tui.domain.benchmark import BenchResult
-from pixart_tui.domain.deployment import Compiler
-from pixart_tui.domain.effects import Method
+from pixart_tui.domain.benchmarks.rows import BenchResult
+from pixart_tui.domain.deploying.deployment import Compiler
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.events import AttemptStarted, Event
-from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.quant_types import default_profile_filename, parse_quant_type
+from pixart_tui.domain.files import layer_file, onediff_file, sidecar
+from pixart_tui.domain.files.selection_files import selection_text
+from pixart_tui.domain.files.sidecar import EffectsFile, ProfileSidecar
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import default_profile_filename, parse_quant_type
+from pixart_tui.domain.profiles.effects import Method
+from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import (
     DEFAULT_DRAWS,
     DEFAULT_QUANT_TYPE,
     BenchRequest,
     ProfileRequest,
 )
-from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import menu_of
-from pixart_tui.domain.selection import Rule, Selection, choose
-from pixart_tui.domain.selection_files import selection_text
-from pixart_tui.domain.sidecar import EffectsFile, ProfileSidecar
+from pixart_tui.domain.selecting.selection import Rule, Selection, choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
+from pixart_tui.machine.devices import default_device, default_threads
 from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.control import cancel, start_worker
-from pixart_tui.runs.devices import default_device, default_threads
-from pixart_tui.runs.effects_file import effects_path, write_effects
 from pixart_tui.runs.files import is_stream, write_atomically, write_with_companion
 from pixart_tui.runs.journal import JournalEntry, JournalReader
-from pixart_tui.runs.profile_files import profile_sidecar, profile_text, read_profile_file
+from pixart_tui.runs.process.control import cancel, start_worker
+from pixart_tui.runs.results.effects_file import effects_path, write_effects
+from pixart_tui.runs.results.profile_files import profile_sidecar, profile_text, read_profile_file
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.runs.snapshot import RunSnapshot
 

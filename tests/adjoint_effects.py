@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
-from pixart_tui.domain.quant_types import FP8_ATTENTION, coarsest, parse_quant_type
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, coarsest, parse_quant_type
+from pixart_tui.domain.profiles.effects import LinearCheck, PackedArray, SampleEffects
 
 Floats = npt.NDArray[np.float64]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pixart_tui.domain import onediff_file, sidecar
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.measurements import Measurement
-from pixart_tui.domain.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.files import onediff_file, sidecar
+from pixart_tui.domain.files.sidecar import ProfileSidecar
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.profiles.measurements import Measurement
+from pixart_tui.domain.profiles.profile import Conditions, LayerScore, LayerStatus, Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.sidecar import ProfileSidecar
 
 QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 

@@ -12,8 +12,8 @@ import pytest
 
 import pixart_tui
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.profile import Profile
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.layers.steps import KeptSteps
+from pixart_tui.domain.profiles.profile import Profile
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
 _DOC = Path(__file__).parents[1] / "docs" / "library.md"

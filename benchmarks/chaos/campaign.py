@@ -165,13 +165,13 @@ def _load_libraries() -> None:
     import torchao.quantization  # noqa: F401
     from PIL import Image
 
-    import pixart_tui.tui.app
-    import pixart_tui.worker.bench_job
-    import pixart_tui.worker.compare_job
-    import pixart_tui.worker.export_job
-    import pixart_tui.worker.generate_job
-    import pixart_tui.worker.profile_job
-    import pixart_tui.worker.verify_job  # noqa: F401
+    import pixart_tui.tui.app.app
+    import pixart_tui.worker.jobs.bench
+    import pixart_tui.worker.jobs.compare
+    import pixart_tui.worker.jobs.export
+    import pixart_tui.worker.jobs.generate
+    import pixart_tui.worker.jobs.profile
+    import pixart_tui.worker.jobs.verify  # noqa: F401
 
     Image.init()
     gc.freeze()  # or each fork would look through all that is imported

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.chaos.processes import Setting, command, ended, start_worker
 from benchmarks.chaos.shim import Aim
-from pixart_tui.domain.benchmark import RowStatus
+from pixart_tui.domain.benchmarks.rows import RowStatus
 from pixart_tui.domain.events import (
     BenchRowUpdated,
     Event,

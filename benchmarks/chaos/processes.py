@@ -127,7 +127,7 @@ def _inside(action: Callable[[], int], setting: Setting, files: tuple[int, int, 
 
 
 def start_worker(directory: Path, setting: Setting) -> int:
-    """Starts a worker on a run, as ``runs.control`` does but without importing anything."""
+    """Starts a worker on a run, as ``runs.process.control`` does but without importing anything."""
     (directory / "cancel").unlink(missing_ok=True)
     with (directory / "worker.log").open("ab") as log, Path(os.devnull).open("rb") as nothing:
         files = (nothing.fileno(), log.fileno(), log.fileno())

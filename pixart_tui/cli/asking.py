@@ -7,11 +7,11 @@ from typing import Any, Final
 
 import click
 
-from pixart_tui.cli.bench import bench, bench_request
-from pixart_tui.cli.profile import profile, profile_request
+from pixart_tui.cli.commands.bench import bench, bench_request
+from pixart_tui.cli.commands.profile import profile, profile_request
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.files.text_files import STDIN
 from pixart_tui.domain.requests import BenchRequest, ProfileRequest
-from pixart_tui.domain.text_files import STDIN
 
 _WATCHING: Final = ("detach", "display", "list_rows")
 

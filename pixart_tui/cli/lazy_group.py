@@ -26,6 +26,8 @@ class LazyGroup(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in self.modules:
             return None
-        found = getattr(import_module(f"pixart_tui.cli.{self.modules[cmd_name]}"), cmd_name)
+        found = getattr(
+            import_module(f"pixart_tui.cli.commands.{self.modules[cmd_name]}"), cmd_name
+        )
         assert isinstance(found, click.Command)
         return take_text_only(found)

@@ -13,7 +13,7 @@ from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.display.writing import prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
-from pixart_tui.cli.options import is_interactive
+from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.cli.streams import open_closed_streams
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 

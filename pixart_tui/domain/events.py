@@ -10,21 +10,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pixart_tui.domain.benchmark import BenchResult, BenchRow
-from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.benchmarks.rows import BenchResult, BenchRow
+from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
-from pixart_tui.domain.latency import Latency
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.looks import Look
-from pixart_tui.domain.measurements import Comparison, Likeness, Measurement
-from pixart_tui.domain.profile import Conditions
-from pixart_tui.domain.profile_check import ProfileCheck
+from pixart_tui.domain.layers.latency import Latency
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import Look
+from pixart_tui.domain.profiles.measurements import Comparison, Likeness, Measurement
+from pixart_tui.domain.profiles.profile import Conditions
+from pixart_tui.domain.profiles.profile_check import ProfileCheck
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
-from pixart_tui.domain.selection import Selection
 from pixart_tui.domain.values import Value
-from pixart_tui.domain.warmup import Warmup
 
 
 class AttemptStarted(Value):

@@ -7,15 +7,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pixart_tui.domain.deployment import Compiler, MemoryOptions
-from pixart_tui.domain.effects import Method
+from pixart_tui.domain.deploying.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.generation import CallOptions
-from pixart_tui.domain.quant_types import FP8_ATTENTION, default_profile_filename
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, default_profile_filename
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.profiles.effects import Method
+from pixart_tui.domain.selecting.selection import Rule
 from pixart_tui.domain.selecting.verification import ImageSet
-from pixart_tui.domain.selection import Rule
-from pixart_tui.domain.sidecar import SelectionSidecar
 from pixart_tui.domain.timesteps import Timesteps, check_agreement
 from pixart_tui.domain.values import Value
 

@@ -7,8 +7,8 @@ from importlib.util import find_spec
 
 import torch
 
-from pixart_tui.domain.quant_rules import FP8_CAPABILITY
-from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
+from pixart_tui.domain.layers.quant_rules import FP8_CAPABILITY
+from pixart_tui.domain.layers.quant_types import QUANT_TYPE_NAMES, parse_quant_type
 from pixart_tui.domain.values import Value
 from pixart_tui.engine.fused import HOPPER, LEAST_CAPABILITY
 from pixart_tui.engine.machine import describe_machine, describe_versions

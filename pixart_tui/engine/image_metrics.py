@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
-from pixart_tui.domain.image_metrics import WINDOW, similarity_map
+from pixart_tui.domain.profiles.image_metrics import WINDOW, similarity_map
 
 
 def ssim_per_image(images: Tensor, reference: Tensor) -> list[float]:
-    """Structural similarity of each image to its reference, as ``domain.image_metrics`` defines it.
+    """Structural similarity of each image to its reference, as ``profiles.image_metrics`` defines.
 
     The figures are those of torchmetrics in float64. Since torch convolves float64 slowly on a CPU,
     the window is applied as two matrix products.

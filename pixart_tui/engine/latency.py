@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.latency import Latency, LinearShape
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quant_rules import exclusion_reason
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.latency import Latency, LinearShape
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_rules import exclusion_reason
+from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.bench.clock import Clock, CudaClock, Mark, WallClock
 from pixart_tui.engine.quant.real import first_line, quantize_weight
 

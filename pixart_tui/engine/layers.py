@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.engine.loading.libraries import PixArtTransformer2DModel
 
 # diffusers ships no types; the names say what is meant.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pixart_tui.domain.image_metrics import Pixels
-from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.profiles.image_metrics import Pixels
+from pixart_tui.domain.profiles.measurements import Comparison
 
 
 @dataclass(frozen=True, slots=True)

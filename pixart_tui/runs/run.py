@@ -14,14 +14,14 @@ from pydantic import Field, ValidationError
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import AttemptStarted, Failure
+from pixart_tui.domain.files.sidecar import REMOVED_METHOD
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.requests import Request
-from pixart_tui.domain.sidecar import REMOVED_METHOD
 from pixart_tui.domain.values import Value
+from pixart_tui.runs.identity import WorkerIdentity, has_pulse, is_alive, is_stopped
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.last_word import heard
 from pixart_tui.runs.paths import RunPaths
-from pixart_tui.runs.process import WorkerIdentity, has_pulse, is_alive, is_stopped
 from pixart_tui.runs.snapshot import RunSnapshot
 
 SCHEMA_VERSION: Final = 1

@@ -7,8 +7,7 @@ from math import ceil
 from statistics import median
 from typing import Final
 
-from pixart_tui.domain.benchmark import BenchResult, BenchRow, RowStatus
-from pixart_tui.domain.effects import SampleEffects
+from pixart_tui.domain.benchmarks.rows import BenchResult, BenchRow, RowStatus
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -38,8 +37,9 @@ from pixart_tui.domain.events import (
     WarmupProgressed,
 )
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
-from pixart_tui.domain.looks import Look
-from pixart_tui.domain.profile import Profile, merge_measurements
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import Look
+from pixart_tui.domain.profiles.profile import Profile, merge_measurements
 from pixart_tui.domain.selecting.verification import Trial
 from pixart_tui.runs.journal import JournalEntry
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 
+from pixart_tui.caches.compile_places import compile_environment
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Noticed, StageChanged
 from pixart_tui.domain.requests import (
@@ -23,14 +24,13 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
     VerifyRequest,
 )
-from pixart_tui.runs.compile_places import compile_environment
-from pixart_tui.runs.control import ALREADY_WORKED_ON
-from pixart_tui.runs.device_lock import device_lock, exclusive_run
-from pixart_tui.runs.heartbeat import heartbeat
+from pixart_tui.runs.identity import identify_self
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.last_word import outcome_of, reserve, say
 from pixart_tui.runs.own_files import OwnFiles, write_own
-from pixart_tui.runs.process import identify_self
+from pixart_tui.runs.process.control import ALREADY_WORKED_ON
+from pixart_tui.runs.process.device_lock import device_lock, exclusive_run
+from pixart_tui.runs.process.heartbeat import heartbeat
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.live import LiveReport, live_report
 
@@ -142,27 +142,27 @@ def _settle_places() -> None:
 def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveReport) -> None:
     # Only now, so that a waiting worker holds no memory and importing torch delays no state.
     if isinstance(request, ProfileRequest):
-        from pixart_tui.worker.profile_job import run_profile
+        from pixart_tui.worker.jobs.profile import run_profile
 
         run_profile(run, request, emit, check)
     elif isinstance(request, VerifyRequest):
-        from pixart_tui.worker.verify_job import run_verify
+        from pixart_tui.worker.jobs.verify import run_verify
 
         run_verify(run, request, emit, check)
     elif isinstance(request, CompareRequest):
-        from pixart_tui.worker.compare_job import run_compare
+        from pixart_tui.worker.jobs.compare import run_compare
 
         run_compare(run, request, emit, check)
     elif isinstance(request, ExportRequest):
-        from pixart_tui.worker.export_job import run_export
+        from pixart_tui.worker.jobs.export import run_export
 
         run_export(request, emit, check)
     elif isinstance(request, GenerateRequest):
-        from pixart_tui.worker.generate_job import run_generate
+        from pixart_tui.worker.jobs.generate import run_generate
 
         run_generate(run, request, emit, check)
     else:
-        from pixart_tui.worker.bench_job import run_bench
+        from pixart_tui.worker.jobs.bench import run_bench
 
         run_bench(run, request, emit, check, live.add_pace)
 

@@ -10,8 +10,8 @@ from typing import Final
 import psutil
 
 from pixart_tui.domain.live import Gauges
-from pixart_tui.engine.nvml import gpu_handle, read_gauges
-from pixart_tui.runs.machine_kind import visible_gpu
+from pixart_tui.machine.machine_kind import visible_gpu
+from pixart_tui.machine.nvml import gpu_handle, read_gauges
 
 _LOOK_UP_EVERY: Final = 5
 

@@ -13,8 +13,8 @@ from benchmarks import profile_accuracy
 from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images, spearman
 from benchmarks.profile_agreement import read
 from benchmarks.variants import Variants
-from pixart_tui.domain.profile import LayerScore, LayerStatus
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings, compare

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.readme_tables import RESULTS, main, with_tables
-from pixart_tui.domain.benchmark import BenchResult
+from pixart_tui.domain.benchmarks.rows import BenchResult
 
 _STORED = "h200-alpha-1024.json"
 

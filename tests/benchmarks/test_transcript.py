@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.transcript import COMMANDS, Command, run_command
-from pixart_tui.cli.generate import generate
+from pixart_tui.cli.commands.generate import generate
 
 _PAGE = Path(__file__).parents[2] / "docs" / "transcript.md"
 

@@ -16,7 +16,7 @@ import pytest
 
 from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.runs.catalogue import list_runs
-from pixart_tui.runs.control import cancel
+from pixart_tui.runs.process.control import cancel
 from pixart_tui.runs.run import Run, RunState
 
 _LIMIT_S = 300

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from pixart_tui.cli.main import main
-from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.profiles.profile import Profile
 from tests.samples import conditions, layer, measurement, write_profile
 
 _NAMES = ("a", "b", "c")

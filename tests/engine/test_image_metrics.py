@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from pixart_tui.domain.image_metrics import likeness
+from pixart_tui.domain.profiles.image_metrics import likeness
 from pixart_tui.engine.image_metrics import (
     finite_per_sample,
     mse_per_sample,

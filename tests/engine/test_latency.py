@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import CancelledError
-from pixart_tui.domain.latency import Latency, LinearShape
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.latency import Latency, LinearShape
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine import latency as timing
 from pixart_tui.engine.latency import measure_latencies, measure_latency, quantized_linear
 from pixart_tui.engine.quant.simulated import SimulatedLinear

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quant_rules import HOPPER
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_rules import HOPPER
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine import latency as timing
 from pixart_tui.engine.latency import (
     measure_attention_latency,

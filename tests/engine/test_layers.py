@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.engine.layers import list_attention, list_layers
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.sampling import denoise, encode_prompts, initial_latents

@@ -8,7 +8,7 @@ import pytest
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, VerifyPlanned
-from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import (
     BenchRequest,
     CompareRequest,

@@ -10,8 +10,8 @@ from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.identity import identify_self
 from pixart_tui.runs.journal import JournalWriter
-from pixart_tui.runs.process import identify_self
 from pixart_tui.runs.run import Run
 from tests.samples import conditions, layer, measurement
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.benchmarks.rows import BenchRow
+from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.events import (
     AttemptFinished,
     AttemptStarted,
@@ -19,7 +20,6 @@ from pixart_tui.domain.events import (
     StageChanged,
     WarmupProgressed,
 )
-from pixart_tui.domain.warmup import Warmup
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.runs.builders import measured, planned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.events import (
     Event,
     LookTaken,
@@ -11,7 +10,8 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
-from pixart_tui.domain.looks import Look, Outcome
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import Look, Outcome
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.adjoint_effects import sample_effects

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pixart_tui.domain.benchmark import RowStatus
+from pixart_tui.domain.benchmarks.rows import RowStatus
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, BenchRowUpdated, Event
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -21,15 +20,16 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.looks import Outcome, look_at, look_sizes
-from pixart_tui.domain.measurements import Comparison
-from pixart_tui.domain.profile import Conditions
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import Outcome, look_at, look_sizes
+from pixart_tui.domain.profiles.measurements import Comparison
+from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.requests import ProfileRequest, output_of
 from pixart_tui.engine.layers import list_attention
+from pixart_tui.runs.identity import WorkerIdentity
 from pixart_tui.runs.journal import JournalEntry
-from pixart_tui.runs.process import WorkerIdentity
 from pixart_tui.runs.run import Run
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.adjoint_effects import sample_effects

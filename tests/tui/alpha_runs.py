@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.domain.effects import Method
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -20,10 +19,11 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
-from pixart_tui.domain.latency import Latency
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.profile import Profile
+from pixart_tui.domain.layers.latency import Latency
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.profiles.effects import Method
+from pixart_tui.domain.profiles.measurements import Comparison, Measurement
+from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.run import Run

@@ -10,10 +10,10 @@ from textual.pilot import Pilot
 
 from pixart_tui.cli.asking import request_of
 from pixart_tui.runs.run import Run
-from pixart_tui.tui.app import DashboardApp
-from pixart_tui.tui.settings import Settings
+from pixart_tui.tui.app.app import DashboardApp
+from pixart_tui.tui.app.settings import Settings
+from pixart_tui.tui.app.work import Work
 from pixart_tui.tui.widgets.line_view import LineView
-from pixart_tui.tui.work import Work
 from tests.tui import sample_runs
 
 LIMIT_S = 15.0

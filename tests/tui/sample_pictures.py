@@ -16,7 +16,7 @@ from pixart_tui.domain.events import (
     ImagesCompared,
     LayerMeasured,
 )
-from pixart_tui.domain.measurements import Likeness
+from pixart_tui.domain.profiles.measurements import Likeness
 from pixart_tui.domain.requests import BenchRequest, CompareRequest
 from pixart_tui.runs.run import Run
 from tests.tui import adjoint_runs, sample_runs

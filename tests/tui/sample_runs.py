@@ -13,7 +13,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pixart_tui.domain.benchmark import BenchRow, RowStatus, Statistic
+from pixart_tui.domain.benchmarks.rows import BenchRow, RowStatus, Statistic
+from pixart_tui.domain.benchmarks.warmup import Region, RegionState, Warmup
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
@@ -31,18 +32,17 @@ from pixart_tui.domain.events import (
     WarmupProgressed,
 )
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
-from pixart_tui.domain.layers import Layer
+from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.live import Gauges, Live, Pace
-from pixart_tui.domain.measurements import Comparison, Measurement
-from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.profiles.measurements import Comparison, Measurement
+from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import AnyRequest, BenchRequest, GenerateRequest, ProfileRequest
-from pixart_tui.domain.warmup import Region, RegionState, Warmup
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
+from pixart_tui.runs.identity import WorkerIdentity, boot_id, identify_self, start_ticks
 from pixart_tui.runs.journal import JournalWriter, read_journal
 from pixart_tui.runs.live import write_live
-from pixart_tui.runs.process import WorkerIdentity, boot_id, identify_self, start_ticks
 from pixart_tui.runs.run import Run
 
 START_S = 1_760_000_000.0

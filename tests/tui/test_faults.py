@@ -14,8 +14,8 @@ import pytest
 
 from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.runs.identity import identify_self, start_ticks
 from pixart_tui.runs.last_word import outcome_of, say
-from pixart_tui.runs.process import identify_self, start_ticks
 from pixart_tui.runs.run import Run
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, until_shown

@@ -10,7 +10,7 @@ from textual.pilot import Pilot
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import ArtifactWritten, Noticed, StageChanged
-from pixart_tui.tui.messages import WorkDone, WorkFailed
+from pixart_tui.tui.app.messages import WorkDone, WorkFailed
 from pixart_tui.tui.widgets.tab_strip import TABS
 from tests.runs.builders import append, give_worker, measured, new_run, planned, started
 from tests.tui.pilots import dashboard, until

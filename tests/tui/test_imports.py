@@ -27,7 +27,7 @@ def test_importing_every_module_of_the_dashboard_loads_no_torch() -> None:
 
 
 def test_the_first_paint_waits_for_no_numpy() -> None:
-    code = "import sys, pixart_tui.tui.app; print('numpy' in sys.modules)"
+    code = "import sys, pixart_tui.tui.app.app; print('numpy' in sys.modules)"
     probe = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert probe.stdout.strip() == "False"

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.bench_table import BenchTable, bench_table
-from pixart_tui.domain.profile import LayerScore, LayerStatus
-from pixart_tui.tui.bench_tab.columns import groups_of
-from pixart_tui.tui.layer_names import shown_name
-from pixart_tui.tui.lines import plain
-from pixart_tui.tui.profile_tab.whiskers import Axis, whisker
-from pixart_tui.tui.select_tab.dial import RULES, Dial
-from pixart_tui.tui.wording import age, duration
+from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.reporting.bench_table import BenchTable, bench_table
+from pixart_tui.tui.drawing.layer_names import shown_name
+from pixart_tui.tui.drawing.lines import plain
+from pixart_tui.tui.drawing.wording import age, duration
+from pixart_tui.tui.tabs.bench.columns import groups_of
+from pixart_tui.tui.tabs.profile.whiskers import Axis, whisker
+from pixart_tui.tui.tabs.select.dial import RULES, Dial
 from tests import samples
 from tests.tui import sample_runs
 

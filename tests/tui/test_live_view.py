@@ -14,11 +14,11 @@ from textual.pilot import Pilot
 from pixart_tui.domain.live import Gauges, Live, Pace
 from pixart_tui.runs.live import write_live
 from pixart_tui.runs.run import Run
-from pixart_tui.tui import themes
-from pixart_tui.tui.bench_tab.pace_line import pace_line, sparkline
-from pixart_tui.tui.gauge_lines import gauges_line
-from pixart_tui.tui.glyphs import LEVELS
-from pixart_tui.tui.lines import plain
+from pixart_tui.tui.app import themes
+from pixart_tui.tui.drawing.gauge_lines import gauges_line
+from pixart_tui.tui.drawing.glyphs import LEVELS
+from pixart_tui.tui.drawing.lines import plain
+from pixart_tui.tui.tabs.bench.pace_line import pace_line, sparkline
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, shown, until, until_shown
 

@@ -14,9 +14,9 @@ from textual.pilot import Pilot
 from pixart_tui.domain.events import BenchRowUpdated, Event, LayerMeasured, StageChanged
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run
-from pixart_tui.tui import app as app_module
-from pixart_tui.tui.app import DashboardApp
-from pixart_tui.tui.messages import BoardRead
+from pixart_tui.tui.app import app as app_module
+from pixart_tui.tui.app.app import DashboardApp
+from pixart_tui.tui.app.messages import BoardRead
 from tests.tui import sample_runs
 from tests.tui.pilots import shown, until, until_shown
 

@@ -10,8 +10,8 @@ import pytest
 from textual.pilot import Pilot
 
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.tui.settings import Display, Settings
-from pixart_tui.tui.work import Work
+from pixart_tui.tui.app.settings import Display, Settings
+from pixart_tui.tui.app.work import Work
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, until, until_shown
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pixart_tui.domain.profile import LayerScore, Profile
-from pixart_tui.tui.board import Figures, ProfileView, RunView
-from pixart_tui.tui.watch import figures_of
+from pixart_tui.domain.profiles.profile import LayerScore, Profile
+from pixart_tui.tui.state.board import Figures, ProfileView, RunView
+from pixart_tui.tui.state.watch import figures_of
 from tests.samples import conditions
 
 

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import psutil
 
-from pixart_tui.domain.benchmark import BenchRow
+from pixart_tui.domain.benchmarks.rows import BenchRow
 from pixart_tui.domain.events import BenchFinished, Event, StageChanged
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.bench_job import run_bench
+from pixart_tui.worker.jobs.bench import run_bench
 
 Listener = Callable[[Event], None]
 
@@ -63,7 +63,7 @@ def details(events: list[Event]) -> list[str]:
 def case_processes(parent: psutil.Process | None = None) -> list[psutil.Process]:
     """The children that work on a case."""
     children = (parent or psutil.Process()).children(recursive=True)
-    return [child for child in children if "pixart_tui.worker.bench_case" in _command(child)]
+    return [child for child in children if "pixart_tui.worker.bench.case" in _command(child)]
 
 
 def _command(process: psutil.Process) -> str:

@@ -9,7 +9,7 @@ from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.generate_job import run_generate
+from pixart_tui.worker.jobs.generate import run_generate
 
 
 def nothing() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.requests import (
     AnyRequest,
     BenchRequest,
@@ -15,8 +16,7 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
     VerifyRequest,
 )
-from pixart_tui.domain.selection import Selection
-from pixart_tui.domain.sidecar import SelectionSidecar
+from pixart_tui.domain.selecting.selection import Selection
 from tests.samples import QUANT_TYPE, conditions
 
 _MODEL: Final = "synthetic:alpha-tiny"

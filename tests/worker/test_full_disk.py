@@ -17,9 +17,9 @@ import pytest
 from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.runs.catalogue import create_run, find_run, list_runs
-from pixart_tui.runs.control import cancel, start_worker
-from pixart_tui.runs.device_lock import device_lock
 from pixart_tui.runs.own_files import LOG_MOST_BYTES, trim_log
+from pixart_tui.runs.process.control import cancel, start_worker
+from pixart_tui.runs.process.device_lock import device_lock
 from pixart_tui.runs.run import RunState
 from tests.worker import requests
 from tests.worker.waiting import wait

@@ -17,9 +17,9 @@ from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.runs.catalogue import create_run, find_run
-from pixart_tui.runs.control import cancel, start_worker
-from pixart_tui.runs.device_lock import device_lock
-from pixart_tui.runs.process import is_alive
+from pixart_tui.runs.identity import is_alive
+from pixart_tui.runs.process.control import cancel, start_worker
+from pixart_tui.runs.process.device_lock import device_lock
 from pixart_tui.runs.run import Run, RunState
 from tests.worker import requests
 from tests.worker.waiting import LIMIT_S, wait

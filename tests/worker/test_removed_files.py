@@ -16,10 +16,10 @@ from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.runs.catalogue import create_run, delete_run, find_run
-from pixart_tui.runs.control import cancel, start_worker
-from pixart_tui.runs.device_lock import device_lock
+from pixart_tui.runs.identity import HEARTBEAT_INTERVAL_S
 from pixart_tui.runs.paths import runs_root
-from pixart_tui.runs.process import HEARTBEAT_INTERVAL_S
+from pixart_tui.runs.process.control import cancel, start_worker
+from pixart_tui.runs.process.device_lock import device_lock
 from pixart_tui.runs.run import Run, RunState
 from tests.worker import requests
 from tests.worker.waiting import LIMIT_S, wait

@@ -19,8 +19,8 @@ from benchmarks.chaos.kinds import MODEL
 from benchmarks.chaos.parts import Case, Part, References
 from benchmarks.chaos.trying import Try
 from pixart_tui import __version__
-from pixart_tui.runs.cache_archive import SCHEMA_VERSION
-from pixart_tui.runs.compile_cache import CompileCache
+from pixart_tui.caches.cache_archive import SCHEMA_VERSION
+from pixart_tui.caches.compile_cache import CompileCache
 
 Member = tuple[tarfile.TarInfo, bytes]
 _FLIPS: Final = 40

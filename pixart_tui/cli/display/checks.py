@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.events import ProfileChecked
-from pixart_tui.domain.profile_check import Disagreement
+from pixart_tui.domain.profiles.profile_check import Disagreement
 
 _SHOWN: Final = 10
 

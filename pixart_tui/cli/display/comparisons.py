@@ -7,8 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from pixart_tui.cli.display.writing import console, say
-from pixart_tui.domain.measurements import Likeness
-from pixart_tui.runs.pairs import pairs_of
+from pixart_tui.domain.profiles.measurements import Likeness
+from pixart_tui.runs.results.pairs import pairs_of
 from pixart_tui.runs.run import Run
 
 

@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from pixart_tui.domain.requests import BenchRequest, ProfileRequest
-    from pixart_tui.tui.settings import Settings
+    from pixart_tui.tui.app.settings import Settings
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -45,12 +45,12 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     Raises:
         RequestError: The file cannot be read, or says what nobody knows.
     """
-    from pixart_tui.tui.settings import read_settings, settings_path
+    from pixart_tui.tui.app.settings import read_settings, settings_path
 
     path = settings_path()
     settings = read_settings(path)
     if settings.keys:
-        from pixart_tui.tui.app import DashboardApp
+        from pixart_tui.tui.app.app import DashboardApp
 
         DashboardApp.check_keys(settings.keys, str(path))
     given = {name: value for name, value in options.items() if value is not None}
@@ -63,7 +63,7 @@ def open_dashboard(run_ids: Sequence[str] = ()) -> None:
     Args:
         run_ids: The runs to open, the first one in front.
     """
-    from pixart_tui.tui.running import run_dashboard
+    from pixart_tui.tui.app.running import run_dashboard
 
     def ask(words: Sequence[str]) -> ProfileRequest | BenchRequest:
         from pixart_tui.cli.asking import request_of  # not before a form is opened

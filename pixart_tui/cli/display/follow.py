@@ -10,10 +10,10 @@ from typing import Final
 
 from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.display.writing import say
-from pixart_tui.cli.options import is_interactive
+from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.runs.control import cancel, error_of
 from pixart_tui.runs.files import descriptor_of, write_atomically
+from pixart_tui.runs.process.control import cancel, error_of
 from pixart_tui.runs.run import Run, RunState
 
 _POLL_S: Final = 0.2

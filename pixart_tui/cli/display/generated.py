@@ -10,7 +10,7 @@ from typing import Final
 
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.writing import console, say
-from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
+from pixart_tui.domain.deploying.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.generation import result_lines
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.run import Run
@@ -52,7 +52,7 @@ def _show(path: Path) -> None:
     if not sys.stdout.isatty():
         _say(str(path))
         return
-    from pixart_tui.tui.pictures import ImageMode, choose_pictures, picture
+    from pixart_tui.tui.terminal.pictures import ImageMode, choose_pictures, picture
 
     pictures = choose_pictures(ImageMode.AUTO, os.environ)
     console().print(picture(path, _PICTURE_COLUMNS, pictures))

@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pixart_tui.cli.display.warmup import WarmupNews, describe_warmup
 from pixart_tui.cli.display.writing import console, say
-from pixart_tui.domain.look_text import look_lines
-from pixart_tui.domain.looks import Look
 from pixart_tui.domain.plain_text import visible
+from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.requests import ProfileRequest
+from pixart_tui.reporting.look_text import look_lines
 from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.runs.snapshot import RunSnapshot

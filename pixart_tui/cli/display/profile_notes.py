@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pixart_tui.domain.look_text import describe_look
-from pixart_tui.domain.looks import Look
-from pixart_tui.domain.profile import LayerScore, Profile
-from pixart_tui.domain.sample_notes import sample_notes, sample_records
-from pixart_tui.domain.score_text import TIE_MARK
-from pixart_tui.domain.step_shares import steps_of
+from pixart_tui.domain.profiles.looks import Look
+from pixart_tui.domain.profiles.profile import LayerScore, Profile
+from pixart_tui.reporting.look_text import describe_look
+from pixart_tui.reporting.sample_notes import sample_notes, sample_records
+from pixart_tui.reporting.score_text import TIE_MARK
+from pixart_tui.reporting.step_shares import steps_of
 
 if TYPE_CHECKING:
-    from pixart_tui.domain.effect_statistics import EffectStatistics
+    from pixart_tui.domain.profiles.effect_statistics import EffectStatistics
 
 
 def profile_notes(

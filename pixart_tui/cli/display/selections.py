@@ -10,13 +10,13 @@ from rich.table import Table
 
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.writing import console
-from pixart_tui.domain.selecting.choice import spell_types
+from pixart_tui.domain.layers.choice import spell_types
+from pixart_tui.domain.layers.roles import is_attention
 from pixart_tui.domain.selecting.pareto import Curve
-from pixart_tui.domain.selecting.roles import is_attention
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import JointLoss, Verification
-from pixart_tui.domain.selection import Selection
-from pixart_tui.domain.selection_text import bound_text, kept_text
 from pixart_tui.domain.words import count
+from pixart_tui.reporting.selection_text import bound_text, kept_text
 
 _BAR: Final = 40
 

@@ -13,12 +13,11 @@ from pixart_tui.cli.display.generated import print_generation
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.profile_notes import profile_notes
 from pixart_tui.cli.display.writing import console
-from pixart_tui.domain.bench_table import bench_table, matrix_table
-from pixart_tui.domain.benchmark import BenchRow, describe_warmups
-from pixart_tui.domain.latency import NO_GAIN_MARK
-from pixart_tui.domain.looks import Look
+from pixart_tui.domain.benchmarks.rows import BenchRow, describe_warmups
+from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.plain_text import last_state
-from pixart_tui.domain.profile import (
+from pixart_tui.domain.profiles.looks import Look
+from pixart_tui.domain.profiles.profile import (
     Conditions,
     LayerScore,
     LayerStatus,
@@ -28,8 +27,9 @@ from pixart_tui.domain.profile import (
 )
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import GenerateRequest
-from pixart_tui.domain.sample_notes import describe_method
-from pixart_tui.domain.score_text import is_imaged, psnr_text, rank_text
+from pixart_tui.reporting.bench_table import bench_table, matrix_table
+from pixart_tui.reporting.sample_notes import describe_method
+from pixart_tui.reporting.score_text import is_imaged, psnr_text, rank_text
 from pixart_tui.runs.run import Run, RunState
 
 _SHOWN_LAYERS: Final = 12

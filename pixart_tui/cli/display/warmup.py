@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pixart_tui.domain.warmup import Region, RegionState, describe_region
+from pixart_tui.domain.benchmarks.warmup import Region, RegionState, describe_region
 from pixart_tui.runs.snapshot import RunSnapshot
 
 

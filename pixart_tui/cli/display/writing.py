@@ -92,7 +92,7 @@ def _stream(err: bool = False) -> TextIO:
 
 
 def _as_twins(error: UnicodeError) -> tuple[str, int]:
-    from pixart_tui.tui.glyphs import in_ascii  # not before it is needed
+    from pixart_tui.tui.drawing.glyphs import in_ascii  # not before it is needed
 
     assert isinstance(error, UnicodeEncodeError)
     return in_ascii(error.object[error.start : error.end]), error.end

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.menu import Menu, OptionKey, with_steps_kept
+from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.solving import Solver
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selection import Rule, Selection, bound_of, choose, solver_of
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.step_effects import EffectsByType

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
+from pixart_tui.domain.layers.roles import fused_group, reads_text
 from pixart_tui.domain.selecting.menu import Menu, Option
-from pixart_tui.domain.selecting.roles import fused_group, reads_text
 
 
 @dataclass(frozen=True, slots=True)

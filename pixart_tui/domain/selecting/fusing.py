@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_types import Granularity, NumberFormat, parse_quant_type
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.roles import fused_group, reads_text
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat, parse_quant_type
+from pixart_tui.domain.layers.roles import fused_group, reads_text
 
 
 def refuse_unfusable(choice: Choice) -> None:

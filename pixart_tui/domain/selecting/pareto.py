@@ -7,13 +7,13 @@ from typing import Final
 from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.selecting.menu import Menu
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
-from pixart_tui.domain.selecting.verification import JointLoss
-from pixart_tui.domain.selection import (
+from pixart_tui.domain.selecting.selection import (
     Objective,
     Rule,
     choose,
     describe,
 )
+from pixart_tui.domain.selecting.verification import JointLoss
 from pixart_tui.domain.values import Value
 
 SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0)

@@ -14,8 +14,8 @@ from typing import Final, TypeAlias
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import Trial
-from pixart_tui.domain.selection import Selection
 
 Outcome: TypeAlias = tuple[Selection, Trial]
 Repair: TypeAlias = Generator[Selection, Trial, Outcome]

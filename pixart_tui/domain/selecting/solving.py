@@ -8,10 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.layers.roles import reads_text
 from pixart_tui.domain.selecting.decisions import Decision, decisions_of
 from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.prediction import predicted_loss
-from pixart_tui.domain.selecting.roles import reads_text
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.knapsack import Knapsack

@@ -17,17 +17,17 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from pixart_tui.domain.effect_statistics import (
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.roles import depends_on_text_alone
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.profiles.effect_statistics import (
     Linearity,
     SampleStatistics,
     parts_of_calls,
     parts_together,
 )
-from pixart_tui.domain.effects import SampleEffects, early_calls
-from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.profiles.effects import SampleEffects, early_calls
 from pixart_tui.domain.selecting.menu import OptionKey
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -83,8 +83,8 @@ class StepEffects:
     def losses(self, quantized: Flags) -> Floats:
         """The loss of each target alone, quantized at some calls, (samples, targets).
 
-        As in :class:`~pixart_tui.domain.effect_statistics.SampleStatistics`: all draws tell of the
-        late calls that all reached, those that went all the way of the others.
+        As in :class:`~pixart_tui.domain.profiles.effect_statistics.SampleStatistics`: all draws
+        tell of the late calls that all reached, those that went all the way of the others.
 
         Args:
             quantized: (calls,) for all targets, or (targets, calls).

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.measurements import Comparison
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.values import Value
 
 Purpose = Literal["repair", "report", "every-step", "seed-rule"]
@@ -126,7 +126,7 @@ def joint_loss(comparisons: Sequence[Comparison]) -> JointLoss | None:
     # Only now: reading a journal needs this module and no numpy.
     import numpy as np
 
-    from pixart_tui.domain.scoring import bootstrap_interval, mean
+    from pixart_tui.domain.profiles.scoring import bootstrap_interval, mean
 
     losses = [c.loss for c in comparisons if c.loss is not None]
     if len(losses) < len(comparisons) or not losses:

@@ -10,8 +10,8 @@ from typing import Any, Final
 import pynvml
 import torch
 
-from pixart_tui.domain.benchmark import Clocks
-from pixart_tui.engine.nvml import gpu_handle, read_clocks
+from pixart_tui.domain.benchmarks.rows import Clocks
+from pixart_tui.machine.nvml import gpu_handle, read_clocks
 
 SAMPLE_EVERY_S: Final = 0.05
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.benchmark import Clocks
+from pixart_tui.domain.benchmarks.rows import Clocks
 from pixart_tui.engine.bench.call import BenchCall
 from pixart_tui.engine.bench.clocks import ClockSampler
 from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak

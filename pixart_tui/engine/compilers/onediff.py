@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from pixart_tui.domain.deployment import Deployment, MemoryOptions, OnediffBackend
-from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.onediff_backends import (
+from pixart_tui.domain.deploying.deployment import Deployment, MemoryOptions, OnediffBackend
+from pixart_tui.domain.deploying.onediff_backends import (
     NEXFORT_CONFIG,
     not_installed,
     oneflow_does_not_quantize,
     require_backend,
 )
+from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = Any

@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 
 import torch
 
-from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import ONEDIFF_BACKENDS
+from pixart_tui.domain.deploying.compiler_config import parse_compiler_config
+from pixart_tui.domain.deploying.deployment import ONEDIFF_BACKENDS
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, compile_plan
 from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan

@@ -20,7 +20,7 @@ from torch._dynamo import OptimizedModule
 from torch._dynamo.callback import CallbackArgs, CallbackTrigger, callback_handler
 from torch._dynamo.utils import counters
 
-from pixart_tui.domain.warmup import TOTAL, Region, RegionState, Warmup
+from pixart_tui.domain.benchmarks.warmup import TOTAL, Region, RegionState, Warmup
 from pixart_tui.engine.compilers.inductor import cache_use
 
 # diffusers ships no types; the name says what is meant.

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.compiler_config import Option
+from pixart_tui.domain.deploying.compiler_config import Option
 from pixart_tui.engine.compilers.inductor import make_positions_contiguous
 from pixart_tui.engine.compilers.torch_plan import CUDAGRAPHS_OPTION, TorchPlan
 from pixart_tui.engine.memory import is_in_strips, is_streamed

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import torch
 
-from pixart_tui.domain.compiler_config import (
+from pixart_tui.domain.deploying.compiler_config import (
     CompilerConfig,
     CudaGraphs,
     Executor,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from pixart_tui.domain.deployment import Deployment
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.deploying.deployment import Deployment
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.domain.selecting.fusing import refuse_unfusable
 from pixart_tui.engine.compilers.onediff import OnediffPlan, deploy_onediff
 from pixart_tui.engine.compilers.plans import apply_plan, is_fused, plan_for

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.engine.quant.apply import swap
 
 # diffusers ships no types; the names say what is meant.

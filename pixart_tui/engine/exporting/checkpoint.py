@@ -13,7 +13,7 @@ from diffusers import TorchAoConfig
 from diffusers.quantizers import DiffusersAutoQuantizer
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.exporting.torchao_config import fqn_to_config
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.quant.apply import quantize_layers

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.quant.real import torchao_config
 
 

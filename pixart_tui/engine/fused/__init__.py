@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import torch
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_rules import HOPPER
+from pixart_tui.domain.layers.quant_rules import HOPPER
 from pixart_tui.engine.fused.graphs import GraphPool, graphed
 from pixart_tui.engine.memory import is_in_strips
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_rules import HOPPER, attention_exclusion
+from pixart_tui.domain.layers.quant_rules import HOPPER, attention_exclusion
 
 SelfAttention: TypeAlias = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, S, H, D) queries, keys and values, any strides -> (B, S, H, D), contiguous."""

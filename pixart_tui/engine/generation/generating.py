@@ -9,11 +9,11 @@ from typing import Final, TypeAlias
 
 import torch
 
-from pixart_tui.domain.deployment import ONEDIFF_BACKENDS, Deployment
+from pixart_tui.domain.benchmarks.warmup import Warmup
+from pixart_tui.domain.deploying.deployment import ONEDIFF_BACKENDS, Deployment
 from pixart_tui.domain.events import Event, GeneratePlanned, StageChanged, WarmupProgressed
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
-from pixart_tui.domain.warmup import Warmup
 from pixart_tui.engine.bench.memory import peak_bytes
 from pixart_tui.engine.compilers.onediff import oneflow_used_bytes
 from pixart_tui.engine.compilers.plans import plan_for

@@ -9,13 +9,13 @@ from typing import Literal
 
 import torch
 
-from pixart_tui.domain import layer_file
-from pixart_tui.domain.deployment import Deployment
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.quantized_layers import choose_layers, refuse_unknown
+from pixart_tui.domain.deploying.deployment import Deployment
+from pixart_tui.domain.deploying.quantized_layers import choose_layers, refuse_unknown
+from pixart_tui.domain.files import layer_file
+from pixart_tui.domain.layers.choice import Choice, spell_kept, spell_types
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.steps import NO_STEPS
 from pixart_tui.domain.requests import GenerateRequest
-from pixart_tui.domain.selecting.choice import Choice, spell_kept, spell_types
-from pixart_tui.domain.selecting.steps import NO_STEPS
 from pixart_tui.domain.words import count
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.layers import list_layers

@@ -9,9 +9,9 @@ import torch
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, StageChanged
-from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
-from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.pixels import ImagePair

@@ -8,9 +8,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from torch import Tensor, nn
 
-from pixart_tui.domain.measurements import Comparison
-from pixart_tui.domain.quant_types import FP8_ATTENTION, QuantType, parse_quant_type
-from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, QuantType, parse_quant_type
+from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.pixels import ImagePair, KeepPair, keep_none, to_pixels
 from pixart_tui.engine.precision import exact_float32

@@ -16,12 +16,13 @@ from pixart_tui.domain.events import (
     VerifyFinished,
     VerifyPlanned,
 )
-from pixart_tui.domain.profile import Conditions, Profile
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.profiles.profile import Conditions, Profile
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.choice import Choice
 from pixart_tui.domain.selecting.menu import Option, menu_of
 from pixart_tui.domain.selecting.repair import Outcome, repair, seed_rule_at_share
+from pixart_tui.domain.selecting.selection import Selection, describe
 from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
@@ -32,7 +33,6 @@ from pixart_tui.domain.selecting.verification import (
     joint_loss,
     three_sets,
 )
-from pixart_tui.domain.selection import Selection, describe
 from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions

@@ -15,9 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import NumberFormat
+from pixart_tui.domain.layers.quant_types import NumberFormat
+from pixart_tui.engine.formats import FP8_FORMATS
 from pixart_tui.engine.kernels.rows import _divide, _fp8_scale, _int8_codes, _int8_scale
-from pixart_tui.engine.quant.formats import FP8_FORMATS
 
 _CODES: Final = {NumberFormat.E4M3: tl.float8e4nv, NumberFormat.E5M2: tl.float8e5}
 

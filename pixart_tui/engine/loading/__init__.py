@@ -9,7 +9,7 @@ from typing import Final
 import torch
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.model_paths import model_path
+from pixart_tui.domain.files.model_paths import model_path
 from pixart_tui.engine.loading.directory import load_directory
 from pixart_tui.engine.loading.embedded import EMBEDDED_NAME, embedded_directory
 from pixart_tui.engine.loading.hub import fetch

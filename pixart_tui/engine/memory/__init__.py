@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 import torch
 
-from pixart_tui.domain.deployment import MemoryOptions
+from pixart_tui.domain.deploying.deployment import MemoryOptions
 from pixart_tui.engine.memory.budget import settle_budget
 from pixart_tui.engine.memory.host_blocks import is_streamed, move_blocks_to_host
 from pixart_tui.engine.memory.int8_linear import quantize_linears

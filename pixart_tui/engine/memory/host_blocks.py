@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from pixart_tui.domain.deploying.memory_plan import staged_blocks
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.memory_plan import staged_blocks
 
 # transformers ships no types; the name says what is meant.
 TextEncoder: TypeAlias = Any

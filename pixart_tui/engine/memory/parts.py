@@ -10,8 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from torch import nn
 
-from pixart_tui.domain.deployment import VaeDecoding
-from pixart_tui.domain.memory_plan import MemoryParts
+from pixart_tui.domain.deploying.deployment import VaeDecoding
+from pixart_tui.domain.deploying.memory_plan import MemoryParts
 from pixart_tui.engine.memory.strips import STRIP_PIXELS
 
 # diffusers and transformers ship no types; the names say what is meant.

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.real import is_quantized, quantize_weight, restore_weight

@@ -17,8 +17,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import NumberFormat
-from pixart_tui.engine.quant.formats import round_to_fp8_
+from pixart_tui.domain.layers.quant_types import NumberFormat
+from pixart_tui.engine.formats import round_to_fp8_
 
 TILE: Final = 128
 """Keys that the kernel takes at once."""

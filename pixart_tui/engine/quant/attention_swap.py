@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_rules import attention_exclusion
+from pixart_tui.domain.layers.quant_rules import attention_exclusion
 from pixart_tui.engine.quant.attention import reference_fp8_attention
 from pixart_tui.engine.quant.execution import Execution
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.engine.quant.formats import INT4_RANGE
+from pixart_tui.engine.formats import INT4_RANGE
 
 _MIDPOINT: Final = (INT4_RANGE[1] + INT4_RANGE[0] + 1) / 2
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.quant_types import Granularity, QuantType
+from pixart_tui.domain.layers.quant_types import Granularity, QuantType
 from pixart_tui.engine.quant.real import first_line, quantize_weight
 from pixart_tui.engine.quant.simulated import ONE_IMAGE, BatchLayout
 

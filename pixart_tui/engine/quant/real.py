@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 import pixart_tui.engine.quant.notices  # noqa: F401
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_rules import shape_exclusion
-from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType
-from pixart_tui.engine.quant.formats import FP8_FORMATS
+from pixart_tui.domain.layers.quant_rules import shape_exclusion
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat, QuantType
+from pixart_tui.engine.formats import FP8_FORMATS
 from pixart_tui.engine.quant.reference import SMALLEST_AMAX, quantize
 
 _TORCHAO_ERRORS: Final = (AssertionError, ImportError, RuntimeError, TypeError, ValueError)

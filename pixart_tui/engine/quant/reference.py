@@ -22,8 +22,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import Granularity, NumberFormat
-from pixart_tui.engine.quant.formats import (
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat
+from pixart_tui.engine.formats import (
     FP8_FORMATS,
     INT8_RANGE,
     round_to_fp8_,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat, QuantType
 from pixart_tui.engine.quant.reference import dequantize, quantize, round_trip, scale_of
 
 

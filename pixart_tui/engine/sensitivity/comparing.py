@@ -9,7 +9,7 @@ import torch
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import BatchChosen
-from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.memory import free_unused
 from pixart_tui.engine.sensitivity.rendering import (

@@ -8,9 +8,9 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pixart_tui.domain.events import Event, LayerMeasured, ProfilePlanned, StageChanged
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.measurements import Measurement
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import QuantType
+from pixart_tui.domain.profiles.measurements import Measurement
 from pixart_tui.engine.pixels import KeepLayer, LayerImage, keep_none, to_pixels
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.quant.execution import Execution

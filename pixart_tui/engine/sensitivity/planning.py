@@ -10,10 +10,10 @@ from torch import nn
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import Noticed, ProfilePlanned
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.profile import Conditions
-from pixart_tui.domain.quant_rules import HOPPER, attention_exclusion, exclusion_reason
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_rules import HOPPER, attention_exclusion, exclusion_reason
+from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.requests import ProfileRequest, no_attention_of_whole_images
 from pixart_tui.engine.layers import list_attention, list_layers
 from pixart_tui.engine.loading import LoadedPipeline

@@ -9,7 +9,6 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     BatchChosen,
@@ -18,6 +17,7 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
+from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
 from pixart_tui.engine.loading import load_pipeline

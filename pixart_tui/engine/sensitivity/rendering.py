@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.measurements import Comparison
+from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.engine.image_metrics import (
     finite_per_sample,
     mse_per_sample,

@@ -11,7 +11,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from pixart_tui.tui.lines import printable
+from pixart_tui.tui.drawing.lines import printable
 
 
 class ConfirmScreen(ModalScreen[bool]):

@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from pixart_tui.tui.dialogs.help_texts import KEYS, STATES, TEXTS
-from pixart_tui.tui.lines import Line, Span, fit, line
+from pixart_tui.tui.drawing.lines import Line, Span, fit, line
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS
 

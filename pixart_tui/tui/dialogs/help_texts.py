@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from pixart_tui.domain.latency import NO_GAIN_MARK
-from pixart_tui.domain.score_text import TIE_MARK, UNKNOWN_MARK
-from pixart_tui.tui import glyphs
+from pixart_tui.domain.layers.latency import NO_GAIN_MARK
+from pixart_tui.reporting.score_text import TIE_MARK, UNKNOWN_MARK
+from pixart_tui.tui.drawing import glyphs
 
 STATES: Final = f"""\
 {glyphs.QUEUED} queued   waits for its device, or is starting

@@ -9,7 +9,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from pixart_tui.tui.lines import Line
+from pixart_tui.tui.drawing.lines import Line
 from pixart_tui.tui.widgets.line_view import LineView
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import overload
 
-from pixart_tui.tui.lines import Line
+from pixart_tui.tui.drawing.lines import Line
 
 
 class LazyLines(Sequence[Line]):

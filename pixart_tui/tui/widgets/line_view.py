@@ -10,8 +10,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from pixart_tui.tui.lines import Line, changed_cells, plain
-from pixart_tui.tui.widgets.inks import behind_cursor, ink_style
+from pixart_tui.tui.drawing.inks import behind_cursor, ink_style
+from pixart_tui.tui.drawing.lines import Line, changed_cells, plain
 
 
 class LineView(ScrollView, can_focus=False):

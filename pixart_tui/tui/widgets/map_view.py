@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from textual import events
 from textual.message import Message
 
-from pixart_tui.tui.layer_grid import LayerGrid
-from pixart_tui.tui.lines import Line
-from pixart_tui.tui.map_lines import MapLayout, Mark, cell_at, map_lines
+from pixart_tui.tui.drawing.layer_grid import LayerGrid
+from pixart_tui.tui.drawing.lines import Line
+from pixart_tui.tui.drawing.map_lines import MapLayout, Mark, cell_at, map_lines
 from pixart_tui.tui.widgets.line_view import LineView
 
 

@@ -11,8 +11,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 
-from pixart_tui.tui.pair_loading import LoadedPair, load_pair
-from pixart_tui.tui.pictures import ImageMode, Pictures
+from pixart_tui.tui.state.pair_loading import LoadedPair, load_pair
+from pixart_tui.tui.terminal.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.picture_view import PictureView
 
 Face: TypeAlias = Literal["unquantized", "quantized", "difference"]

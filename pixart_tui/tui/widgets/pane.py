@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.containers import Vertical
 
-from pixart_tui.tui.board import Board, RunView
+from pixart_tui.tui.state.board import Board, RunView
 from pixart_tui.tui.widgets.line_view import LineView
 
 

@@ -15,7 +15,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from pixart_tui.tui.pictures import Cells, ImageMode, fitted, half_cells
+from pixart_tui.tui.terminal.pictures import Cells, ImageMode, fitted, half_cells
 
 _GAP: Final = 1
 """Moving the cursor costs a fifth of a cell; more and smaller regions cost Textual time."""

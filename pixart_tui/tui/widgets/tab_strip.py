@@ -9,9 +9,9 @@ from typing import Final
 from textual import events
 from textual.message import Message
 
-from pixart_tui.tui.board import Board, RunView
-from pixart_tui.tui.lines import Line, Span, line, plain, spread
-from pixart_tui.tui.states import mark_span
+from pixart_tui.tui.drawing.lines import Line, Span, line, plain, spread
+from pixart_tui.tui.drawing.states import mark_span
+from pixart_tui.tui.state.board import Board, RunView
 from pixart_tui.tui.widgets.line_view import LineBlock
 
 TABS: Final = (

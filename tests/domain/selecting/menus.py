@@ -7,8 +7,8 @@ from itertools import product
 
 from hypothesis import strategies as st
 
+from pixart_tui.domain.layers.roles import fused_group, reads_text
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
-from pixart_tui.domain.selecting.roles import fused_group, reads_text
 
 TYPES = ("fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic")
 NAMES = (

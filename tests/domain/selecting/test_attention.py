@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixart_tui.domain import mixed_file
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.exporting.formats import EXPORT_FORMATS, check_expressible
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.profile import LayerScore, LayerStatus
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.files import mixed_file
+from pixart_tui.domain.files.exporting.formats import EXPORT_FORMATS, check_expressible
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
+from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
 from pixart_tui.domain.selecting.menu import Menu, menu_of_scores
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.repair import seed_rule_at_share
-from pixart_tui.domain.selection import choose
+from pixart_tui.domain.selecting.selection import choose
 from tests.domain.selecting.menus import NAMES, TYPES, every_choice, mixed_groups
 
 _BLOCKS: Final = ("transformer_blocks.0.attn1", "transformer_blocks.1.attn1")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
 from tests.domain.selecting.effects import FP8, by_type, step_effects
 
 _LATE = (0.01, 0.01, 0.02, 0.1, 1.0)

@@ -11,6 +11,7 @@ from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
 from pixart_tui.domain.selecting.repair import Outcome, repair
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     JointLoss,
@@ -18,7 +19,6 @@ from pixart_tui.domain.selecting.verification import (
     check_disjoint,
     three_sets,
 )
-from pixart_tui.domain.selection import Selection
 
 _TYPE = "fp8_e4m3_e4m3_dynamic"
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.case import Case
 from pixart_tui.domain.selecting.menu import Menu, Option, Target, with_steps_kept
+from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selection import Rule, Selection, bound_of, choose, solver_of
-from pixart_tui.domain.selection_text import bound_text, kept_text
+from pixart_tui.reporting.selection_text import bound_text, kept_text
 from tests.domain.selecting.menus import NAMES, TYPES
 
 _CALLS = 10

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pixart_tui.domain.selecting.menu import Menu, Option, Target
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.quiet import quiet_stdout
-from pixart_tui.domain.selection import Selection, choose
+from pixart_tui.domain.selecting.selection import Selection, choose
 from tests.domain.selecting.menus import TYPES, every_choice, menus, mixed_groups
 
 _SHARES = st.integers(0, 100).map(lambda p: p / 100)

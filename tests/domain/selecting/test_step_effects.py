@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixart_tui.domain.effect_statistics import SampleStatistics
-from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects
-from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.steps import KeptSteps
+from pixart_tui.domain.profiles.effect_statistics import SampleStatistics
+from pixart_tui.domain.profiles.effects import LinearCheck, PackedArray, SampleEffects
 from pixart_tui.domain.selecting.step_effects import StepEffects, with_early_shares
-from pixart_tui.domain.selecting.steps import KeptSteps
 from tests.domain.selecting.effects import FP8, by_type, step_effects
 
 _SIZES = ((1.0, 2.0, 3.0), (2.0, 0.5, 0.0))

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 import torch
 
-from pixart_tui.domain import onediff_file
-from pixart_tui.domain.deployment import Compiler, Deployment, MemoryOptions
+from pixart_tui.domain.deploying.deployment import Compiler, Deployment, MemoryOptions
+from pixart_tui.domain.deploying.onediff_backends import NEXFORT_CONFIG, is_installed
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.onediff_backends import NEXFORT_CONFIG, is_installed
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import KeptSteps
-from pixart_tui.domain.selection import select
-from pixart_tui.domain.selection_files import selection_files
+from pixart_tui.domain.files import onediff_file
+from pixart_tui.domain.files.selection_files import selection_files
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.steps import KeptSteps
+from pixart_tui.domain.selecting.selection import select
 from pixart_tui.engine.deployment import deploy
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
-from pixart_tui.runs.profile_files import read_profile_file
+from pixart_tui.runs.results.profile_files import read_profile_file
 from tests.stand_ins import nexfort
 from tests.stand_ins.nexfort import Recorded
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+from pixart_tui.domain.deploying.onediff_backends import NEXFORT_CONFIG
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.onediff_backends import NEXFORT_CONFIG
 from pixart_tui.engine.compilers.inductor import CompilePlan
 from pixart_tui.engine.compilers.onediff import OnediffPlan
 from pixart_tui.engine.compilers.plans import apply_plan, our_plan_for, plan_for

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch._dynamo.callback import callback_handler
 
-from pixart_tui.domain.warmup import TOTAL, Region, RegionState, Warmup
+from pixart_tui.domain.benchmarks.warmup import TOTAL, Region, RegionState, Warmup
 from pixart_tui.engine.compilers import progress as progress_module
 from pixart_tui.engine.compilers.progress import (
     WarmupProgress,

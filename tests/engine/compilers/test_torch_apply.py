@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
-from pixart_tui.domain.compiler_config import parse_compiler_config
-from pixart_tui.domain.deployment import MemoryOptions
+from pixart_tui.domain.deploying.compiler_config import parse_compiler_config
+from pixart_tui.domain.deploying.deployment import MemoryOptions
 from pixart_tui.engine.compilers.torch_apply import apply_torch
 from pixart_tui.engine.compilers.torch_plan import torch_plan
 from pixart_tui.engine.loading.libraries import AutoencoderKL
@@ -129,7 +129,7 @@ def test_quantized_blocks_are_compiled(tiny_int8: Any) -> None:
 
 @pytest.fixture
 def tiny_int8() -> Any:
-    from pixart_tui.domain.quant_types import parse_quant_type
+    from pixart_tui.domain.layers.quant_types import parse_quant_type
     from pixart_tui.engine.quant.apply import quantize_layers
     from pixart_tui.engine.quant.execution import Execution
 

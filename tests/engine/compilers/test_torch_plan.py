@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixart_tui.domain.compiler_config import MODES, CompilerConfig
+from pixart_tui.domain.deploying.compiler_config import MODES, CompilerConfig
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
 
 _CPU, _CUDA = torch.device("cpu"), torch.device("cuda")

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.bench_matrix import BEST_CONFIG
-from pixart_tui.domain.deployment import Deployment
-from pixart_tui.domain.layers import Layer
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.roles import depends_on_text_alone
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.benchmarks.matrix import BEST_CONFIG
+from pixart_tui.domain.deploying.deployment import Deployment
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.roles import depends_on_text_alone
+from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.engine.deployment import deploy
 from pixart_tui.engine.image_metrics import ssim_per_image
 from pixart_tui.engine.layers import list_layers

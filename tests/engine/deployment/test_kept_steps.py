@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.deployment import Deployment
+from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.quant_types import FP8_ATTENTION, parse_quant_type
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, parse_quant_type
+from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import KeptSteps
 from pixart_tui.engine.bench.call import resolve_call
 from pixart_tui.engine.compilers.progress import compiled_regions
 from pixart_tui.engine.deployment import deploy

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 import pixart_tui
-from pixart_tui.domain.exporting.formats import ExportFormat
-from pixart_tui.domain.exporting.snippets import snippet
-from pixart_tui.domain.profile import Conditions
-from pixart_tui.domain.quant_types import parse_quant_type
-from pixart_tui.domain.selection import Selection
+from pixart_tui.domain.files.exporting.formats import ExportFormat
+from pixart_tui.domain.files.exporting.snippets import snippet
+from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.profiles.profile import Conditions
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution

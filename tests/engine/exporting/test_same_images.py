@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixart_tui.domain import onediff_file
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.exporting import modelopt
+from pixart_tui.domain.files import onediff_file
+from pixart_tui.domain.files.exporting import modelopt
 from pixart_tui.engine.exporting.checkpoint import (
     check_same_model,
     quantize_for_checkpoint,
@@ -108,7 +108,7 @@ def test_modelopt_quantizes_exactly_the_layers_and_gives_nearly_the_images(
         if name.endswith("weight_quantizer") and module.is_enabled
     }
     assert on == set(LAYERS)
-    from pixart_tui.domain.quant_types import parse_quant_type
+    from pixart_tui.domain.layers.quant_types import parse_quant_type
     from pixart_tui.engine.quant.apply import quantize_layers
     from pixart_tui.engine.quant.execution import Execution
 

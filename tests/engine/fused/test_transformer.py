@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_rules import HOPPER
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.layers.quant_rules import HOPPER
+from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
 from pixart_tui.engine.fused import fuse_transformer
 from pixart_tui.engine.fused.graphs import GraphPool
 from pixart_tui.engine.loading import load_pipeline

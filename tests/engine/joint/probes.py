@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.engine.joint.probe import JointProbe
 from pixart_tui.engine.joint.verifying import samples_of

@@ -6,7 +6,7 @@ import diffusers
 import pytest
 import torch
 
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from tests.engine.joint.probes import probe

@@ -9,12 +9,12 @@ import torch
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import Event, JointMeasured, VerifyFinished
-from pixart_tui.domain.profile import Profile, merge_measurements
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.profiles.profile import Profile, merge_measurements
 from pixart_tui.domain.requests import ProfileRequest, VerifyRequest
 from pixart_tui.domain.selecting.menu import menu_of
-from pixart_tui.domain.selecting.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
-from pixart_tui.domain.selection import choose
 from pixart_tui.engine.joint.verifying import verify_selection
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.sensitivity import profile_model

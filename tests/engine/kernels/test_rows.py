@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pixart_tui.domain.quant_types import Granularity, NumberFormat
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat
 from pixart_tui.engine.quant.reference import quantize
 
 pytestmark = pytest.mark.gpu

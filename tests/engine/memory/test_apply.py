@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from pixart_tui.domain.deployment import MemoryOptions
+from pixart_tui.domain.deploying.deployment import MemoryOptions
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.memory import apply_memory_options, is_in_strips, is_streamed
 

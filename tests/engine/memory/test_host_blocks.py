@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.domain import memory_plan
-from pixart_tui.domain.memory_plan import staged_blocks
+from pixart_tui.domain.deploying import memory_plan
+from pixart_tui.domain.deploying.memory_plan import staged_blocks
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.memory.host_blocks import is_streamed, move_blocks_to_host
 from pixart_tui.engine.memory.int8_linear import quantize_linears

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from pixart_tui.domain.deployment import Deployment, MemoryOptions
-from pixart_tui.domain.memory_plan import MemoryParts, choose_memory, estimate_peak_bytes
-from pixart_tui.domain.selecting.choice import Choice
-from pixart_tui.domain.selecting.steps import KeptSteps
+from pixart_tui.domain.deploying.deployment import Deployment, MemoryOptions
+from pixart_tui.domain.deploying.memory_plan import MemoryParts, choose_memory, estimate_peak_bytes
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.memory import apply_memory_options, settle_budget
 from pixart_tui.engine.memory.parts import memory_parts

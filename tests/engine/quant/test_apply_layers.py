@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.quant.apply import (
     layers_quantized,
     one_layer_quantized,

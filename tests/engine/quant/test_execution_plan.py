@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
-from pixart_tui.domain.selecting.choice import Choice
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import QUANT_TYPE_NAMES, parse_quant_type
 from pixart_tui.engine.quant.execution import Execution, plan_choice, plan_execution
 
 CPU = torch.device("cpu")

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pixart_tui.domain.quant_types import NumberFormat
-from pixart_tui.engine.quant.formats import (
+from pixart_tui.domain.layers.quant_types import NumberFormat
+from pixart_tui.engine.formats import (
     FP8_FORMATS,
     round_to_fp8_,
     round_to_int8_,

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_types import Granularity, NumberFormat, QuantType, parse_quant_type
+from pixart_tui.domain.layers.quant_types import (
+    Granularity,
+    NumberFormat,
+    QuantType,
+    parse_quant_type,
+)
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear, kernel_refusal
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
 

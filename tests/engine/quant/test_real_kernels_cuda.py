@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.quant_types import (
+from pixart_tui.domain.layers.quant_types import (
     QUANT_TYPE_NAMES,
     NumberFormat,
     QuantType,

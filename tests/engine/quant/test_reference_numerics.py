@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import Granularity, NumberFormat
-from pixart_tui.engine.quant.formats import FP8_FORMATS
+from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat
+from pixart_tui.engine.formats import FP8_FORMATS
 from pixart_tui.engine.quant.reference import (
     Quantized,
     dequantize,

@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, QuantType, coarsest, parse_quant_type
+from pixart_tui.domain.layers.quant_types import (
+    QUANT_TYPE_NAMES,
+    QuantType,
+    coarsest,
+    parse_quant_type,
+)
 from pixart_tui.engine.quant.reference import quantize
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
 

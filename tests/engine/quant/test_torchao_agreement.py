@@ -13,13 +13,13 @@ from torchao.quantization import Float8Tensor, PerRow, PerTensor
 from torchao.quantization.quantize_.workflows import Int8Tensor
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.quant_types import (
+from pixart_tui.domain.layers.quant_types import (
     QUANT_TYPE_NAMES,
     Granularity,
     NumberFormat,
     parse_quant_type,
 )
-from pixart_tui.engine.quant.formats import FP8_FORMATS
+from pixart_tui.engine.formats import FP8_FORMATS
 from pixart_tui.engine.quant.real import is_quantized, quantize_weight
 from pixart_tui.engine.quant.reference import quantize
 from pixart_tui.engine.quant.simulated import SimulatedLinear

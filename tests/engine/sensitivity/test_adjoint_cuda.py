@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.events import LookTaken, PassPlanned, ProfilePlanned, SampleMeasured
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model

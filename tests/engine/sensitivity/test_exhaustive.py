@@ -7,7 +7,7 @@ import torch
 
 from pixart_tui.domain.errors import CancelledError, RequestError
 from pixart_tui.domain.events import FloorMeasured, LayerMeasured, ProfilePlanned
-from pixart_tui.domain.measurements import Comparison, Measurement
+from pixart_tui.domain.profiles.measurements import Comparison, Measurement
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import mse_per_sample, ssim_per_image
 from pixart_tui.engine.loading import load_pipeline

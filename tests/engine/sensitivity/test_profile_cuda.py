@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.events import BatchChosen, LayerMeasured, ProfilePlanned
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline

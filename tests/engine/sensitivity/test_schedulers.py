@@ -11,7 +11,7 @@ import torch
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import BatchChosen, LayerMeasured, ProfilePlanned
-from pixart_tui.domain.profile import Conditions
+from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.layers import list_layers
 from pixart_tui.engine.loading import load_pipeline

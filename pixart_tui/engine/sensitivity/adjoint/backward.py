@@ -11,9 +11,9 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.effects import LinearCheck, PackedArray, SampleEffects, early_calls
 from pixart_tui.domain.events import PassPlanned
-from pixart_tui.domain.quant_types import FP8_ATTENTION, QuantType, coarsest
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, QuantType, coarsest
+from pixart_tui.domain.profiles.effects import LinearCheck, PackedArray, SampleEffects, early_calls
 from pixart_tui.engine.image_metrics import finite_per_sample, ssim_per_image
 from pixart_tui.engine.precision import cpu_bfloat16, tensor_float32
 from pixart_tui.engine.quant.execution import Execution

@@ -20,7 +20,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.image_metrics import C1, C2, WINDOW
+from pixart_tui.domain.profiles.image_metrics import C1, C2, WINDOW
 from pixart_tui.engine.image_metrics import gaussian_window
 
 _REACH = len(WINDOW) // 2

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     Event,
@@ -19,8 +18,9 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
-from pixart_tui.domain.looks import look_at, look_sizes
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import look_at, look_sizes
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.real import first_line

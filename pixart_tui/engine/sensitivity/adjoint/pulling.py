@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sensitivity.adjoint.parts import Call, Transformer, TransformerParts
 from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps

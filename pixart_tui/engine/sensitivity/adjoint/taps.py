@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
-from pixart_tui.domain.quant_types import QuantType
+from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.packed_linear import half_product
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear

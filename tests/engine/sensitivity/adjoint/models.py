@@ -10,9 +10,9 @@ import diffusers
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.events import PassPlanned
-from pixart_tui.domain.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
+from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.engine.quant.attention import reference_fp8_attention
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.adjoint.attention import AttentionError

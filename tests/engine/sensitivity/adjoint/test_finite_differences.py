@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.engine.sensitivity.adjoint import attention, taps
 from pixart_tui.engine.sensitivity.adjoint.functional import draw_generator, functional_gradients
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from pixart_tui.domain.effects import SampleEffects
 from pixart_tui.domain.errors import CancelledError, RequestError, WorkError
 from pixart_tui.domain.events import (
     FloorMeasured,
@@ -20,8 +19,9 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
-from pixart_tui.domain.looks import Look
-from pixart_tui.domain.quant_types import FP8_ATTENTION
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
+from pixart_tui.domain.profiles.effects import SampleEffects
+from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
 from pixart_tui.engine.sensitivity.adjoint import measuring, memory_plan

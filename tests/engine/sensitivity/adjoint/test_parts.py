@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.quant_types import parse_quant_type
+from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout

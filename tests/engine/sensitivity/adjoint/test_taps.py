@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.quant_types import QUANT_TYPE_NAMES, parse_quant_type
+from pixart_tui.domain.layers.quant_types import QUANT_TYPE_NAMES, parse_quant_type
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.precision import multiplies_bfloat16
 from pixart_tui.engine.quant.execution import Execution

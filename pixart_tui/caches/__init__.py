@@ -1,0 +1,1 @@
+"""What can be made again, kept for the next run. Imports ``runs``, ``machine``, ``domain``."""

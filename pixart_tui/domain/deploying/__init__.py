@@ -1,0 +1,1 @@
+"""How a pipeline is made to run: compilers, memory, layers. Imports ``layers``."""

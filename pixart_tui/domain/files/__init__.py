@@ -1,0 +1,1 @@
+"""The formats of files that users keep, read and written as text. Imports ``selecting``."""

@@ -1,0 +1,1 @@
+"""From measurements to scores: what was measured of a layer. Imports ``layers``."""

@@ -1,0 +1,366 @@
+"""Which layers to quantize and to what: the seed's rule by count, and rules by cost and error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.files.onediff_file import chosen_layers
+from pixart_tui.domain.layers.choice import Choice
+from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
+from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
+from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selecting.solving import Solver
+from pixart_tui.domain.values import Value
+
+Rule = Literal["top-percentage", "flops-share", "time-share", "saved-share", "max-loss"]
+Objective = Literal["count", "flops", "time"]
+
+_LIMITS: Final[Mapping[Rule, tuple[float, str, float]]] = {
+    "top-percentage": (100.0, "percent", 90),
+    "flops-share": (1.0, "a share", 0.8),
+    "time-share": (1.0, "a share", 0.7),
+    "saved-share": (1.0, "a share", 0.8),
+    "max-loss": (float("inf"), "1 - SSIM", 0.001),
+}
+OF_LAYERS: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share")
+"""Rules that count what attention has none of."""
+
+
+class Selection(Value):
+    """The outcome of a rule over one or several profiles.
+
+    Attributes:
+        rule: The rule.
+        parameter: Its parameter: percent, share of FLOPs or of time (0 to 1), or 1 - SSIM.
+        quant_type: The quant type of the chosen layers; empty where they have several.
+        assignments: Chosen target to its quant type, least sensitive first.
+        chosen: Targets to quantize, least sensitive first.
+        kept: Targets that stay in the compute dtype, for whatever reason, in the model's order.
+        objective: What the rule counted as gain: layers, FLOPs or measured time.
+        fused: Whether layers that read the same rows were decided together.
+        kept_steps: The steps at which nothing is quantized but what follows.
+        at_every_step: Targets that are quantized at the kept steps too, in the model's order; what
+            depends on the text alone is computed once an image and quantized all the same. Empty
+            where no step is kept.
+        flops_share: The part of all layers' FLOPs that is quantized, over all steps of an image.
+        attention_share: The same of the FLOPs of attention, which are none of layers; None where
+            attention was not among what could be chosen.
+        quantized_flops: FLOPs of one denoising step of one image that are quantized, layers and
+            attention, on average over the steps; None in files that older versions wrote.
+        predicted_loss: 1 - SSIM of all together, from single measurements: nothing verified it.
+        predicted_by_step: Whether the effects of single steps are in it; otherwise it is as if no
+            step were kept.
+        predicted_low: Lower end of its 95% interval for other prompts; None where no effects of
+            single steps are known, or of a single prompt.
+        predicted_high: Its upper end.
+        time_share: The chosen targets' part of the measured time of all of them, nothing
+            quantized; None where not all were timed, as are the next two.
+        predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
+            average over the steps, from the times of single targets.
+        saved_at_every_step_s: The same if no step were kept.
+        does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
+            model's order.
+    """
+
+    rule: Rule
+    parameter: float
+    quant_type: str
+    assignments: Mapping[str, str] = {}
+    chosen: tuple[str, ...]
+    kept: tuple[str, ...]
+    objective: Objective = "flops"
+    fused: bool = False
+    kept_steps: KeptSteps = NO_STEPS
+    at_every_step: tuple[str, ...] = ()
+    flops_share: float
+    attention_share: float | None = None
+    quantized_flops: float | None = None
+    predicted_loss: float
+    predicted_by_step: bool = False
+    predicted_low: float | None = None
+    predicted_high: float | None = None
+    time_share: float | None = None
+    predicted_time_saved_s: float | None = None
+    saved_at_every_step_s: float | None = None
+    does_not_pay: tuple[str, ...] | None = None
+
+    @property
+    def choice(self) -> Choice:
+        """What is quantized to what, and when."""
+        return Choice(
+            assignments=self.assignments,
+            kept_steps=self.kept_steps,
+            at_every_step=self.at_every_step,
+        )
+
+    @property
+    def gain(self) -> float:
+        """What it is worth: seconds saved where everything was timed, else FLOPs."""
+        if self.predicted_time_saved_s is not None:
+            return self.predicted_time_saved_s
+        return self.flops_share if self.quantized_flops is None else self.quantized_flops
+
+    @property
+    def mixed(self) -> bool:
+        """Whether it holds several quant types."""
+        return len(set(self.assignments.values())) > 1
+
+    @property
+    def fits_onediff(self) -> bool:
+        """Whether OneDiff's JSON can say it: layers of one quant type, at every step."""
+        return not self.mixed and not self.kept_steps and not self.attention
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The chosen layers, without attention."""
+        return tuple(name for name in self.chosen if name not in self.attention)
+
+    @property
+    def layer_types(self) -> tuple[str, ...]:
+        """The quant types of the chosen layers, by name."""
+        return tuple(sorted(set(self.assignments.values()) - {FP8_ATTENTION}))
+
+    @property
+    def attention(self) -> tuple[str, ...]:
+        """The chosen attention targets."""
+        assigned = self.assignments.items()
+        return tuple(name for name, quant_type in assigned if quant_type == FP8_ATTENTION)
+
+
+def select(
+    scores: Sequence[LayerScore], quant_type: str, rule: Rule, parameter: float
+) -> Selection:
+    """Applies a rule to one profile's scores; see :func:`choose`.
+
+    Args:
+        scores: Every layer of the model.
+        quant_type: The quant type that the scores were measured under.
+        rule: The rule.
+        parameter: The rule's parameter.
+    """
+    return choose(menu_of_scores({quant_type: scores}), rule, parameter)
+
+
+def choose(
+    menu: Menu,
+    rule: Rule,
+    parameter: float,
+    *,
+    fused: bool = False,
+    scale: float = 1.0,
+    solver: Solver | None = None,
+) -> Selection:
+    """Applies a rule to a menu.
+
+    Args:
+        menu: The targets and the quant types that were measured.
+        rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
+            SSIM, as onediffx does; ``flops-share`` takes the least loss that reaches the share;
+            ``time-share`` does the same by measured time, with options that pay alone;
+            ``saved-share`` reaches that share of the time that could be saved at most;
+            ``max-loss`` saves the most time within the budget, or moves the most FLOPs where not
+            everything was timed. The first two are about layers and keep all attention, and so
+            do the next two where attention was not timed.
+        parameter: The rule's parameter.
+        fused: Whether layers that read the same rows are decided together.
+        scale: Measured loss over predicted loss, where joint measurements told it.
+        solver: That of :func:`solver_of` for these, where there is one already.
+
+    Raises:
+        RequestError: The parameter is out of range, nothing was measured, the options do not
+            reach the share, or times are needed and there are none.
+    """
+    _check(menu, rule, parameter)
+    menu = _decided(menu, rule)
+    if rule == "top-percentage":
+        options: Sequence[Option] = _by_count(menu, parameter)
+    else:
+        options = _solved(
+            menu, rule, parameter, scale, solver or solver_of(menu, rule, fused=fused)
+        )
+    return describe(menu, rule, parameter, options, fused=fused, scale=scale)
+
+
+def bound_of(menu: Menu, rule: Rule, parameter: float, solver: Solver, scale: float = 1.0) -> float:
+    """What no selection of a menu is better than, in far less time than the selection takes.
+
+    Args:
+        menu: The menu.
+        rule: The rule.
+        parameter: Its parameter.
+        solver: That of :func:`solver_of` for these.
+        scale: As of :func:`choose`.
+
+    Returns:
+        With ``max-loss``, the negative of :attr:`Selection.gain`; else the predicted loss before
+        any scale. Negative infinity where the rule weighs nothing.
+
+    Raises:
+        RequestError: As :func:`choose`.
+    """
+    _check(menu, rule, parameter)
+    if rule == "top-percentage":
+        return -math.inf
+    menu = _decided(menu, rule)
+    if rule == "max-loss":
+        unit = menu.flops if objective_of(menu, rule) == "flops" else 1.0
+        return -solver.gain_bound(parameter / scale) / unit
+    return solver.loss_bound(_needed(menu, rule, parameter, solver))
+
+
+def describe(
+    menu: Menu,
+    rule: Rule,
+    parameter: float,
+    options: Sequence[Option],
+    *,
+    fused: bool = False,
+    scale: float = 1.0,
+) -> Selection:
+    """The selection that these options are."""
+    chosen = sorted(options, key=lambda option: option.ssim, reverse=True)
+    names = {option.target for option in chosen}
+    used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
+    flops = {target.name: target.flops for target in menu.targets}
+    done = {option.target: flops[option.target] * option.steps_share for option in chosen}
+    of_attention = sum(done[o.target] for o in chosen if o.quant_type == FP8_ATTENTION)
+    whole = {option.target for option in chosen if option.at_every_step and menu.kept_steps}
+    return Selection(
+        rule=rule,
+        parameter=parameter,
+        quant_type=next(iter(used)) if len(used) == 1 else "",
+        assignments={option.target: option.quant_type for option in chosen},
+        chosen=tuple(option.target for option in chosen),
+        kept=tuple(target.name for target in menu.targets if target.name not in names),
+        objective=objective_of(menu, rule),
+        fused=fused,
+        kept_steps=menu.kept_steps,
+        at_every_step=tuple(target.name for target in menu.targets if target.name in whole),
+        flops_share=(sum(done.values()) - of_attention) / menu.flops,
+        attention_share=of_attention / menu.attention_flops if menu.attention_flops else None,
+        quantized_flops=sum(done.values()),
+        predicted_loss=predicted_loss(chosen, scale),
+        **(_times(menu, chosen) if menu.timed else {}),
+    )
+
+
+def objective_of(menu: Menu, rule: Rule) -> Objective:
+    """What a rule counts as gain over a menu."""
+    if rule == "top-percentage":
+        return "count"
+    if rule == "flops-share" or (rule == "max-loss" and not menu.timed):
+        return "flops"
+    return "time"
+
+
+def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str, ...]]:
+    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+    taken_s = sum(times[option.target] * option.steps_share for option in chosen)
+    pays = {option.target: False for option in menu.options}
+    pays |= {option.target: True for option in menu.options if option.pays}
+    return {
+        "time_share": taken_s / menu.unquantized_s,
+        "predicted_time_saved_s": sum((o.saved_s or 0.0) * o.steps_share for o in chosen),
+        "saved_at_every_step_s": sum(o.saved_s or 0.0 for o in chosen),
+        "does_not_pay": tuple(t.name for t in menu.targets if not pays.get(t.name, True)),
+    }
+
+
+def _decided(menu: Menu, rule: Rule) -> Menu:
+    """The menu without attention where a rule is about layers, or weighs times that are unknown."""
+    of_layers = rule in OF_LAYERS or (rule != "max-loss" and not menu.timed)
+    return menu.of_layers if of_layers else menu
+
+
+def _solved(
+    menu: Menu, rule: Rule, parameter: float, scale: float, solver: Solver
+) -> Sequence[Option]:
+    if rule == "max-loss":
+        return solver.most_gain(parameter / scale)
+    return solver.least_loss(_needed(menu, rule, parameter, solver))
+
+
+def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
+    """What answers the questions of a rule that weighs gain against loss."""
+    menu = _decided(menu, rule)
+    objective = objective_of(menu, rule)
+    flops = {target.name: float(target.flops) for target in menu.targets}
+    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+
+    def gain(option: Option) -> float:
+        if objective == "flops":
+            return flops[option.target] * option.steps_share
+        saved_s = times[option.target] if rule == "time-share" else option.saved_s or 0.0
+        return saved_s * option.steps_share
+
+    return Solver(menu, gain, fused=fused, only_paying=objective == "time")
+
+
+def _by_count(menu: Menu, percentage: float) -> list[Option]:
+    if len(menu.layer_types) > 1:
+        raise RequestError(
+            "--top-percentage chooses among layers of one quant type",
+            f"the profiles hold {', '.join(menu.layer_types)}",
+            "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
+        )
+    by_name: dict[str, Option] = {}
+    for option in menu.options:  # where steps are kept, first that which skips them
+        by_name.setdefault(option.target, option)
+    ssim = {name: option.ssim for name, option in by_name.items()}
+    return [by_name[name] for name in chosen_layers(ssim, percentage)]
+
+
+def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
+    """The gain that a share asks for, which the options reach."""
+    if rule == "flops-share":
+        needed, unit, scale = share * menu.flops, "FLOPs", 1.0
+    else:
+        _check_timed(menu)
+        by_time = rule == "time-share"
+        whole = menu.unquantized_s if by_time else solver.reachable_at_every_step
+        needed, unit, scale = share * whole, "ms", 1e3
+    if needed > solver.reachable * (1 + 1e-12):
+        by_flops = rule == "flops-share"
+        reachable = f"{scale * solver.reachable:.4g}"
+        subject = "layers that can be quantized" if by_flops else "layers that pay"
+        raise RequestError(
+            f"the {subject} do not reach that share of {'FLOPs' if by_flops else 'time'}",
+            f"they {'have' if by_flops else 'take'} {reachable} {unit} a step of the "
+            f"{scale * needed:.4g} asked for",
+            f"ask for a smaller --{rule}",
+        )
+    return needed
+
+
+def _check_timed(menu: Menu) -> None:
+    if not menu.timed:
+        raise RequestError(
+            "the profile does not hold the time of its layers",
+            "they are timed where the device runs the quant type for real; doctor tells which",
+            "profile again on such a device, for fp8: pixart-tui profile --device cuda",
+        )
+
+
+def _check(menu: Menu, rule: Rule, parameter: float) -> None:
+    if not menu.options:
+        raise RequestError(
+            "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+        )
+    if not menu.flops:
+        raise RequestError(
+            "a selection decides about layers first",
+            f"{FP8_ATTENTION} says what attention costs beside them",
+            "give the profile of a quant type too",
+        )
+    upper, unit, example = _LIMITS[rule]
+    if not (math.isfinite(parameter) and 0 <= parameter <= upper):
+        raise RequestError(
+            f"--{rule} {parameter:g} is out of range",
+            f"it is {unit} from 0 to {upper:g}",
+            f"for example: pixart-tui select last --{rule} {example:g}",
+        )

@@ -1,0 +1,1 @@
+"""The worker as others see it: starting, stopping, its heartbeat. Imports the rest of ``runs``."""

@@ -1,0 +1,1 @@
+"""What a run leaves: pictures, profiles, effects as files. Imports ``runs`` and ``reporting``."""

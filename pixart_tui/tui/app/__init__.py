@@ -1,0 +1,1 @@
+"""The application: its keys, its messages, what they do to runs. Imports all of ``tui``."""

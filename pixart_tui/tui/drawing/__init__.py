@@ -1,0 +1,1 @@
+"""Lines, glyphs, inks and words that every tab draws with. Imports ``runs`` and ``domain``."""

@@ -1,0 +1,42 @@
+"""Each state's mark and ink: a state is never told by its colour alone."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pixart_tui.domain.benchmarks.rows import RowStatus
+from pixart_tui.runs.run import RunState
+from pixart_tui.tui.drawing import glyphs
+from pixart_tui.tui.drawing.lines import Ink, Span
+
+_MARKS: Final[dict[RunState, tuple[str, Ink]]] = {
+    RunState.QUEUED: (glyphs.QUEUED, "muted"),
+    RunState.RUNNING: (glyphs.RUNNING, "live"),
+    RunState.DONE: (glyphs.DONE, "good"),
+    RunState.FAILED: (glyphs.FAILED, "bad"),
+    RunState.CANCELLED: (glyphs.CANCELLED, "muted"),
+    RunState.STALE: (glyphs.STALE, "warn"),
+}
+_ROW_MARKS: Final[dict[RowStatus, tuple[str, Ink]]] = {
+    RowStatus.PENDING: (glyphs.QUEUED, "muted"),
+    RowStatus.RUNNING: (glyphs.RUNNING, "live"),
+    RowStatus.DONE: (glyphs.DONE, "good"),
+    RowStatus.FAILED: (glyphs.FAILED, "bad"),
+}
+RESUMABLE: Final = (RunState.STALE, RunState.FAILED, RunState.CANCELLED)
+
+
+def state_span(state: RunState) -> Span:
+    """``▶ running`` in its ink."""
+    mark, ink = _MARKS[state]
+    return Span(f"{mark} {state}", ink)
+
+
+def mark_span(state: RunState) -> Span:
+    """Only the mark."""
+    return Span(*_MARKS[state])
+
+
+def row_mark(status: RowStatus) -> Span:
+    """The mark of a benchmark's row."""
+    return Span(*_ROW_MARKS[status])

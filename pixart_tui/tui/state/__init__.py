@@ -1,0 +1,1 @@
+"""What the dashboard knows at one moment, read from runs. Imports ``drawing.wording``."""

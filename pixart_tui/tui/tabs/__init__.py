@@ -1,0 +1,1 @@
+"""The tabs, and the form that starts a run. Imports ``widgets``, ``state`` and ``drawing``."""

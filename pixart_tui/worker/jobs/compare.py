@@ -1,0 +1,100 @@
+"""A comparison: pairs of images and what differs, then all of it in one picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from PIL.Image import Image
+
+from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    ComparePlanned,
+    ImagesCompared,
+    StageChanged,
+)
+from pixart_tui.domain.profiles.image_metrics import likeness
+from pixart_tui.domain.requests import CompareRequest
+from pixart_tui.engine.joint.picturing import Pictured, picture_selection
+from pixart_tui.runs.results.pairs import pairs_of
+from pixart_tui.runs.results.pictures import (
+    PICTURE_SIDE,
+    SideBySide,
+    read_image,
+    side_by_side,
+    write_image,
+)
+from pixart_tui.runs.run import Run
+from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.jobs.kept_pictures import PairPictures
+from pixart_tui.worker.jobs.same_plan import refuse_another
+
+_SIDE: Final = 2048
+"""Pixels of the longer side: these pictures are what the run is for."""
+
+_ROWS: Final = 16
+"""Pairs in the one picture of all; the others stand in the run's directory."""
+
+
+def run_compare(run: Run, request: CompareRequest, emit: Emit, check: Check) -> None:
+    """Makes the pairs that the journal does not hold yet, then the picture of all.
+
+    Raises:
+        RequestError: The request does not fit the model or the device, or the journal is of
+            another model.
+        WorkError: No image is finite, or the picture cannot be written.
+    """
+    before = run.snapshot.compare_plan
+    pictures = PairPictures(run, emit, "quantized_image", _SIDE)
+    for event in picture_selection(request, known=tuple(run.snapshot.compared), check=check):
+        check()
+        if isinstance(event, Pictured):
+            _take(run, pictures, event, emit)
+            continue
+        if isinstance(event, ComparePlanned):
+            refuse_another(before, event, "pixart-tui compare")
+        emit(event)
+    _write(run, request, emit)
+
+
+def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
+    prompt, seed = made.comparison.prompt, made.comparison.seed
+    if (prompt, seed) in run.snapshot.compared:
+        return
+    found = None
+    if made.pair is not None:
+        found = likeness(made.pair.image, made.pair.twin)
+        pictures.keep_pair(made.number, made.pair)
+    emit(ImagesCompared(prompt=prompt, seed=seed, likeness=found))
+
+
+def _sheet(run: Run, request: CompareRequest) -> Image:
+    """The first pairs that are kept, below each other."""
+    pairs = [pair for pair in pairs_of(run.snapshot, run.paths.directory) if pair.image.exists()]
+    if not pairs:
+        raise WorkError(
+            "no picture could be kept", "the log says why", f"resume it: pixart-tui resume {run.id}"
+        )
+    assert run.snapshot.compare_plan is not None
+    layers = len(run.snapshot.compare_plan.layers)
+    titles = ("unquantized", f"{request.quant_type}, {layers} layer{'s' if layers > 1 else ''}")
+    rows = [
+        SideBySide(
+            read_image(pair.image),
+            read_image(pair.twin),
+            f"{pair.figures}  seed {pair.seed}: {pair.prompt}",
+        )
+        for pair in pairs[:_ROWS]
+    ]
+    return side_by_side(rows, titles, _SIDE if len(rows) == 1 else PICTURE_SIDE)
+
+
+def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
+    output = Path(request.output)
+    emit(StageChanged(stage="writing", detail=str(output)))
+    if all(found.likeness is None for found in run.snapshot.compared.values()):
+        raise WorkError("every image holds NaN or infinity", "", "quantize fewer layers")
+    sheet = _sheet(run, request)
+    write_image(output, sheet)
+    emit(ArtifactWritten(role="side_by_side", path=str(output)))

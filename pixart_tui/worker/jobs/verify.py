@@ -1,0 +1,85 @@
+"""A verification: the engine's events into the journal, the verified selection into files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pixart_tui.domain.events import (
+    ArtifactWritten,
+    JointMeasured,
+    StageChanged,
+    VerifyFinished,
+    VerifyPlanned,
+)
+from pixart_tui.domain.files import onediff_file
+from pixart_tui.domain.files.selection_files import selection_files
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.requests import VerifyRequest
+from pixart_tui.engine.joint.verifying import samples_of, verify_selection
+from pixart_tui.engine.pixels import ImagePair
+from pixart_tui.engine.sensitivity.rendering import Sample
+from pixart_tui.runs.files import write_with_companion
+from pixart_tui.runs.results.profile_files import read_profile_file
+from pixart_tui.runs.results.step_effects import read_step_effects
+from pixart_tui.runs.run import Run
+from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.jobs.kept_pictures import PairPictures
+from pixart_tui.worker.jobs.same_plan import refuse_another
+
+_KEPT_PAIRS: Final = 16
+
+
+def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> None:
+    """Measures what the journal does not hold yet, then writes the selection.
+
+    Raises:
+        RequestError: A profile cannot be read, or the journal was measured on something else.
+        WorkError: No selection holds the budget, or the files cannot be written.
+    """
+    paths = [Path(path) for path in request.profiles]
+    profiles = [read_profile_file(path) for path in paths]
+    before = run.snapshot.verify_plan
+    made: list[ImagePair] = []
+    events = verify_selection(
+        request,
+        profiles,
+        effects=read_step_effects(paths),
+        trials=tuple(run.snapshot.trials),
+        check=check,
+        keep=made.append,
+    )
+    for event in events:
+        check()
+        if isinstance(event, VerifyPlanned):
+            refuse_another(before, event, "pixart-tui select PROFILE --verify")
+        if isinstance(event, JointMeasured) and made:
+            _keep(run, made, emit)
+        emit(event)
+        if isinstance(event, VerifyFinished):
+            _write(profiles, request, event, emit)
+
+
+def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
+    """Keeps the first images of the report, before the event of what was measured on them."""
+    assert run.snapshot.verify_plan is not None
+    kept = samples_of(run.snapshot.verify_plan.reporting)[:_KEPT_PAIRS]
+    pictures = PairPictures(run, emit, "selection_image")
+    for pair in made:
+        sample = Sample(pair.comparison.prompt, pair.comparison.seed)
+        if sample in kept:
+            pictures.keep_pair(kept.index(sample), pair)
+    made.clear()
+
+
+def _write(
+    profiles: list[Profile], request: VerifyRequest, found: VerifyFinished, emit: Emit
+) -> None:
+    output = Path(request.output)
+    emit(StageChanged(stage="writing", detail=str(output)))
+    names = [Path(path).name for path in request.profiles]
+    text, meta = selection_files(profiles, found.selection, names, found.verification)
+    beside = Path(onediff_file.sidecar_path(output))
+    for path in write_with_companion(output, text, beside, meta):
+        role = "selection" if path == output else "sidecar"
+        emit(ArtifactWritten(role=role, path=str(path)))
