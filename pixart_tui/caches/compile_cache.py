@@ -15,7 +15,7 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pixart_tui.caches.latency_cache import cache_root
+from pixart_tui.caches.root import cache_root
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.values import Value
 from pixart_tui.machine.machine_kind import MachineKind, machine_kind

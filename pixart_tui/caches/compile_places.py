@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from pixart_tui.caches.latency_cache import cache_root
+from pixart_tui.caches.root import cache_root
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.runs.paths import locks_root
 

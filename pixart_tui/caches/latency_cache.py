@@ -6,7 +6,6 @@ of the run that loses are measured again.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,21 +14,13 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from pixart_tui.caches.root import cache_root
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.layers.latency import Latency, LinearShape
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.runs.paths import directory_of_user, locks_root
 
 SCHEMA_VERSION: Final = 1
-
-
-def cache_root() -> Path:
-    """The directory for what can be made again (``PIXART_TUI_CACHE`` overrides it)."""
-    override = os.environ.get("PIXART_TUI_CACHE")
-    if override:
-        return Path(override)
-    return directory_of_user("cache") or locks_root() / "cache"
 
 
 class LatencyKey(Value):

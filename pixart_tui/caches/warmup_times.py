@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pixart_tui.caches.latency_cache import cache_root
+from pixart_tui.caches.root import cache_root
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.values import Value
 from pixart_tui.machine.machine_kind import MachineKind

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.caches.latency_cache import LatencyCache, LatencyKey, cache_root
+from pixart_tui.caches.latency_cache import LatencyCache, LatencyKey
+from pixart_tui.caches.root import cache_root
 from pixart_tui.domain.layers.latency import Latency, LinearShape
 
 KEY = LatencyKey(
