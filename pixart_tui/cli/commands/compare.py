@@ -25,6 +25,7 @@ from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.model_names import model_name
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
+from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.process.control import start_worker
 
@@ -236,7 +237,7 @@ def _layers(given: tuple[str, ...], file: Path | None, top_percentage: float) ->
             "give one of them",
         )
     text = read_text(file, "write one with: pixart-tui select PROFILE")
-    chosen = onediff_file.chosen_layers(onediff_file.parse(text, str(file)), top_percentage)
+    chosen = onediff_rule.chosen_layers(onediff_file.parse(text, str(file)), top_percentage)
     if not chosen:
         raise RequestError(
             f"--top-percentage {top_percentage:g} leaves no layer", str(file), "ask for more"

@@ -12,6 +12,7 @@ from pixart_tui.domain.files import mixed_file, onediff_file
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.steps import KeptSteps
+from pixart_tui.domain.selecting import onediff_rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class LayerFile:
         if self.mixed is not None:
             self.refuse_options(kept_steps.options)
             return self.mixed
-        layers = onediff_file.chosen_layers(self.ssim_by_fqn, top_percentage)
+        layers = onediff_rule.chosen_layers(self.ssim_by_fqn, top_percentage)
         if not layers:
             raise RequestError(
                 "no layer would be quantized",

@@ -50,13 +50,6 @@ def parse(text: str, source: str) -> dict[str, float]:
     return {fqn: _ssim_of(fqn, value, source) for fqn, value in content.items()}
 
 
-def chosen_layers(ssim_by_fqn: Mapping[str, float], top_percentage: float) -> tuple[str, ...]:
-    """The layers that ``onediffx.quantize_pipe`` quantizes, in its order."""
-    ordered = sorted(ssim_by_fqn.items(), key=lambda item: item[1], reverse=True)
-    count = int(len(ordered) * (top_percentage / 100))
-    return tuple(fqn for fqn, _ in ordered[:count])
-
-
 def sidecar_path(path: PurePath) -> PurePath:
     """``fp8_e4m3.json`` -> ``fp8_e4m3.meta.json``."""
     return path.with_name(f"{path.name.removesuffix('.json')}.meta.json")

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.files.onediff_file import chosen_layers
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.profile import LayerScore
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
+from pixart_tui.domain.selecting.onediff_rule import chosen_layers
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.solving import Solver
 from pixart_tui.domain.values import Value

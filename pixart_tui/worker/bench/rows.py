@@ -11,10 +11,11 @@ from pixart_tui.domain.benchmarks.matrix import matrix_cases, scattered_file, wa
 from pixart_tui.domain.benchmarks.rows import BenchCase, BenchRow, RowStatus
 from pixart_tui.domain.deploying.deployment import Compiler, Deployment
 from pixart_tui.domain.deploying.quantized_layers import choose_layers, refuse_unknown
-from pixart_tui.domain.files import layer_file, onediff_file
+from pixart_tui.domain.files import layer_file
 from pixart_tui.domain.files.layer_file import LayerFile
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest
+from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.fusing import refuse_unfusable
 from pixart_tui.domain.words import count
 from pixart_tui.runs.files import write_atomically
@@ -107,7 +108,7 @@ def _scattered(found: Described, folder: Path) -> tuple[str, ...]:
     path = folder / SCATTERED_FILE
     write_atomically(path, scattered_file(found.layers))
     found_layers = layer_file.read(path).ssim_by_fqn
-    return onediff_file.chosen_layers(found_layers, DEFAULT_TOP_PERCENTAGE)
+    return onediff_rule.chosen_layers(found_layers, DEFAULT_TOP_PERCENTAGE)
 
 
 def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:

@@ -24,6 +24,7 @@ from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.requests import BenchRequest
+from pixart_tui.domain.selecting import onediff_rule
 
 _REQUEST = BenchRequest(matrix="seed")
 _FP8 = "fp8_e4m3_e4m3_dynamic"
@@ -66,7 +67,7 @@ def _alpha() -> tuple[Layer, ...]:
 
 def _cases(request: BenchRequest = _REQUEST, *simulated: str, gpu: bool = True) -> list[BenchCase]:
     layers = _alpha()
-    scattered = onediff_file.chosen_layers(onediff_file.parse(scattered_file(layers), "x"), 90)
+    scattered = onediff_rule.chosen_layers(onediff_file.parse(scattered_file(layers), "x"), 90)
     return list(matrix_cases(request, layers, simulated, scattered, on_gpu=gpu))
 
 
@@ -95,7 +96,7 @@ def test_the_scattered_file_keeps_a_tenth_of_every_kind_all_over_the_model() -> 
     layers = {layer.fqn: layer for layer in _alpha()}
     ssim = onediff_file.parse(scattered_file(tuple(layers.values())), "x")
     assert len(ssim) == 224
-    chosen = onediff_file.chosen_layers(ssim, 90)
+    chosen = onediff_rule.chosen_layers(ssim, 90)
     assert len(chosen) == 201
     kept = [layers[fqn] for fqn in ssim if fqn not in chosen]
     assert len(kept) == 23
@@ -108,7 +109,7 @@ def test_the_scattered_file_keeps_a_tenth_of_every_kind_all_over_the_model() -> 
 def test_any_share_is_spread_evenly(count: int, percentage: int) -> None:
     layers = [_layer(f"transformer_blocks.{i}.ff.net.2", 64, 64, 4096) for i in range(count)]
     ssim = onediff_file.parse(scattered_file(layers), "x")
-    chosen = set(onediff_file.chosen_layers(ssim, percentage))
+    chosen = set(onediff_rule.chosen_layers(ssim, percentage))
     half = count // 2
     first = sum(layer.fqn in chosen for layer in layers[:half])
     assert abs(first - half * percentage / 100) <= 4

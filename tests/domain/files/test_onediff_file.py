@@ -11,6 +11,7 @@ from torch import nn
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import onediff_file
+from pixart_tui.domain.selecting import onediff_rule
 from tests.stand_ins import nexfort
 from tests.stand_ins.nexfort import Recorded
 
@@ -99,7 +100,7 @@ def test_the_real_onediffx_quantizes_exactly_the_layers_that_we_say(
 ) -> None:
     text = onediff_file.render(entries)
 
-    expected = onediff_file.chosen_layers(onediff_file.parse(text, "f.json"), percentage)
+    expected = onediff_rule.chosen_layers(onediff_file.parse(text, "f.json"), percentage)
 
     assert onediffx.chosen(text, percentage) == list(expected)
 
@@ -137,7 +138,7 @@ def test_any_file_that_onediffx_reads_gives_us_the_same_layers(
             onediff_file.parse(text, "f.json")
         return
     if pairs:
-        ours = onediff_file.chosen_layers(onediff_file.parse(text, "f.json"), percentage)
+        ours = onediff_rule.chosen_layers(onediff_file.parse(text, "f.json"), percentage)
         assert list(ours) == theirs
     else:  # onediffx would quantize nothing without a word
         with pytest.raises(RequestError):

@@ -7,6 +7,7 @@ from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.files.selection_files import selection_files
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.selection import Selection, select
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
@@ -59,6 +60,6 @@ def test_onediffx_quantizes_exactly_the_selection_at_100_percent(
 
     if selection.chosen:
         ssim_by_fqn = onediff_file.parse(text, "text")
-        assert onediff_file.chosen_layers(ssim_by_fqn, 100) == selection.chosen
+        assert onediff_rule.chosen_layers(ssim_by_fqn, 100) == selection.chosen
     else:
         assert text == "{}\n"

@@ -10,6 +10,7 @@ from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import BenchRequest, VerifyRequest
+from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.selection import select
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing.lines import plain
@@ -89,7 +90,7 @@ async def test_s_saves_what_onediff_reads_and_says_where(tmp_path: Path) -> None
     record = sidecar.parse(beside.read_text(), "saved", SelectionSidecar)
     assert len(layers) == 76
     assert tuple(layers) == record.selection.chosen
-    assert onediff_file.chosen_layers(layers, 100) == record.selection.chosen
+    assert onediff_rule.chosen_layers(layers, 100) == record.selection.chosen
     assert record.profile == "fp8_e4m3.json"
 
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.exporting.onediff import names_needed, render_exact
 from pixart_tui.domain.files.selection_files import selection_record
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.selection import select
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 from tests.stand_ins import nexfort
@@ -66,7 +66,7 @@ def test_ssim_is_the_order_there_and_measured_ssim_the_truth() -> None:
 def test_the_number_of_names_gives_exactly_the_number_of_layers(count: int, p: float) -> None:
     total = names_needed(count, p)
     ssims = {str(i): 1 - i / 1e6 for i in range(total)}
-    assert len(onediff_file.chosen_layers(ssims, p)) == count
+    assert len(onediff_rule.chosen_layers(ssims, p)) == count
 
 
 @pytest.mark.parametrize("percentage", [0, -1, 101])
