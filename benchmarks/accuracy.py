@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -29,7 +29,7 @@ from benchmarks.settings import default_settings
 from pixart_tui import library
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions

@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 from pixart_tui.domain.errors import PixartTuiError, RequestError
 from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import ProfileSidecar
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 
 TOP: Final = (5, 10, 20)
 _MUST_AGREE: Final = ("model_fingerprint", "quant_type")

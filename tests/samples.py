@@ -9,7 +9,8 @@ from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import ProfileSidecar
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.profiles.measurements import Measurement
-from pixart_tui.domain.profiles.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.profiles.profile import Conditions, Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.provenance import Machine
 
 QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"

@@ -10,7 +10,8 @@ from pixart_tui.domain.benchmarks.rows import BenchRow
 from pixart_tui.domain.files.sidecar import SampleRecord
 from pixart_tui.domain.layers.roles import is_attention
 from pixart_tui.domain.profiles.looks import Look
-from pixart_tui.domain.profiles.profile import Conditions, LayerScore, LayerStatus, Profile, ranked
+from pixart_tui.domain.profiles.profile import Conditions, Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.domain.selecting.selection import Selection

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape as as_html
 
 from pixart_tui.domain.plain_text import visible
-from pixart_tui.domain.profiles.profile import LayerScore, Profile
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.selecting.pareto import Curve
 from pixart_tui.reporting.bench_table import BenchTable, split_change
 from pixart_tui.reporting.content import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 
 TIE_MARK: Final = "="
 UNKNOWN_MARK: Final = "?"

@@ -14,7 +14,7 @@ from benchmarks.accuracy import Reference, on_other_prompts, on_the_same_images,
 from benchmarks.profile_agreement import read
 from benchmarks.variants import Variants
 from pixart_tui.domain.layers.quant_types import parse_quant_type
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings, compare

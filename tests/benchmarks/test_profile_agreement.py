@@ -15,7 +15,7 @@ from benchmarks.profile_agreement import Agreement, agreement, main, read, table
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import sidecar
 from pixart_tui.domain.files.sidecar import ProfileSidecar
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 
 _PROFILES = Path(pixart_tui.__file__).parents[1] / "profiles"
 COMMITTED = _PROFILES / "pixart-emoji" / "exhaustive" / "fp8_e4m3.json"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pixart_tui.domain.events import AttemptFinished, Event, LookTaken, SampleMeasured
-from pixart_tui.domain.profiles.profile import LayerStatus
+from pixart_tui.domain.profiles.score import LayerStatus
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.runs.builders import measured, planned, started

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.reporting.bench_table import BenchTable, bench_table
 from pixart_tui.tui.drawing.layer_names import shown_name
 from pixart_tui.tui.drawing.lines import plain

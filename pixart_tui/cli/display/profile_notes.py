@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from pixart_tui.domain.profiles.looks import Look
-from pixart_tui.domain.profiles.profile import LayerScore, Profile
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.reporting.look_text import describe_look
 from pixart_tui.reporting.sample_notes import sample_notes, sample_records
 from pixart_tui.reporting.score_text import TIE_MARK

@@ -17,14 +17,8 @@ from pixart_tui.domain.benchmarks.rows import BenchRow, describe_warmups
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.profiles.looks import Look
-from pixart_tui.domain.profiles.profile import (
-    Conditions,
-    LayerScore,
-    LayerStatus,
-    Profile,
-    noise_of,
-    ranked,
-)
+from pixart_tui.domain.profiles.profile import Conditions, Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus, noise_of, ranked
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.reporting.bench_table import bench_table, matrix_table

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.profiles.measurements import Comparison, Measurement
-from pixart_tui.domain.profiles.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.profiles.profile import Conditions, Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import Verification

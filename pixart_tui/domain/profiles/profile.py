@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from typing import TYPE_CHECKING, Literal
 
 from pixart_tui.domain.layers.latency import Latency
@@ -16,6 +14,8 @@ from pixart_tui.domain.values import Value
 
 if TYPE_CHECKING:
     from pixart_tui.domain.profiles.effect_statistics import EffectStatistics
+
+from pixart_tui.domain.profiles.score import LayerScore, noise_of
 
 
 class Conditions(Value):
@@ -78,70 +78,6 @@ class Conditions(Value):
         return len(self.prompts) * len(self.seeds)
 
 
-class LayerStatus(StrEnum):
-    """What is known of a layer."""
-
-    PENDING = "pending"
-    MEASURED = "measured"
-    EXCLUDED = "excluded"
-    NOT_FINITE = "not_finite"
-
-
-class LayerScore(Value):
-    """One layer's sensitivity over all prompts and seeds.
-
-    Attributes:
-        layer: The layer.
-        status: Whether it was measured, and if not, why there are no figures.
-        reason: Why it is excluded; empty otherwise.
-        samples: Prompts and seeds it was measured on.
-        ssim: Mean SSIM to the undisturbed images; may exceed 1 by rounding.
-        ssim_low: Lower end of its 95% interval for other prompts of the same kind; for these
-            images where there is one prompt.
-        ssim_high: Its upper end.
-        these_low: Lower end of the 95% interval for these images; None where images were made,
-            which leaves no doubt about them.
-        these_high: Its upper end.
-        degrees: Effective degrees of freedom of the estimate; None where images were made.
-        ssim_std: Standard deviation over prompts and seeds; None where no images were made.
-        psnr_db: Mean PSNR in dB of the images that differ; None where none were made.
-        latent_mse: Mean squared error of the final latents; None where no images were made.
-        latency_s: Its measured time, None where the quant type was not timed on a real kernel.
-        rank: 1 for the most sensitive; None where there is no figure.
-        tied_from: The first rank of the layers that cannot be told apart from it.
-        tied: Whether there are such layers.
-    """
-
-    layer: Layer
-    status: LayerStatus
-    reason: str = ""
-    samples: int = 0
-    ssim: float | None = None
-    ssim_low: float | None = None
-    ssim_high: float | None = None
-    these_low: float | None = None
-    these_high: float | None = None
-    degrees: float | None = None
-    ssim_std: float | None = None
-    psnr_db: float | None = None
-    latent_mse: float | None = None
-    latency_s: Latency | None = None
-    rank: int | None = None
-    tied_from: int | None = None
-    tied: bool = False
-
-    @property
-    def loss(self) -> float | None:
-        """1 - SSIM."""
-        return None if self.ssim is None else 1.0 - self.ssim
-
-    @property
-    def does_not_pay(self) -> bool:
-        """Whether it can be quantized and was timed to be no faster for it."""
-        timed = self.latency_s is not None and not self.latency_s.pays
-        return timed and self.status is LayerStatus.MEASURED
-
-
 class Profile(Value):
     """All measurements of a model and what they were measured on.
 
@@ -184,9 +120,13 @@ class Profile(Value):
         if self.scored is not None:
             return self.scored
         # Only now, as above.
-        from pixart_tui.domain.profiles.scoring import scores_of
+        from pixart_tui.domain.profiles.scoring import score_effects, score_layers
 
-        scores = scores_of(self, found or self.effect_statistics())
+        found = found or self.effect_statistics()
+        if found is not None:
+            scores = score_effects(self.layers, self.excluded, found)
+        else:
+            scores = score_layers(self.layers, self.excluded, self.measurements)
         timed = ((score, self.latencies.get(score.layer.fqn)) for score in scores)
         return tuple(x.model_copy(update={"latency_s": latency}) for x, latency in timed)
 
@@ -203,12 +143,6 @@ class Profile(Value):
         return noise_of(self.scores())
 
 
-def noise_of(scores: Iterable[LayerScore]) -> float | None:
-    """The measurement noise of scores that are there already."""
-    spreads = [s.ssim_std for s in scores if s.ssim_std is not None and s.samples > 1]
-    return statistics.median(spreads) if spreads else None
-
-
 def merge_measurements(batches: Iterable[Iterable[Measurement]]) -> tuple[Measurement, ...]:
     """All measurements of several batches, the first of each key; idempotent."""
     merged: dict[tuple[str, str, str, int], Measurement] = {}
@@ -216,9 +150,3 @@ def merge_measurements(batches: Iterable[Iterable[Measurement]]) -> tuple[Measur
         for measurement in batch:
             merged.setdefault(measurement.key, measurement)
     return tuple(merged.values())
-
-
-def ranked(scores: Iterable[LayerScore]) -> list[LayerScore]:
-    """The measured layers, most sensitive first; equal SSIM keeps the model's order."""
-    measured = [s for s in scores if s.ssim is not None]
-    return sorted(measured, key=lambda s: s.ssim if s.ssim is not None else 0.0)

@@ -7,7 +7,7 @@ from typing import Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.layers import Layer
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.values import Value
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.profiles.measurements import Measurement
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus, Profile
 from pixart_tui.domain.profiles.ranking import Rank, paired_bootstrap, rank_layers, same_over_draws
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 
 if TYPE_CHECKING:
     from pixart_tui.domain.profiles.effect_statistics import EffectStatistics
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
 _BOOTSTRAP_SAMPLES: Final = 1000
 _TAIL: Final = 2.5
 """Percent beyond each end of a 95% interval."""
-
-
-def scores_of(profile: Profile, found: EffectStatistics | None) -> tuple[LayerScore, ...]:
-    """Every layer's score, in the model's order, without its time.
-
-    Args:
-        profile: The profile.
-        found: What its effects say; None where it has none.
-    """
-    if found is not None:
-        return _scores_of_effects(profile, found)
-    return score_layers(profile.layers, profile.excluded, profile.measurements)
 
 
 def score_layers(
@@ -75,22 +63,22 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
     return tuple(placed(score) for score in scores)
 
 
-def _scores_of_effects(profile: Profile, found: EffectStatistics) -> tuple[LayerScore, ...]:
+def score_effects(
+    layers: tuple[Layer, ...], excluded: Mapping[str, str], found: EffectStatistics
+) -> tuple[LayerScore, ...]:
     """Scores of the adjoint method: all layers from the same backward passes."""
     these = found.of_these_images()
     intervals = np.stack([*these, *(found.of_other_prompts() or these)])
     scores = [
-        _score_of_effects(layer, profile.excluded.get(layer.fqn), found, at, intervals[:, at])
-        for at, layer in enumerate(profile.layers)
+        _score_of_effects(layer, excluded.get(layer.fqn), found, at, intervals[:, at])
+        for at, layer in enumerate(layers)
     ]
     known = np.flatnonzero([score.loss is not None for score in scores])
     ranks = rank_layers(
         found.losses[known],
         lambda one, other: not found.told_apart(known[one], known[[other]])[0],
     )
-    return _with_ranks(
-        scores, {profile.layers[at].fqn: r for at, r in zip(known, ranks, strict=True)}
-    )
+    return _with_ranks(scores, {layers[at].fqn: r for at, r in zip(known, ranks, strict=True)})
 
 
 def _score_of_effects(

@@ -9,7 +9,8 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.roles import depends_on_text_alone
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.profiles.profile import Conditions, LayerScore, LayerStatus, Profile
+from pixart_tui.domain.profiles.profile import Conditions, Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.values import Value
 
 TargetKind = Literal["layer", "attention"]

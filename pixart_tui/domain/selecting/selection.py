@@ -10,7 +10,7 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
 from pixart_tui.domain.selecting.onediff_rule import chosen_layers
 from pixart_tui.domain.selecting.prediction import predicted_loss

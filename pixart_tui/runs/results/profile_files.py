@@ -10,8 +10,9 @@ from pixart_tui.domain.files import attention_file, onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import EffectsFile, ProfileSidecar, SelectionSidecar
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
-from pixart_tui.domain.profiles.profile import Profile, noise_of
+from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.profiles.profile_check import Claim, claims_of_file, claims_of_scores
+from pixart_tui.domain.profiles.score import noise_of
 from pixart_tui.reporting.sample_notes import sample_records
 from pixart_tui.runs.snapshot import RunSnapshot
 

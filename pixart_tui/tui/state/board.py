@@ -10,7 +10,8 @@ from pixart_tui.domain.events import Failure, WarmupProgressed
 from pixart_tui.domain.files.sidecar import SampleRecord
 from pixart_tui.domain.live import Live
 from pixart_tui.domain.profiles.looks import Look
-from pixart_tui.domain.profiles.profile import LayerScore, Profile
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import AnyRequest, ProfileRequest
 from pixart_tui.domain.selecting.selection import Selection

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pixart_tui.domain.events import StageChanged
 from pixart_tui.domain.live import Live
-from pixart_tui.domain.profiles.profile import Profile, noise_of
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.profiles.score import noise_of
 from pixart_tui.reporting.sample_notes import sample_records
 from pixart_tui.reporting.step_shares import steps_of
 from pixart_tui.runs.live import read_live

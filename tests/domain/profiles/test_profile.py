@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain.profiles.measurements import Comparison, Measurement
-from pixart_tui.domain.profiles.profile import LayerStatus, Profile, merge_measurements, ranked
+from pixart_tui.domain.profiles.profile import Profile, merge_measurements
+from pixart_tui.domain.profiles.score import LayerStatus, ranked
 from pixart_tui.domain.profiles.scoring import bootstrap_interval, score_layer, score_layers
 from pixart_tui.reporting.score_text import rank_text
 from tests.samples import QUANT_TYPE, conditions, layer, measurement

@@ -6,13 +6,13 @@ import pytest
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.latency import Latency
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
 from pixart_tui.domain.profiles.profile_check import (
     check_names,
     check_profile,
     claims_of_file,
     claims_of_scores,
 )
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.provenance import Machine
 from tests.samples import layer
 

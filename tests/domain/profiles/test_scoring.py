@@ -7,7 +7,8 @@ import pytest
 
 from pixart_tui.domain.profiles.effect_statistics import EffectStatistics
 from pixart_tui.domain.profiles.effects import SampleEffects
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus, Profile
+from pixart_tui.domain.profiles.profile import Profile
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from tests.adjoint_effects import Floats, sample_of
 from tests.samples import QUANT_TYPE, conditions, layer
 

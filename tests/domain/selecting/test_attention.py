@@ -15,7 +15,7 @@ from pixart_tui.domain.files import mixed_file
 from pixart_tui.domain.files.exporting.formats import EXPORT_FORMATS, check_expressible
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.selecting.menu import Menu, menu_of_scores
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.prediction import predicted_loss

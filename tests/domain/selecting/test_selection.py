@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.latency import Latency
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.selecting.selection import select
 from tests.samples import QUANT_TYPE, score
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import glyphs

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain.layers.layers import Layer
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.tui.tabs.profile.order import Filter, Sort, ordered
 from tests.tui import alpha_runs
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Line

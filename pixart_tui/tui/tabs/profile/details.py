@@ -7,7 +7,7 @@ from itertools import chain, repeat
 from textwrap import wrap
 from typing import Final
 
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.reporting.score_text import is_imaged, psnr_text
 from pixart_tui.tui.drawing import wording
 from pixart_tui.tui.drawing.lines import Line, Span, fit, line, wrap_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pixart_tui.domain.profiles.profile import LayerScore, ranked
+from pixart_tui.domain.profiles.score import LayerScore, ranked
 from pixart_tui.reporting.score_text import is_imaged, rank_text
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.state.board import ProfileView

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.reporting.score_text import TIE_MARK
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Ink, Span

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.tui.drawing.lines import Line, line
 from pixart_tui.tui.drawing.map_lines import MapLayout, Mark, legend_lines
 from pixart_tui.tui.tabs.profile.details import detail_lines

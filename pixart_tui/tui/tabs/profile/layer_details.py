@@ -8,7 +8,7 @@ from typing import Final
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.runs.results.pairs import Pair
 from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, line, printable, wrap_path
 from pixart_tui.tui.tabs.profile.details import detail_lines

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from pixart_tui.domain.layers.layers import Layer
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus, ranked
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus, ranked
 
 _DIGITS: Final = re.compile(r"(\d+)")
 _BLOCKS: Final = re.compile(r"(\d+)(?:-(\d+))?")

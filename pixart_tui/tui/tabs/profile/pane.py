@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.message import Message
 from textual.widgets import Input
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.tui.drawing.layer_grid import LayerGrid
 from pixart_tui.tui.drawing.lines import Line, Span, fit, line
 from pixart_tui.tui.drawing.map_lines import map_layout

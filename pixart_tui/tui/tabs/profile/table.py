@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.reporting.score_text import psnr_text
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.layer_names import name_width, shown_name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import accumulate, groupby
 from math import floor, log10
 
-from pixart_tui.domain.profiles.profile import LayerScore
+from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Ink, Line, Span
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
-from pixart_tui.domain.profiles.profile import LayerScore, LayerStatus
+from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Ink, Span

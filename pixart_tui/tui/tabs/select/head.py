@@ -8,7 +8,7 @@ from typing import Final
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.steps import spell_numbers
-from pixart_tui.domain.profiles.profile import LayerStatus
+from pixart_tui.domain.profiles.score import LayerStatus
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.reporting.selection_text import given_up, there_text
