@@ -11,9 +11,10 @@ from torch.nn import functional
 
 from pixart_tui.engine.quant.attention_swap import fp8_product
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.sensitivity.adjoint.passes import Pass, inner_products
 
 if TYPE_CHECKING:
-    from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
+    from pixart_tui.engine.sensitivity.adjoint.taps import Taps
 
 # diffusers ships no types; the names say what is meant.
 Attention: TypeAlias = Any
@@ -103,8 +104,6 @@ class TappedAttention:
             errors: The local error, (1, rows, S, H D).
             found: Takes the effects.
         """
-        from pixart_tui.engine.sensitivity.adjoint.taps import inner_products
-
         draws = slice(found.first, found.first + len(gradients))
         effects = inner_products(gradients, errors, found.layout).float()
         found.effects[:, draws, self._target, self._place] = effects[:, :, 0]

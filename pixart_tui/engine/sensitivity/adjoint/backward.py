@@ -22,6 +22,7 @@ from pixart_tui.engine.sampling import guide, micro_conditions
 from pixart_tui.engine.schedule import Schedule, call_count
 from pixart_tui.engine.sensitivity.adjoint.functional import draw_generator, functional_gradients
 from pixart_tui.engine.sensitivity.adjoint.parts import Call, decoder_parts
+from pixart_tui.engine.sensitivity.adjoint.passes import Pass
 from pixart_tui.engine.sensitivity.adjoint.pulling import (
     Trace,
     TransformerAdjoint,
@@ -29,7 +30,7 @@ from pixart_tui.engine.sensitivity.adjoint.pulling import (
     pull_through,
 )
 from pixart_tui.engine.sensitivity.adjoint.sampler import SamplerGraph
-from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
+from pixart_tui.engine.sensitivity.adjoint.taps import Taps
 from pixart_tui.engine.sensitivity.rendering import Batch, Renderer, Sample
 
 _WHOLE_DRAWS: Final = 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -19,6 +18,7 @@ from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
 from pixart_tui.engine.sensitivity.adjoint.attention import TappedAttention
+from pixart_tui.engine.sensitivity.adjoint.passes import Pass, inner_products
 
 Product = Callable[[Tensor], Tensor]
 
@@ -62,22 +62,6 @@ class LocalError:
         if self._rounds_inputs:
             x = torch.cat([x, self._simulated.rounding_error(x)], -1)
         return self._product(x)
-
-
-@dataclass(slots=True)
-class Pass:
-    """What the taps of one backward pass share.
-
-    Attributes:
-        layout: How images lie among the rows of the batch.
-        effects: (images, draws, targets, quant types), filled by the taps; float32. Behind the
-            layers come the attention targets, and behind the quant types fp8 attention, if any.
-        first: The first of the draws that go back now.
-    """
-
-    layout: BatchLayout
-    effects: Tensor
-    first: int = 0
 
 
 class Taps:
@@ -277,25 +261,3 @@ class _Pulled(torch.autograd.Function):
     ) -> tuple[Tensor, int]:
         assert in_dims[0] is not None
         return tap.pull_draws(gradient.movedim(in_dims[0], 0), errors, found), 0
-
-
-def inner_products(gradient: Tensor, errors: Tensor, layout: BatchLayout) -> Tensor:
-    """<g, d> of each image, draw and quant type, over both halves of the guidance.
-
-    Args:
-        gradient: (draws, rows, ..., N).
-        errors: (types, rows, ..., N).
-        layout: How images lie among the rows.
-
-    Returns:
-        (images, draws, types).
-    """
-    draws = len(gradient)
-    if layout.images == 1 and gradient.device.type == "cpu":
-        product: Tensor = gradient.flatten(1) @ errors.flatten(1).T
-        return product[None]
-    # Row by row: a GPU has no fast kernel for a product of few very long vectors.
-    g = gradient.reshape(draws, -1, gradient.shape[-1]).transpose(0, 1)
-    d = errors.reshape(len(errors), -1, errors.shape[-1]).permute(1, 2, 0)
-    by_row = torch.bmm(g, d).reshape(layout.guidance, layout.images, -1, draws, len(errors))
-    return by_row.sum((0, 2), dtype=torch.float32)

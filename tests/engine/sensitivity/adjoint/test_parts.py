@@ -15,8 +15,9 @@ from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.sampling import decode
 from pixart_tui.engine.sensitivity.adjoint.parts import Call, decoder_parts
+from pixart_tui.engine.sensitivity.adjoint.passes import Pass
 from pixart_tui.engine.sensitivity.adjoint.pulling import TransformerAdjoint, chained, pull_through
-from pixart_tui.engine.sensitivity.adjoint.taps import Pass, Taps
+from pixart_tui.engine.sensitivity.adjoint.taps import Taps
 
 _MODELS = ("synthetic:alpha-tiny", "synthetic:sigma-tiny", "pixart-emoji")
 _TOKENS = 7

@@ -16,7 +16,8 @@ from pixart_tui.engine.precision import multiplies_bfloat16
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.quant.simulated import BatchLayout, SimulatedLinear
-from pixart_tui.engine.sensitivity.adjoint.taps import LocalError, Pass, Taps, inner_products
+from pixart_tui.engine.sensitivity.adjoint.passes import Pass, inner_products
+from pixart_tui.engine.sensitivity.adjoint.taps import LocalError, Taps
 
 _FP8: Final = parse_quant_type("fp8_e4m3_e4m3_dynamic")
 _INT8: Final = parse_quant_type("int8_dynamic")
