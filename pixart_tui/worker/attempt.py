@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
@@ -32,10 +32,8 @@ from pixart_tui.runs.process.control import ALREADY_WORKED_ON
 from pixart_tui.runs.process.device_lock import device_lock, exclusive_run
 from pixart_tui.runs.process.heartbeat import heartbeat
 from pixart_tui.runs.run import Run
+from pixart_tui.worker.context import Check, Emit
 from pixart_tui.worker.live import LiveReport, live_report
-
-Emit = Callable[[Event], None]
-Check = Callable[[], None]
 
 
 def work_on(directory: Path) -> int:

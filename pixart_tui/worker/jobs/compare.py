@@ -26,7 +26,7 @@ from pixart_tui.runs.results.pictures import (
     write_image,
 )
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 from pixart_tui.worker.jobs.kept_pictures import PairPictures
 from pixart_tui.worker.jobs.same_plan import refuse_another
 

@@ -21,7 +21,7 @@ from pixart_tui.engine.exporting.checkpoint import (
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.runs.beside import folder_beside
 from pixart_tui.runs.files import telling, write_atomically
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 
 
 def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:

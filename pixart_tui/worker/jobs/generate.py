@@ -11,7 +11,7 @@ from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.generation import Drawn, generate
 from pixart_tui.runs.results.image_files import write_image
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 
 
 def run_generate(run: Run, request: GenerateRequest, emit: Emit, check: Check) -> None:

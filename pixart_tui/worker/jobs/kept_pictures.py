@@ -14,7 +14,7 @@ from pixart_tui.engine.pixels import ImagePair, LayerImage
 from pixart_tui.engine.sensitivity.rendering import Sample
 from pixart_tui.runs.results.pictures import LAYER_SIDE, PICTURE_SIDE, keep_picture
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.attempt import Emit
+from pixart_tui.worker.context import Emit
 
 
 class ProfilePictures:

@@ -16,7 +16,7 @@ from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, parse_quant_type
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.engine.latency import KERNELS, measure_attention_latency, measure_latencies
 from pixart_tui.engine.quant.execution import Execution, plan_execution
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 
 
 def time_layers(

@@ -26,7 +26,7 @@ from pixart_tui.runs.files import is_stream, write_atomically
 from pixart_tui.runs.results.effects_file import effects_path, write_effects
 from pixart_tui.runs.results.profile_files import profile_sidecar, profile_text, read_claims
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 from pixart_tui.worker.jobs.kept_pictures import ProfilePictures
 from pixart_tui.worker.jobs.latency import latency_key, time_attention, time_layers
 

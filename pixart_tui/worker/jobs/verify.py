@@ -23,7 +23,7 @@ from pixart_tui.runs.files import write_with_companion
 from pixart_tui.runs.results.profile_files import read_profile_file
 from pixart_tui.runs.results.step_effects import read_step_effects
 from pixart_tui.runs.run import Run
-from pixart_tui.worker.attempt import Check, Emit
+from pixart_tui.worker.context import Check, Emit
 from pixart_tui.worker.jobs.kept_pictures import PairPictures
 from pixart_tui.worker.jobs.same_plan import refuse_another
 
