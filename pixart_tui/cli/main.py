@@ -5,17 +5,20 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from pixart_tui import __version__
-from pixart_tui.cli.display.dashboard import dashboard_options, open_dashboard, settings_of
+from pixart_tui.cli.display.dashboard import Viewer, dashboard_options, open_dashboard, settings_of
 from pixart_tui.cli.display.writing import prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.cli.streams import open_closed_streams
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+
+if TYPE_CHECKING:
+    from pixart_tui.domain.requests import BenchRequest, ProfileRequest
 
 
 @click.group(
@@ -43,8 +46,7 @@ def cli(context: click.Context, /, debug: bool, **display: Any) -> None:
     Without a command: the dashboard, on the newest run that is going on if there is one. The
     options say how the dashboard looks, whichever command opens it; docs/dashboard.md says more.
     """
-    if is_interactive():
-        context.obj = settings_of(display)
+    context.obj = Viewer(settings_of(display) if is_interactive() else None, _request_of)
     if context.invoked_subcommand is None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise RequestError(
@@ -87,6 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return CancelledError.exit_code
     return outcome if isinstance(outcome, int) else 0
+
+
+def _request_of(words: Sequence[str]) -> ProfileRequest | BenchRequest:
+    from pixart_tui.cli.asking import request_of  # not before a form is opened
+
+    return request_of(words)
 
 
 def _report(error: PixartTuiError | CancelledError) -> int:

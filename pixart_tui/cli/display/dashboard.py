@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -32,6 +32,18 @@ _OPTIONS: Final = (
         help="Take the mouse; without it the terminal selects text as usual.",
     ),
 )
+
+
+class Viewer(NamedTuple):
+    """What the dashboard is opened with, by whichever command opens it.
+
+    Attributes:
+        settings: How it looks, and its keys; None without a terminal.
+        ask: What a command line asks for, so that its form can start a run.
+    """
+
+    settings: Settings | None
+    ask: Callable[[Sequence[str]], ProfileRequest | BenchRequest]
 
 
 def dashboard_options(command: _Command) -> _Command:
@@ -65,11 +77,6 @@ def open_dashboard(run_ids: Sequence[str] = ()) -> None:
     """
     from pixart_tui.tui.app.running import run_dashboard
 
-    def ask(words: Sequence[str]) -> ProfileRequest | BenchRequest:
-        from pixart_tui.cli.asking import request_of  # not before a form is opened
-
-        return request_of(words)
-
     context = click.get_current_context(silent=True)
-    settings = context.find_root().obj if context else None
-    run_dashboard(run_ids, settings, ask)
+    viewer: Viewer | None = context.find_root().obj if context else None
+    run_dashboard(run_ids, *(viewer or ()))
