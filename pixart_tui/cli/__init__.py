@@ -1,4 +1,4 @@
-"""The commands; results on stdout, narration on stderr."""
+"""The commands; results on stdout, narration on stderr. Imports all but ``worker``."""
 
 import gc
 import os

@@ -1,1 +1,1 @@
-"""Everything that touches torch: loading, quantizing, measuring, timing."""
+"""All that touches torch: loading, quantizing, measuring. Imports ``machine``, ``domain``."""

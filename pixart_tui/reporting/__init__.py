@@ -1,1 +1,1 @@
-"""A run as one document to share: values in, text out."""
+"""Tables, sentences and reports that displays share: values in, text out. Imports ``domain``."""

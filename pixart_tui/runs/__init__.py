@@ -1,1 +1,1 @@
-"""The run directory: its files, its journal, its state, and starting or stopping its worker."""
+"""The run directory: files, journal, state, its worker. Imports ``reporting`` and ``domain``."""

@@ -1,1 +1,1 @@
-"""The dashboard: it reads run directories, asks for runs, and never imports torch."""
+"""The dashboard: reads runs, asks for runs, never imports torch. Imports ``runs`` and below."""

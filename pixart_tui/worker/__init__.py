@@ -1,1 +1,1 @@
-"""The process that does the work: the engine plus a journal."""
+"""The process that does the work: the engine plus a journal. Imports ``engine``, ``caches``."""

@@ -1,1 +1,1 @@
-"""How a command shows a run: the dashboard, plain progress, JSON lines, or nothing."""
+"""How a command shows a run: dashboard, progress, JSON lines. Imports ``options`` and ``tui``."""

@@ -1,6 +1,7 @@
 """What happens in a run, in order: the lines of ``events.jsonl``.
 
 The engine yields these; the worker journals them; every screen is a fold over them.
+Imports the values that events hold, of every other room.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Choosing a quant type for each target: the options, their prediction, and the solvers."""
+"""Choosing a quant type for each target: options, prediction, solvers. Imports ``profiles``."""

@@ -1,1 +1,1 @@
-"""Benchmarks: compilers, clocks, memory, and the measuring of one case in one process."""
+"""Measuring one case in one process: calls, clocks, memory. Imports ``loading``."""

@@ -1,4 +1,4 @@
-"""Making a pipeline run as a deployment says: memory, quantization, compiler, in that order."""
+"""Making a pipeline run as a deployment says. Imports ``memory``, ``quant``, ``compilers``."""
 
 from __future__ import annotations
 

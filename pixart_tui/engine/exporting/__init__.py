@@ -1,1 +1,1 @@
-"""A selection in the words of torchao and diffusers, and quantized checkpoints."""
+"""A selection in the words of torchao and diffusers, and checkpoints. Imports ``quant``."""

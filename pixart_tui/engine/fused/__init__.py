@@ -1,4 +1,4 @@
-"""The fused executor: the same pipeline, its parts run by kernels made for their shapes."""
+"""The fused executor: the pipeline's parts run by kernels for their shapes. Imports ``kernels``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Making images as OneDiff's ``text_to_image.py`` does: load, deploy, warm up, draw, time."""
+"""Making images as OneDiff's script does: load, deploy, warm up, draw. Imports ``deployment``."""
 
 from pixart_tui.engine.generation.generating import Drawn, generate
 

@@ -1,1 +1,1 @@
-"""Selections measured as a whole, and how the errors of single layers meet in an image."""
+"""Selections measured as a whole, and how single layers' errors meet. Imports ``sensitivity``."""

@@ -1,1 +1,1 @@
-"""Triton kernels of the fused transformer; importing the modules here needs triton."""
+"""Triton kernels of the fused transformer; they need triton. Imports no other room."""

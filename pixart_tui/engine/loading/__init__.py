@@ -1,4 +1,4 @@
-"""Loading a PixArt pipeline: embedded, from a directory, from the Hugging Face Hub, synthetic."""
+"""Loading a PixArt pipeline: embedded, directory, Hub, synthetic. Imports ``quant``."""
 
 from __future__ import annotations
 

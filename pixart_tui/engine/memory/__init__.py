@@ -1,4 +1,4 @@
-"""Making a pipeline need less GPU memory: text encoder in 8 bits or on the host, VAE in parts."""
+"""Needing less GPU memory: a smaller text encoder, the VAE in parts. Imports ``kernels``."""
 
 from __future__ import annotations
 

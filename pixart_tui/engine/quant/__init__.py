@@ -1,1 +1,1 @@
-"""Quantizing linear layers: the reference numerics, their simulation, the real kernels."""
+"""Quantizing linear layers: reference numerics, simulation, real kernels. Imports ``kernels``."""

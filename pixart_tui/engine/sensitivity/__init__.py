@@ -1,4 +1,4 @@
-"""How much each layer's quantization changes the image."""
+"""How much each layer's quantization changes the image. Imports ``quant`` and ``loading``."""
 
 from pixart_tui.engine.sensitivity.profiling import BaselineImage, JointImage, profile_model
 

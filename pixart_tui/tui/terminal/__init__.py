@@ -1,1 +1,1 @@
-"""What goes to the terminal: of each frame that Textual draws, only what is not there yet."""
+"""What goes to the terminal of each frame and picture, and what it answers. Imports ``drawing``."""

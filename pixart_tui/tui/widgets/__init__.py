@@ -1,1 +1,1 @@
-"""Widgets that every tab uses."""
+"""Widgets that every tab uses. Imports ``state``, ``terminal`` and ``drawing``."""

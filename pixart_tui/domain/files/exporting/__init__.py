@@ -1,1 +1,1 @@
-"""A selection for other libraries: what each format can say, its text, how to use it there."""
+"""A selection for other libraries: each format's text and how to use it. Imports ``selecting``."""

@@ -5,4 +5,5 @@ functional f of the image changes by the inner product <g, d>, with g the gradie
 layer's output. ``functional`` draws f so that its mean square is 1 - SSIM, ``decoder``,
 ``sampler`` and ``transformer`` carry its gradient back, ``taps`` forms the products, and
 ``measuring`` does so for samples after samples.
+Imports the rest of ``sensitivity`` and ``quant``.
 """

@@ -1,1 +1,1 @@
-"""One benchmark, live: the table of the seed."""
+"""One benchmark, live: the table of the seed. Imports ``widgets``."""

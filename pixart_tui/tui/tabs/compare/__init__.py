@@ -1,1 +1,1 @@
-"""The tab with pictures: unquantized, quantized, and what differs."""
+"""The tab with pictures: unquantized, quantized, and what differs. Imports ``widgets``."""

@@ -1,1 +1,1 @@
-"""What the worker of a run printed, while it prints and afterwards."""
+"""What the worker of a run printed, while it prints and afterwards. Imports ``widgets``."""

@@ -1,1 +1,1 @@
-"""One profile, live: progress and the layers ranked by sensitivity."""
+"""One profile, live: progress and the layers ranked by sensitivity. Imports ``widgets``."""

@@ -1,1 +1,1 @@
-"""The list of all runs."""
+"""The list of all runs. Imports ``widgets``."""

@@ -1,1 +1,1 @@
-"""Which layers to quantize: a rule, its parameter, and the outcome."""
+"""Which layers to quantize: a rule, its parameter, and the outcome. Imports ``widgets``."""
