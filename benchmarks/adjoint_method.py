@@ -32,7 +32,7 @@ from benchmarks.variants import Variants
 from pixart_tui import library
 from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
@@ -169,8 +169,8 @@ def _joint(
     others: Sequence[str],
 ) -> list[dict[str, float]]:
     """Predicted and measured loss of selections at several shares of FLOPs."""
-    menu = menu_of([made.profile])
-    selections = [choose(menu, "flops-share", share) for share in _SHARES]
+    candidates = candidates_of([made.profile])
+    selections = [choose(candidates, "flops-share", share) for share in _SHARES]
     sets = [set(selection.chosen) for selection in selections]
     measured, held_out = (imager.sets(sets, prompts).mean(axis=1) for prompts in (own, others))
     brute = dict(zip(reference.fqns, reference.means, strict=True))

@@ -30,12 +30,12 @@ from pixart_tui import library
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.score import LayerScore
-from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.rendering import Sample
+from pixart_tui.engine.verification.probe import JointProbe, Samples
 
 _SHARES: Final = (0.25, 0.5, 0.75, 1.0)
 _PROMPTS_OF: Final = "pixart-emoji"
@@ -106,7 +106,9 @@ def _losses(probe: JointProbe, attention: Sequence[str], samples: Samples) -> li
 def _probe(model: str, guidance: float, samples: Samples, device: torch.device) -> JointProbe:
     loaded = load_pipeline(model, dtype=torch.float32, device=device)
     settings = default_settings(loaded, samples, guidance)
-    return JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
+    return JointProbe(
+        loaded.pipeline, settings, Execution.SIMULATED, replicas=2, check=lambda: None
+    )
 
 
 def main() -> None:

@@ -24,17 +24,17 @@ from scipy.stats import spearmanr
 from pixart_tui.domain.events import LayerMeasured, ProfilePlanned
 from pixart_tui.domain.profiles.profile import Profile, merge_measurements
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.domain.selecting.menu import menu_of
-from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.candidates import candidates_of
+from pixart_tui.domain.selecting.repair import onediff_rule_at_share
 from pixart_tui.domain.selecting.selection import Selection, choose, describe
 from pixart_tui.domain.selecting.verification import ImageSet, check_disjoint, joint_loss
-from pixart_tui.engine.joint.probe import JointProbe
-from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity import profile_model
+from pixart_tui.engine.verification.probe import JointProbe
+from pixart_tui.engine.verification.verifying import samples_of, settings_of
 from pixart_tui.runs.results.profile_files import read_profile_file
 
 CHECKED: Final = Path("profiles/pixart-emoji/fp8_e4m3.json")
@@ -83,7 +83,9 @@ def verified(there: Profile, selections: dict[str, Selection], images: ImageSet)
     conditions = there.conditions
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=torch.device("cpu"))
     settings = settings_of(conditions, loaded, images)
-    probe = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=2, check=lambda: None)
+    probe = JointProbe(
+        loaded.pipeline, settings, Execution.SIMULATED, replicas=2, check=lambda: None
+    )
     found = {}
     for name, selection in selections.items():
         loss = joint_loss(probe.measure(selection.choice, samples_of(images)))
@@ -101,11 +103,13 @@ def check(name: str, checked: Profile, prompts: int, images: int) -> dict[str, A
     sets = {"there": there.conditions, "checked": checked.conditions}
     fitted = {k: ImageSet(prompts=c.prompts, seeds=c.seeds) for k, c in sets.items()}
     check_disjoint(fitted | {"reporting": held_out})
-    menu = menu_of([checked])
+    candidates = candidates_of([checked])
     selections = {
-        "checked": choose(menu, "flops-share", SHARE),
-        "made_there": choose(menu_of([there]), "flops-share", SHARE),
-        "seed_rule": describe(menu, "flops-share", SHARE, seed_rule_at_share(menu, SHARE)),
+        "checked": choose(candidates, "flops-share", SHARE),
+        "made_there": choose(candidates_of([there]), "flops-share", SHARE),
+        "onediff_rule": describe(
+            candidates, "flops-share", SHARE, onediff_rule_at_share(candidates, SHARE)
+        ),
     }
     row = {
         "setting": name,

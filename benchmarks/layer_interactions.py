@@ -32,7 +32,7 @@ from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.apply import one_layer_quantized
-from pixart_tui.engine.sensitivity.lanes import torch_threads
+from pixart_tui.engine.sensitivity.parallel import torch_threads
 from pixart_tui.engine.sensitivity.rendering import Renderer, Sample
 
 MODEL: Final = "pixart-emoji"
@@ -41,7 +41,7 @@ _LARGE_T: Final = 4.0
 
 
 def disturb(images: int, folder: Path) -> tuple[Tensor, list[Path]]:
-    """The undisturbed images, and a file of differences for each layer."""
+    """The reference images, and a file of differences for each layer."""
     loaded = load_pipeline(MODEL, dtype=torch.float32, device=torch.device("cpu"))
     transformer = loaded.pipeline.transformer
     settings = default_settings(loaded, [Sample(x, 0) for x in prompts_for(MODEL)[:images]])
@@ -50,29 +50,29 @@ def disturb(images: int, folder: Path) -> tuple[Tensor, list[Path]]:
     with exact_float32(), torch_threads(1):
         pack_linears(transformer)
         renderer = Renderer(loaded.pipeline, settings, lambda: None)
-        (twin,) = renderer.render(images)
+        (reference,) = renderer.render(images)
         for name, file in zip(names, files, strict=True):
             if not file.exists():
-                torch.save(_differences(renderer, name, images, twin.images), file)
-    return twin.images, files
+                torch.save(_differences(renderer, name, images, reference.images), file)
+    return reference.images, files
 
 
-def _differences(renderer: Renderer, name: str, images: int, twin: Tensor) -> Tensor:
+def _differences(renderer: Renderer, name: str, images: int, reference: Tensor) -> Tensor:
     kind = parse_quant_type(QUANT_TYPE)
     (found,) = renderer.render(
         images, lambda layout: one_layer_quantized(renderer.transformer, name, kind, layout)
     )
-    return found.images - twin
+    return found.images - reference
 
 
-def forms(twins: Tensor, files: list[Path]) -> tuple[np.ndarray[Any, Any], float]:
+def forms(reference: Tensor, files: list[Path]) -> tuple[np.ndarray[Any, Any], float]:
     """How layers meet in each image, and how far a layer's own entry is from its 1 - SSIM."""
-    form = SsimForm(twins)
+    form = SsimForm(reference)
     sketches, off = [], []
     for file in files:
         difference = torch.load(file)
         sketches.append(form.sketch(difference))
-        losses = 1 - np.array(ssim_per_image(twins + difference, twins))
+        losses = 1 - np.array(ssim_per_image(reference + difference, reference))
         own = products(sketches[-1][None])[0, 0].item()
         off.append(abs(own / losses.mean() - 1))
     stacked = torch.stack(sketches)

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.benchmarks.matrix import pays
+from pixart_tui.domain.benchmarks.matrix import speeds_up
 from pixart_tui.domain.deploying.deployment import COMPILERS, Compiler, Deployment, MemoryOptions
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.provenance import Machine, Versions
@@ -218,7 +218,7 @@ def _deployed(setting: Setting, asked: MemoryOptions) -> Deployed:
         "text_tokens": call.max_sequence_length,
         "guidance": call.guidance_scale > 1,
     }
-    layers = [layer.fqn for layer in list_layers(loaded.pipeline, **size) if pays(layer)]
+    layers = [layer.fqn for layer in list_layers(loaded.pipeline, **size) if speeds_up(layer)]
     choice = Choice.of_one(setting.quant_type, layers) if setting.quant_type else Choice()
     deployment = Deployment(compiler=setting.compiler, choice=choice)
     memory, estimate_bytes = asked, None

@@ -156,7 +156,7 @@ def table(found: Agreement) -> str:
         ("|delta SSIM| median", f"{found.median_delta_ssim:.2e}"),
         ("|delta SSIM| max", f"{found.max_delta_ssim:.2e} ({found.max_delta_layer})"),
         ("measurement noise", _both(found.measurement_noise)),
-        ("deployment floor", _both(found.deployment_floor)),
+        ("bf16 floor", _both(found.deployment_floor)),
         ("|delta SSIM| within noise", f"{found.within_noise:.0%} of the layers"),
         ("95% intervals overlap", f"{found.intervals_overlap:.0%} of the layers"),
     ]

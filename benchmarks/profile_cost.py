@@ -5,7 +5,7 @@ r"""What an exhaustive profile costs; by default 86 layers x 4 prompts x 20 step
         --baseline-dtype bfloat16 --prompts 1 --steps 4 --output FILE.json
 
 The machine should be idle. ``total_s`` is from the start of the worker to its end: importing,
-loading, baseline, deployment floor, layers, files.
+loading, baseline, bf16 floor, layers, files.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _summary(run: Run, elapsed_s: float) -> dict[str, object]:
         "steps": plan.conditions.num_inference_steps,
         "total_s": round(elapsed_s, 2),
         "layers_s": round(_layers_s(run), 2),
-        "one_layer_in_its_lane_s": {
+        "one_layer_in_its_replica_s": {
             "median": round(statistics.median(layers_s), 4),
             "min": round(min(layers_s), 4),
             "max": round(max(layers_s), 4),

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM, _RIGHT = 640, 410, 80, 30, 50, 150
 _SERIES: Final = {
-    "seed_rule": ("the seed's rule", "#8a8a8a"),
+    "onediff_rule": ("OneDiff's rule", "#8a8a8a"),
     "layers": ("layers", "#d9822b"),
     "layers_and_steps": ("layers and steps", "#1f77b4"),
 }
@@ -34,16 +34,17 @@ def plot(result: dict[str, Any]) -> str:
         return _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * place
 
     parts = [_frame(low, high, x, y)]
-    for index, (name, (label, ink)) in enumerate(_SERIES.items()):
+    for index, (name, (label, color)) in enumerate(_SERIES.items()):
         points = [(row[name]["flops_share"], row[name]["verified"]) for row in rows]
         path = " ".join(f"{x(share):.1f},{y(found['loss']):.1f}" for share, found in points)
-        parts.append(f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="2"/>')
+        parts.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         parts += [
             f'<line x1="{x(s):.1f}" x2="{x(s):.1f}" y1="{y(f["low"]):.1f}" y2="{y(f["high"]):.1f}" '
-            f'stroke="{ink}"/><circle cx="{x(s):.1f}" cy="{y(f["loss"]):.1f}" r="3" fill="{ink}"/>'
+            f'stroke="{color}"/>'
+            f'<circle cx="{x(s):.1f}" cy="{y(f["loss"]):.1f}" r="3" fill="{color}"/>'
             for s, f in points
         ]
-        parts.append(_text(_WIDTH - _RIGHT + 12, _TOP + 16 + 18 * index, label, ink))
+        parts.append(_text(_WIDTH - _RIGHT + 12, _TOP + 16 + 18 * index, label, color))
     return "\n".join([_HEAD, *parts, "</svg>"]) + "\n"
 
 
@@ -68,8 +69,8 @@ def _frame(low: int, high: int, x: Any, y: Any) -> str:
     return "\n".join(lines)
 
 
-def _text(x: float, y: float, text: str, ink: str, anchor: str = "start") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{ink}" text-anchor="{anchor}">{text}</text>'
+def _text(x: float, y: float, text: str, color: str, anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{color}" text-anchor="{anchor}">{text}</text>'
 
 
 def main() -> None:

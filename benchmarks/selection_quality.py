@@ -1,12 +1,12 @@
-"""Selections against the seed's rule, measured on prompts and seeds that made none of them.
+"""Selections against OneDiff's rule, measured on prompts and seeds that made none of them.
 
     python -m benchmarks.selection_quality [--images 32] [--profiles FOLDER] [--device cuda]
                                            [--output FILE]
 
 Two sets: the profiles were measured on the first one, every figure is measured on the second; no
-image is made to choose. At each share of FLOPs: the seed's rule (by SSIM until the share is
+image is made to choose. At each share of FLOPs: OneDiff's rule (by SSIM until the share is
 reached), and at the share that it reached, a little more, the layers that cost the least together,
-and layers and steps. At each share of the modelled time: the seed's rule in the fastest quant type,
+and layers and steps. At each share of the modelled time: OneDiff's rule in the fastest quant type,
 and every quant type. The time is modelled: what each quant type saved of a step of
 ``synthetic:alpha`` at 1024 x 1024 on an H100 (``h100-alpha-1024.json``, the transformer alone),
 divided among the layers by FLOPs.
@@ -28,9 +28,9 @@ import torch
 
 from pixart_tui.domain.layers.latency import Latency
 from pixart_tui.domain.profiles.profile import Profile
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, menu_of
-from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.candidates import Candidates, candidates_of
+from pixart_tui.domain.selecting.problem import SelectionProblem
+from pixart_tui.domain.selecting.repair import onediff_rule_at_share
 from pixart_tui.domain.selecting.selection import Selection, choose, describe
 from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
@@ -38,12 +38,12 @@ from pixart_tui.domain.selecting.verification import (
     check_disjoint,
     joint_loss,
 )
-from pixart_tui.engine.joint.probe import JointProbe
-from pixart_tui.engine.joint.verifying import samples_of, settings_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.verification.probe import JointProbe
+from pixart_tui.engine.verification.verifying import samples_of, settings_of
 from pixart_tui.runs.results.profile_files import read_profile_file
 from pixart_tui.runs.results.step_effects import read_step_effects
 
@@ -95,13 +95,17 @@ class Bench:
         }
 
 
-def by_flops(bench: Bench, menu: Menu, effects: EffectsByType, share: float) -> dict[str, Any]:
+def by_flops(
+    bench: Bench, candidates: Candidates, effects: EffectsByType, share: float
+) -> dict[str, Any]:
     """One share of FLOPs in one quant type."""
-    seed_rule = describe(menu, "flops-share", share, seed_rule_at_share(menu, share))
-    reached = seed_rule.flops_share
-    layers = choose(menu, "flops-share", reached)
-    case = Case(
-        menu=menu,
+    onediff_rule = describe(
+        candidates, "flops-share", share, onediff_rule_at_share(candidates, share)
+    )
+    reached = onediff_rule.flops_share
+    layers = choose(candidates, "flops-share", reached)
+    case = SelectionProblem(
+        candidates=candidates,
         rule="flops-share",
         parameter=reached,
         steps=effects.calls,
@@ -110,21 +114,21 @@ def by_flops(bench: Bench, menu: Menu, effects: EffectsByType, share: float) -> 
     )
     return {
         "share": share,
-        "seed_rule": bench.measured(seed_rule),
+        "onediff_rule": bench.measured(onediff_rule),
         "layers": bench.measured(layers),
         "layers_and_steps": bench.measured(case.solved()),
     }
 
 
-def by_time(bench: Bench, single: Menu, case: Case) -> dict[str, Any]:
-    """One share of the time that can be saved, the seed's rule in the fastest type beside."""
+def by_time(bench: Bench, single: Candidates, case: SelectionProblem) -> dict[str, Any]:
+    """One share of the time that can be saved, OneDiff's rule in the fastest type beside."""
     share = case.parameter
-    seed_rule = describe(single, "flops-share", share, seed_rule_at_share(single, share))
-    reached = seed_rule.flops_share  # of the time too: the fastest type saves it by FLOPs
+    onediff_rule = describe(single, "flops-share", share, onediff_rule_at_share(single, share))
+    reached = onediff_rule.flops_share  # of the time too: the fastest type saves it by FLOPs
     return {
         "share": share,
-        "seed_rule": bench.measured(seed_rule),
-        "types": bench.measured(choose(case.menu, case.rule, reached, fused=case.fused)),
+        "onediff_rule": bench.measured(onediff_rule),
+        "types": bench.measured(choose(case.candidates, case.rule, reached, fused=case.fused)),
         "types_and_steps": bench.measured(replace(case, parameter=reached).solved()),
     }
 
@@ -153,9 +157,9 @@ def saved_shares() -> dict[str, float]:
 
 
 def mean_ratio(rows: Sequence[dict[str, Any]], name: str) -> float:
-    """The mean over the target's shares of the loss to that of the seed's rule."""
+    """The mean over the target's shares of the loss to that of OneDiff's rule."""
     ratios = [
-        row[name]["verified"]["loss"] / row["seed_rule"]["verified"]["loss"]
+        row[name]["verified"]["loss"] / row["onediff_rule"]["verified"]["loss"]
         for row in rows
         if row["share"] in SHARES
     ]
@@ -192,11 +196,11 @@ def measure(
     check_disjoint({"fitting": fitting, "reporting": held_out})
     loaded = load_pipeline(conditions.model, dtype=torch.float32, device=device)
     settings = settings_of(conditions, loaded, held_out)
-    lanes = 2 if device.type == "cpu" else 1
+    replicas = 2 if device.type == "cpu" else 1
     probe = JointProbe(
-        loaded.pipeline, settings, Execution.SIMULATED, lanes=lanes, check=lambda: None
+        loaded.pipeline, settings, Execution.SIMULATED, replicas=replicas, check=lambda: None
     )
-    single = menu_of([profile])
+    single = candidates_of([profile])
     bench = Bench(probe, held_out)
     rows = [by_flops(bench, single, effects, s) for s in sorted((*SHARES, *CURVE))]
     result: dict[str, Any] = {
@@ -207,11 +211,11 @@ def measure(
         "fitting": fitting.model_dump(),
         "held_out": held_out.model_dump(),
         "by_flops": rows,
-        "mean_ratio_to_seed_rule": {
+        "mean_ratio_to_onediff_rule": {
             name: mean_ratio(rows, name) for name in ("layers", "layers_and_steps")
         },
         "predicted_off_by": {
-            "layers": off_by(rows, ("seed_rule", "layers")),
+            "layers": off_by(rows, ("onediff_rule", "layers")),
             "layers_and_steps": off_by(rows, ("layers_and_steps",)),
         },
     }
@@ -221,12 +225,12 @@ def measure(
 
 
 def _times(
-    bench: Bench, profiles: Sequence[Profile], single: Menu, effects: EffectsByType
+    bench: Bench, profiles: Sequence[Profile], single: Candidates, effects: EffectsByType
 ) -> dict[str, Any]:
     saved = saved_shares()
-    menu = menu_of([modelled(p, saved[p.conditions.quant_type]) for p in profiles])
-    case = Case(
-        menu=menu,
+    candidates = candidates_of([modelled(p, saved[p.conditions.quant_type]) for p in profiles])
+    case = SelectionProblem(
+        candidates=candidates,
         rule="saved-share",
         parameter=0,
         fused=True,
@@ -261,7 +265,7 @@ def main() -> None:
     for result in measure(*asked, not arguments.no_time):
         whole = result | {"date": date, "command": command.strip()}
         arguments.output.write_text(json.dumps(whole, indent=1) + "\n")
-        print(json.dumps(result["mean_ratio_to_seed_rule"]), f"wrote {arguments.output}")
+        print(json.dumps(result["mean_ratio_to_onediff_rule"]), f"wrote {arguments.output}")
 
 
 if __name__ == "__main__":

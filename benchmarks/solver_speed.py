@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.selection import Rule, choose
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
 from pixart_tui.engine.machine import describe_machine, describe_versions
@@ -47,7 +47,7 @@ _ASKED: Final[tuple[tuple[Rule, tuple[float, ...]], ...]] = (
 )
 
 
-def menu(seed: int) -> Menu:
+def candidates(seed: int) -> Candidates:
     """28 blocks of ten layers and ten others; losses over three decades, at random."""
     generator = np.random.default_rng(seed)
     flops = {f"transformer_blocks.{i}.{k}": f for i in range(28) for k, f in _KINDS.items()}
@@ -60,18 +60,20 @@ def menu(seed: int) -> Menu:
         for kind, (loss, saved) in _TYPES.items():
             ssim = 1 - loss * base * float(generator.uniform(0.7, 1.4))
             saved_s = saved * time_s
-            option = Option(target=name, quant_type=kind, ssim=ssim, saved_s=saved_s, pays=True)
+            option = Candidate(
+                target=name, quant_type=kind, ssim=ssim, saved_s=saved_s, speeds_up=True
+            )
             options.append(option)
-    return Menu(targets=tuple(targets), options=tuple(options), quant_types=tuple(_TYPES))
+    return Candidates(targets=tuple(targets), options=tuple(options), quant_types=tuple(_TYPES))
 
 
 def measure(fused: bool) -> dict[str, Any]:
-    """Times of one solve, over budgets and menus."""
+    """Times of one solve, over budgets and candidates_by_steps."""
     import scipy.optimize  # noqa: F401 - half a second, once
 
     found: list[_Spent] = []
     for seed in range(5):
-        made = menu(seed)
+        made = candidates(seed)
         for budget in (1e-4, 3e-4, 1e-3, 2e-3, 5e-3):
             start = _Spent.now()
             choose(made, "max-loss", budget, fused=fused)
@@ -79,7 +81,7 @@ def measure(fused: bool) -> dict[str, Any]:
     return _summary(found)
 
 
-def case_of_steps(seed: int) -> Case:
+def case_of_steps(seed: int) -> SelectionProblem:
     """Layers and attention modules with effects that add up to their losses."""
     generator = np.random.default_rng(seed)
     flops = {f"transformer_blocks.{i}.{k}": f for i in range(28) for k, f in _KINDS.items()}
@@ -93,12 +95,12 @@ def case_of_steps(seed: int) -> Case:
     }
     losses = {kind: (x.weights * x.whole).mean(axis=0) for kind, x in by_type.items()}
     options = tuple(
-        Option(
+        Candidate(
             target=name,
             quant_type=kind,
             ssim=1 - float(losses[kind][place]),
             saved_s=saved * 1e-5 * share,
-            pays=True,
+            speeds_up=True,
         )
         for place, (name, share) in enumerate(flops.items())
         for kind, (_, saved) in _TYPES_OF_STEPS.items()
@@ -107,8 +109,8 @@ def case_of_steps(seed: int) -> Case:
         Target(name=name, flops=int(1e9 * share), unquantized_s=1e-5 * share)
         for name, share in flops.items()
     )
-    return Case(
-        menu=Menu(targets=targets, options=options, quant_types=tuple(_TYPES_OF_STEPS)),
+    return SelectionProblem(
+        candidates=Candidates(targets=targets, options=options, quant_types=tuple(_TYPES_OF_STEPS)),
         rule="max-loss",
         parameter=1e-3,
         steps=_CALLS,

@@ -22,7 +22,7 @@ _SIGNS: Final = (1.0, 1.0, -1.0)
 
 
 class SsimForm:
-    """The form around some undisturbed images.
+    """The form around some reference images.
 
     Differences are kept as count sketches (Charikar, Chen and Farach-Colton 2002), whose inner
     products are those of the differences, so that hundreds of layers fit into the memory whatever
@@ -47,7 +47,7 @@ class SsimForm:
         """What products are made of, (n, 3, buckets), float32, on the CPU.
 
         Args:
-            difference: (n, 3, height, width), disturbed minus undisturbed.
+            difference: (n, 3, height, width), disturbed minus reference.
         """
         d = difference.double()
         mean = self._mean(d)

@@ -4,7 +4,7 @@
 
 Eager bfloat16 and the fused executor (bfloat16, fp8 linears, fp8 linears and attention, ...) take
 turns in one process on one model, so that a change of the clock rate meets all of them. Needs a
-CUDA GPU. The seed's step-end figures and whole images are those of ``pixart-tui bench``.
+CUDA GPU. OneDiff's step-end figures and whole images are those of ``pixart-tui bench``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from pixart_tui.domain.benchmarks.matrix import pays
+from pixart_tui.domain.benchmarks.matrix import speeds_up
 from pixart_tui.domain.benchmarks.rows import Statistic
 from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.engine.bench.clock import CudaClock
@@ -164,7 +164,7 @@ def _prepared(
         tokens = loaded.defaults.max_sequence_length
         layers = list_layers(loaded.pipeline, height=_SIDE, width=_SIDE, text_tokens=tokens)
         quant_type = parse_quant_type(variant.quant_type)
-        chosen = {layer.fqn: quant_type for layer in layers if pays(layer)}
+        chosen = {layer.fqn: quant_type for layer in layers if speeds_up(layer)}
         quantize_layers(transformer, chosen, execution=Execution.REAL)
     if variant.fused:
         every = variant.fp8_attention

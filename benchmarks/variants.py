@@ -1,6 +1,6 @@
 """Brute force in large batches: the same images with other sets of layers quantized, side by side.
 
-A GPU is idle for half of a small batch. Here each batch holds the undisturbed images and, behind
+A GPU is idle for half of a small batch. Here each batch holds the reference images and, behind
 them, the same images once for each set of layers; a layer computes its quantized output for the
 rows of the sets that hold it. What is compared was made in one batch, by the same kernels.
 """

@@ -36,7 +36,7 @@ from pixart_tui.domain.requests import (
     BenchRequest,
     ProfileRequest,
 )
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import Rule, Selection, choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
@@ -162,7 +162,7 @@ def profile(
         height: Pixels.
         width: Pixels.
         execution: The reference numerics, or the kernel that the device runs.
-        baseline_dtype: Of everything around the disturbed layer.
+        baseline_dtype: Of everything around the quantized layer.
         low_memory: Whether the adjoint method takes as little memory as it can, and longer.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
         on_event: Told of everything that becomes known; it may raise to give up.
@@ -252,7 +252,7 @@ def select(
     rule, parameter = given[0] if given else ("top-percentage", 90.0)
     every: Sequence[Source]
     every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
-    return choose(menu_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)
+    return choose(candidates_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)
 
 
 def quantize(

@@ -15,7 +15,7 @@ from training.captions import Emoji
 DEFAULT_DATA = Path("build/emoji")
 IMAGES = "images.npy"
 NAMES = "emoji.json"
-LABELS_SEED = 2024
+LABELS_ONEDIFF = 2024
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def load(folder: Path) -> Dataset:
     return Dataset(np.load(folder / IMAGES), emoji)
 
 
-def random_indices(count: int, total: int, seed: int = LABELS_SEED) -> list[int]:
+def random_indices(count: int, total: int, seed: int = LABELS_ONEDIFF) -> list[int]:
     """Draw `count` different positions of `total`, the same ones for the same seed."""
     chosen: Sequence[int] = np.random.default_rng(seed).permutation(total)[:count].tolist()
     return list(chosen)

@@ -37,7 +37,7 @@ class Campaign:
         place: Where all its files lie.
         seed: Of the whole campaign.
         parts: The parts, in order.
-        references: Kind to the undisturbed run.
+        references: Kind to the reference run.
         cases: Part to everything that can be tried in it.
         wanted: Part and number of what is to be tried.
     """
@@ -63,7 +63,7 @@ class Campaign:
         parts: Collection[str] | None = None,
         scale: float | Mapping[str, int] = 1.0,
     ) -> Campaign:
-        """Makes the undisturbed runs, and lists what is to be tried.
+        """Makes the reference runs, and lists what is to be tried.
 
         Args:
             place: Where all its files lie.
@@ -146,7 +146,7 @@ def _sample(seed: str, every: int, wanted: int) -> list[int]:
 
 
 def _references(parts: Sequence[Part], place: Path, kinds: Collection[str]) -> dict[str, Reference]:
-    """The undisturbed run of each kind that is needed, and those whose profile these need."""
+    """The reference run of each kind that is needed, and those whose profile these need."""
     needed = {kind for part in parts for kind in part.kinds if kind in kinds}
     fed = {FEEDS[word] for kind in needed for word in COMMANDS[kind] if word in FEEDS}
     made: dict[str, Reference] = {}
@@ -156,7 +156,7 @@ def _references(parts: Sequence[Part], place: Path, kinds: Collection[str]) -> d
             enter(folder / kind)
             made[kind], differing = reference(kind, folder)
             for text in differing:
-                print(f"two undisturbed runs of {kind} differ: {text}", file=sys.stderr)
+                print(f"two reference runs of {kind} differ: {text}", file=sys.stderr)
     return made
 
 

@@ -1,4 +1,4 @@
-"""The kinds of run, each small enough to take a second, and what an undisturbed one gives."""
+"""The kinds of run, each small enough to take a second, and what an reference one gives."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ _VOLATILE: Final = frozenset(
 
 
 class Reference(Value):
-    """An undisturbed run of a kind.
+    """An reference run of a kind.
 
     Attributes:
         kind: The kind.
@@ -105,13 +105,13 @@ class Reference(Value):
 
 
 def filled(kind: str, root: Path) -> list[str]:
-    """The command line of a kind, with the profiles of the undisturbed runs below a folder."""
+    """The command line of a kind, with the profiles of the reference runs below a folder."""
     feeds = {place: str(root / fed / "out" / f"{fed}.json") for place, fed in FEEDS.items()}
     return [feeds.get(part, part) for part in COMMANDS[kind]]
 
 
 def reference(kind: str, root: Path) -> tuple[Reference, list[str]]:
-    """Makes, or finds, the undisturbed run of a kind.
+    """Makes, or finds, the reference run of a kind.
 
     It is made by the real program, then once more in a forked worker. Both have to be equal.
 
@@ -147,7 +147,7 @@ def reference(kind: str, root: Path) -> tuple[Reference, list[str]]:
 def _by_the_program(kind: str, runs: Path, out: Path) -> str:
     found = command(filled(kind, runs.parents[1]), Setting(out, runs), limit_s=300.0)
     if found.code:
-        raise RuntimeError(f"the undisturbed {kind} ended with {found.code}: {found.text}")
+        raise RuntimeError(f"the reference {kind} ended with {found.code}: {found.text}")
     ids = [entry.name for entry in runs.iterdir()]
     assert len(ids) == 1, ids
     return ids[0]
@@ -168,7 +168,7 @@ def copied_run(source: Reference, runs: Path, out: Path, run_id: str = "") -> Pa
 
 
 def differences(source: Reference, out: Path) -> list[str]:
-    """Where what a run wrote is not what the undisturbed one wrote."""
+    """Where what a run wrote is not what the reference one wrote."""
     wanted, found = contents(source.out), contents(out)
     odd = [f"{name} is new" for name in found if name not in wanted]
     return odd + [

@@ -1,4 +1,4 @@
-"""One try: a place of its own, what is undisturbed, and what goes wrong."""
+"""One try: a place of its own, what is reference, and what goes wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Try:
         number: Its number there.
         what: What is tried, in words.
         place: A folder that is its own.
-        references: Kind to the undisturbed run.
+        references: Kind to the reference run.
         random: Seeded by campaign, part and number.
         tries: How often something was tried.
         findings: What went wrong.
@@ -95,7 +95,7 @@ class Try:
         self._others = _fingerprints(self.others)
 
     def new_run(self, kind: str, run_id: str = "") -> Path:
-        """A run that no worker has worked on yet; by default with the undisturbed one's id."""
+        """A run that no worker has worked on yet; by default with the reference one's id."""
         return copied_run(self.references[kind], self.runs, self.out, run_id)
 
     def copy_of_run(self, kind: str) -> Path:
@@ -162,8 +162,8 @@ class Try:
                 self.blame("lost", f"{key} was measured again")
         return now
 
-    def same_as_undisturbed(self, kind: str) -> None:
-        """Blames what was written where the undisturbed run wrote something else."""
+    def same_as_reference(self, kind: str) -> None:
+        """Blames what was written where the reference run wrote something else."""
         for difference in differences(self.references[kind], self.out):
             self.blame("wrong", f"{kind}: {difference}")
 

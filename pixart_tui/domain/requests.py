@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from pixart_tui.domain.deploying.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.errors import RequestError
@@ -17,11 +17,17 @@ from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.selecting.selection import Rule
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.timesteps import Timesteps, check_agreement
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, read_old_names
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
 DEFAULT_TOP_PERCENTAGE = 90.0
 DEFAULT_DRAWS = 16
+
+
+Matrix = Annotated[
+    Literal["", "onediff"], BeforeValidator(lambda name: "onediff" if name == "seed" else name)
+]
+"""A ready set of a benchmark's rows; empty for none. An earlier version wrote it as ``seed``."""
 
 
 class SamplingRequest(Value):
@@ -64,9 +70,9 @@ class ProfileRequest(SamplingRequest):
         quant_type: The quant type each layer is measured under.
         more_quant_types: Further ones, which the adjoint method measures in the same pass.
         fp8_attention: Whether the adjoint method measures each block's self-attention in fp8 too.
-        execution: ``simulated``: the disturbed layer computes the reference numerics; ``real``: it
+        execution: ``simulated``: the quantized layer computes the reference numerics; ``real``: it
             runs the kernel that deployment runs.
-        baseline_dtype: Dtype of the model around the disturbed layer and of the baseline.
+        baseline_dtype: Dtype of the model around the quantized layer and of the baseline.
         method: ``adjoint``: one backward pass a sample for all layers; ``exhaustive``: every layer
             alone, whole images.
         draws: Random functionals of each sample's image that the adjoint method carries back.
@@ -166,7 +172,7 @@ class BenchRequest(SamplingRequest):
     fp8_attention: bool = False
     kept_steps: KeptSteps = NO_STEPS
     memory: MemoryOptions = MemoryOptions()
-    matrix: Literal["", "seed"] = ""
+    matrix: Matrix = ""
     rows: tuple[str, ...] = ()
     seed: int = 0
     repeats: Annotated[int, Field(ge=1)] = 5
@@ -238,7 +244,7 @@ class VerifyRequest(SamplingRequest):
         kept_steps: Steps at which nothing is quantized.
         choose_steps: Whether to choose how many of the last steps are kept besides.
         rounds: The most selections that are measured on the repair set.
-        seed_rule: Whether the seed's rule is measured beside, at the same share of FLOPs.
+        onediff_rule: Whether OneDiff's rule is measured beside, at the same share of FLOPs.
         output: Absolute path of the selection.
     """
 
@@ -254,8 +260,10 @@ class VerifyRequest(SamplingRequest):
     kept_steps: KeptSteps = NO_STEPS
     choose_steps: bool = False
     rounds: Annotated[int, Field(ge=1)] = 6
-    seed_rule: bool = False
+    onediff_rule: bool = False
     output: str
+
+    _old = model_validator(mode="before")(read_old_names({"seed_rule": "onediff_rule"}))
 
 
 class ExportRequest(SamplingRequest):

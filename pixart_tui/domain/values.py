@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -44,6 +45,21 @@ class Value(BaseModel):
             if (content := with_halves(json_data)) is None:
                 raise
             return cls.model_validate(content, **options)
+
+
+def read_old_names(names: Mapping[str, str]) -> Callable[[Any], Any]:
+    """A validator that reads fields by the names that earlier versions wrote.
+
+    Args:
+        names: Old name to new name.
+    """
+
+    def renamed(data: Any) -> Any:
+        if not isinstance(data, Mapping) or names.keys().isdisjoint(data):
+            return data
+        return {names.get(key, key): value for key, value in data.items()}
+
+    return renamed
 
 
 def with_halves(json_data: str | bytes | bytearray) -> Any:

@@ -1,4 +1,4 @@
-"""How far an image is from its undisturbed twin."""
+"""How far an image is from its reference image."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def psnr_db_per_image(images: Tensor, reference: Tensor) -> list[float | None]:
     """
     return [
         None
-        if torch.equal(image, twin)
-        else float(peak_signal_noise_ratio(image.double(), twin.double(), data_range=1.0))
-        for image, twin in zip(images, reference, strict=True)
+        if torch.equal(image, reference)
+        else float(peak_signal_noise_ratio(image.double(), reference.double(), data_range=1.0))
+        for image, reference in zip(images, reference, strict=True)
     ]
 
 

@@ -20,29 +20,29 @@ class LayerImage:
         prompt: What it shows.
         seed: Of its initial noise.
         image: (height, width, 3).
-        twin: The undisturbed image, of the same shape.
+        reference: The reference image, of the same shape.
     """
 
     layer: str
     prompt: str
     seed: int
     image: Pixels
-    twin: Pixels
+    reference: Pixels
 
 
 @dataclass(frozen=True, slots=True)
 class ImagePair:
-    """An image with a selection quantized, and its undisturbed twin.
+    """An image with a selection quantized, and its reference image.
 
     Attributes:
         comparison: How far they are from each other, as tensors; with prompt and seed.
         image: (height, width, 3).
-        twin: The same shape.
+        reference: The same shape.
     """
 
     comparison: Comparison
     image: Pixels
-    twin: Pixels
+    reference: Pixels
 
 
 KeepLayer = Callable[[LayerImage], None]

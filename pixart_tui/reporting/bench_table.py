@@ -1,4 +1,4 @@
-"""The seed's benchmark tables as text, so that every display shows the same cells.
+"""OneDiff's benchmark tables as text, so that every display shows the same cells.
 
 A figure stands with its change against the baseline: ``24.518 it/s (+16.4%)``. A dash means that
 the figure does not apply or was not measured, an empty cell that it is still to come.

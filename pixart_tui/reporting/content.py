@@ -177,7 +177,7 @@ def profile_notes(found: Measured) -> Iterator[str]:
     yield from sample_notes(profile, found.samples)
     if profile.deployment_floor is not None:
         yield (
-            f"deployment floor ({profile.conditions.floor_dtype}, nothing quantized): "
+            f"bf16 floor ({profile.conditions.floor_dtype}, nothing quantized): "
             f"{profile.deployment_floor:.1e}"
         )
     if profile.measurement_noise is not None:
@@ -255,8 +255,8 @@ def verification_lines(selection: Selection, found: Verification) -> Iterator[st
     yield f"on the repair set: {_loss(found.repair)}"
     if found.every_step is not None and found.every_step.measured is not None:
         yield f"the same layers at every step: {_loss(found.every_step.measured)}"
-    if found.seed_rule is not None and found.seed_rule.measured is not None:
-        yield f"the seed's rule at that share of FLOPs: {_loss(found.seed_rule.measured)}"
+    if found.onediff_rule is not None and found.onediff_rule.measured is not None:
+        yield f"OneDiff's rule at that share of FLOPs: {_loss(found.onediff_rule.measured)}"
     if found.holds is not None:
         yield f"the budget of {found.budget:g} {'holds' if found.holds else 'does not hold'}"
 

@@ -13,8 +13,8 @@ _AXES: Final = {"flops": "linear FLOPs quantized", "time": "time that can be sav
 
 
 def curve_svg(curve: Curve) -> str:
-    """1 - SSIM over share, logarithmic; ours are discs, the seed's rule squares and dashes."""
-    losses = [p.predicted for p in (*curve.ours, *curve.seed_rule) if p.predicted > 0]
+    """1 - SSIM over share, logarithmic; ours are discs, OneDiff's rule squares and dashes."""
+    losses = [p.predicted for p in (*curve.ours, *curve.onediff_rule) if p.predicted > 0]
     if not losses:
         return ""
     low, high = math.floor(math.log10(min(losses))), math.ceil(math.log10(max(losses)))
@@ -25,9 +25,9 @@ def curve_svg(curve: Curve) -> str:
             f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
             f'aria-label="Predicted 1-SSIM over the share of {what}">',
             *_frame(scale, what),
-            *_series(scale, curve.seed_rule, "seed"),
+            *_series(scale, curve.onediff_rule, "onediff"),
             *_series(scale, curve.ours, "ours"),
-            *_legend(bool(curve.seed_rule)),
+            *_legend(bool(curve.onediff_rule)),
             "</svg>",
         ]
     )
@@ -73,13 +73,13 @@ def _series(scale: _Scale, points: Sequence[CurvePoint], name: str) -> Iterator[
 
 
 def _mark(name: str, x: float, y: float) -> str:
-    if name == "seed":
+    if name == "onediff":
         return f'<rect x="{x - 4:.1f}" y="{y - 4:.1f}" width="8" height="8"/>'
     return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5"/>'
 
 
-def _legend(seed: bool) -> Iterator[str]:
-    entries = [("ours", "selected"), *([("seed", "the seed's rule, by SSIM")] if seed else [])]
+def _legend(onediff: bool) -> Iterator[str]:
+    entries = [("ours", "selected"), *([("onediff", "OneDiff's rule, by SSIM")] if onediff else [])]
     for index, (name, words) in enumerate(entries):
         x = _LEFT + 8 + 110 * index
         yield f'<g class="{name}">{_mark(name, x, 14)}</g><text x="{x + 12}" y="19">{words}</text>'

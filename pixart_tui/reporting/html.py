@@ -127,7 +127,7 @@ def _by_step(report: Report) -> Iterator[str]:
 def _curve(curve: Curve) -> str:
     note = "Predicted from single layers; select --verify measures a selection as a whole."
     points = [("selected", p) for p in curve.ours]
-    points += [("seed's rule", p) for p in curve.seed_rule]
+    points += [("OneDiff's rule", p) for p in curve.onediff_rule]
     rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
     table = _table(("", "share", "layers", "1-SSIM"), rows, names=1)
     return (

@@ -106,7 +106,7 @@ def _by_step(report: Report) -> Iterator[str]:
 
 def _curve(curve: Curve) -> str:
     points = [("selected", x) for x in curve.ours]
-    points += [("seed's rule", x) for x in curve.seed_rule]
+    points += [("OneDiff's rule", x) for x in curve.onediff_rule]
     rows = [(n, f"{p.share:.1%}", str(p.layers), f"{p.predicted:.2e}") for n, p in points]
     return _table(("", "share", "layers", "1-SSIM"), rows)
 

@@ -93,7 +93,7 @@ def diverging(profile: Profile, samples: Sequence[SampleRecord]) -> tuple[str, .
     """Prompts that a small error makes another image of, the worst first.
 
     Args:
-        profile: Its deployment floor tells them with the exhaustive method.
+        profile: Its bf16 floor tells them with the exhaustive method.
         samples: With the adjoint method, the measured losses of all errors together tell them.
     """
     if profile.conditions.method != "adjoint":

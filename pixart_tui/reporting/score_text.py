@@ -35,7 +35,7 @@ def every_layer_label(quant_type: str) -> str:
 
 
 def figures_text(ssim: float | None, psnr_db: float | None, mae: float | None) -> str:
-    """``SSIM 0.998765  PSNR 45.12 dB  MAE 0.00123``: what is known of an image and its twin."""
+    """``SSIM 0.998765  PSNR 45.12 dB  MAE 0.00123``: an image beside its reference."""
     if ssim is None:
         return "not measured"
     psnr = "PSNR infinite: equal images" if psnr_db is None else f"PSNR {psnr_db:.2f} dB"

@@ -40,11 +40,11 @@ from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.profiles.profile import Profile, merge_measurements
-from pixart_tui.domain.selecting.verification import Trial
+from pixart_tui.domain.selecting.verification import JointMeasurement
 from pixart_tui.runs.journal import JournalEntry
 
 _RECENT: Final = 9
-"""Layers, or samples, of each lane whose times make the pace: enough for a median, and recent."""
+"""The latest layers, or samples, of each replica whose times make the pace."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class RunSnapshot:
         samples: Prompt and seed to the effects that the adjoint method measured.
         pass_plan: How that method uses the memory by now, None until it is known.
         look: Its last decision.
-        floor: The deployment floor.
+        floor: The bf16 floor.
         checked: How somebody's profile compares with this one.
         bench_plan: What a benchmark will measure.
         bench_rows: Label to row, in the planned order.
@@ -101,7 +101,7 @@ class RunSnapshot:
     warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
     bench_result: BenchResult | None = None
     verify_plan: VerifyPlanned | None = None
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[JointMeasurement] = field(default_factory=list)
     verified: VerifyFinished | None = None
     generate_plan: GenerationPlan | None = None
     calls: list[PipelineCall] = field(default_factory=list)
@@ -217,8 +217,8 @@ class RunSnapshot:
 
     def _time(self, elapsed_s: float) -> None:
         self._in_attempt += 1
-        # The first layer or sample of each lane also warms up libraries and caches.
-        warming_up = self._in_attempt <= self._lanes
+        # The first layer or sample of each replica also warms up libraries and caches.
+        warming_up = self._in_attempt <= self._replicas
         (self._first_s if warming_up else self._later_s).append(elapsed_s)
 
     def _clock(self, event: Event, t: float) -> None:
@@ -326,27 +326,27 @@ class RunSnapshot:
         pace_s = self._pace_s
         if not measuring or self.finished is not None or pace_s is None:
             return None
-        return ceil((self.total - self.done) / self._lanes) * pace_s
+        return ceil((self.total - self.done) / self._replicas) * pace_s
 
     @property
     def images_per_s(self) -> float | None:
-        """Quantized images that all lanes make in a second; None while that is not known."""
+        """Quantized images that all replicas make in a second; None while that is not known."""
         if not self._pace_s or self._adjoint:
             return None
-        return self._planned_samples * self._lanes / self._pace_s
+        return self._planned_samples * self._replicas / self._pace_s
 
     @property
-    def _lanes(self) -> int:
-        return self.planned.lanes if self.planned else 1
+    def _replicas(self) -> int:
+        return self.planned.replicas if self.planned else 1
 
     @property
     def _pace_s(self) -> float | None:
-        """Seconds that a lane takes for a layer or sample: the median of the recent ones.
+        """Seconds that a replica takes for a layer or sample: the median of the recent ones.
 
         Those of an earlier attempt count: it had the same model, settings and device.
         """
         known = self._later_s or self._first_s
-        return median(known[-_RECENT * self._lanes :]) if known else None
+        return median(known[-_RECENT * self._replicas :]) if known else None
 
     @property
     def quant_types(self) -> tuple[str, ...]:
@@ -369,7 +369,7 @@ class RunSnapshot:
         if self.planned is None or quant_type not in self.planned.excluded_by_type:
             return None
         latency = self.latencies.get(quant_type)
-        # Not in the order of measuring, which differs where lanes work side by side.
+        # Not in the order of measuring, which differs where replicas work side by side.
         order = {layer.fqn: number for number, layer in enumerate(self.planned.layers)}
         measured = sorted(self.measured.values(), key=lambda one: order.get(one.layer, len(order)))
         return Profile(

@@ -23,7 +23,7 @@ def _point(share: float, loss: float, predicted: float) -> dict[str, Any]:
 def _row(share: float, ours: float) -> dict[str, Any]:
     return {
         "share": share,
-        "seed_rule": _point(share, 2e-3, 1e-3),
+        "onediff_rule": _point(share, 2e-3, 1e-3),
         "layers": _point(share, ours, 1e-3),
         "layers_and_steps": _point(share, ours / 10, 1e-4),
     }

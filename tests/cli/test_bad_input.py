@@ -55,11 +55,11 @@ _BAD: dict[str, tuple[list[str], str]] = {
         "out of range",
     ),
     "matrix and rows of one's own": (
-        ["bench", "--matrix", "seed", "--compiler", "compile"],
+        ["bench", "--matrix", "onediff", "--compiler", "compile"],
         "brings its own rows",
     ),
     "row that the matrix does not have": (
-        ["bench", "--matrix", "seed", "--rows", "none,fp4"],
+        ["bench", "--matrix", "onediff", "--rows", "none,fp4"],
         "no row 'fp4'",
     ),
     "rows without a matrix": (["bench", "--rows", "compile"], "needs --matrix"),

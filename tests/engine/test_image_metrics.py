@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from pixart_tui.domain.profiles.image_metrics import likeness
+from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.engine.image_metrics import (
     finite_per_sample,
     mse_per_sample,
@@ -86,11 +86,13 @@ def test_arrays_and_tensors_have_one_definition(size: tuple[int, int]) -> None:
     generator = np.random.default_rng(3)
     image = generator.integers(0, 256, (*size, 3), dtype=np.uint8)
     noise = generator.integers(-9, 9, image.shape)
-    twin = np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8)
+    reference = np.clip(image.astype(int) + noise, 0, 255).astype(np.uint8)
 
-    found = likeness(image, twin)
+    found = image_similarity(image, reference)
 
-    tensors = [torch.from_numpy(x).permute(2, 0, 1)[None].double() / 255 for x in (image, twin)]
+    tensors = [
+        torch.from_numpy(x).permute(2, 0, 1)[None].double() / 255 for x in (image, reference)
+    ]
     assert [found.ssim] == pytest.approx(ssim_per_image(*tensors), abs=1e-13)
     assert found.psnr_db == pytest.approx(psnr_db_per_image(*tensors)[0])
     assert found.mae == pytest.approx(float((tensors[0] - tensors[1]).abs().mean()))
@@ -99,7 +101,7 @@ def test_arrays_and_tensors_have_one_definition(size: tuple[int, int]) -> None:
 def test_equal_images_have_no_psnr() -> None:
     image = np.full((12, 12, 3), 7, np.uint8)
 
-    found = likeness(image, image)
+    found = image_similarity(image, image)
 
     assert found.ssim == pytest.approx(1)
     assert found.psnr_db is None

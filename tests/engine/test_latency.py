@@ -149,8 +149,8 @@ def test_the_noise_is_that_of_the_difference_and_shrinks_with_repeats() -> None:
     drifting = np.linspace(1.0, 2.0, 16)
     together = timing._latency(np.stack([drifting, drifting - 0.25], axis=1))
     assert together.noise == pytest.approx(0.0)
-    assert together.pays
+    assert together.speeds_up
     apart = np.stack([drifting, np.full(16, 1.4)], axis=1)
-    assert not timing._latency(apart).pays
+    assert not timing._latency(apart).speeds_up
     repeated = np.tile(apart, (100, 1))
     assert timing._latency(repeated).noise == pytest.approx(timing._latency(apart).noise / 10, 0.01)

@@ -117,4 +117,4 @@ def test_attention_of_pixart_is_faster_in_fp8() -> None:
     found = measure_attention_latency(attention, CUDA)
     # 990 TFLOP/s is the most that the tensor cores do in bfloat16.
     assert attention.flops / found.unquantized < 1e15
-    assert found.pays
+    assert found.speeds_up

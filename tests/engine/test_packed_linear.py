@@ -25,10 +25,10 @@ def test_packing_changes_no_parameter_and_survives_a_copy() -> None:
     model = nn.Sequential(nn.Linear(8, 8), nn.GELU(), nn.Linear(8, 4))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     assert pack_linears(model) == 2
-    twin = copy.deepcopy(model)
+    reference = copy.deepcopy(model)
     x = torch.randn(3, 8)
     with torch.no_grad():
-        assert torch.equal(model(x), twin(x))
+        assert torch.equal(model(x), reference(x))
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 

@@ -17,11 +17,11 @@ from pixart_tui.domain.requests import (
 )
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.engine.bench.call import prompt_notices, prompts_of
-from pixart_tui.engine.joint.picturing import picture_selection
-from pixart_tui.engine.joint.verifying import verify_selection
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.reading import PromptReader
 from pixart_tui.engine.sensitivity import profile_model
+from pixart_tui.engine.verification.picturing import picture_selection
+from pixart_tui.engine.verification.verifying import verify_selection
 
 _MODEL = "synthetic:alpha-tiny"
 _WORDS = "a red apple on a wooden table beside a blue cup"

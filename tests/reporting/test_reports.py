@@ -12,10 +12,15 @@ from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.profiles.measurements import Measurement
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.provenance import Machine
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.selection import select
-from pixart_tui.domain.selecting.verification import ImageSet, JointLoss, Trial, Verification
+from pixart_tui.domain.selecting.verification import (
+    ImageSet,
+    JointLoss,
+    JointMeasurement,
+    Verification,
+)
 from pixart_tui.reporting.bench_table import BenchTable
 from pixart_tui.reporting.content import Measured, Picture, Report, decade
 from pixart_tui.reporting.html import render_html
@@ -53,7 +58,7 @@ def _report(pictures: tuple[Picture, ...] = ()) -> Report:
         machine=Machine(device="cpu", device_name="<CPU>", cpu_cores=2, memory_bytes=1, os="Linux"),
         versions={"torch": "2.13.0"},
         conditions=profile.conditions,
-        measured=(Measured(profile, pareto_curve(menu_of([profile]))),),
+        measured=(Measured(profile, pareto_curve(candidates_of([profile]))),),
         bench=BenchTable(("none", "<b>"), (("iteration speed", ("1 it/s", "2 it/s (+100.0%)")),)),
         pictures=pictures,
     )
@@ -190,7 +195,7 @@ def test_the_steps_of_a_verified_selection_are_told_and_its_predicted_interval()
         "predicted_high": 2e-3,
     }
     loss = JointLoss(loss=2e-3, low=1e-3, high=3e-3, psnr_db=40.0, images=16)
-    every = Trial(
+    every = JointMeasurement(
         purpose="every-step",
         label="every step",
         assignments={},

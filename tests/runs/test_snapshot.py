@@ -50,7 +50,7 @@ def test_a_layer_measured_twice_counts_once_and_the_first_stays() -> None:
     assert [m.ssim for m in profile.measurements] == [0.9]
 
 
-def test_a_profile_is_the_same_whichever_lane_was_first() -> None:
+def test_a_profile_is_the_same_whichever_replica_was_first() -> None:
     plan = (0.0, planned("a", "b", "c"))
     found = (_fold(plan, *((1.0, measured(fqn)) for fqn in order)) for order in ("abc", "cab"))
     one, other = (snapshot.profile for snapshot in found)

@@ -20,8 +20,8 @@ def _fold(*events: Event) -> RunSnapshot:
     return snapshot
 
 
-def _begun(lanes: int = 1, layers: int = 10) -> tuple[Event, ...]:
-    plan = planned(*_NAMES[:layers]).model_copy(update={"lanes": lanes})
+def _begun(replicas: int = 1, layers: int = 10) -> tuple[Event, ...]:
+    plan = planned(*_NAMES[:layers]).model_copy(update={"replicas": replicas})
     return (started(), plan, _MEASURING)
 
 
@@ -29,11 +29,11 @@ def _layers(*elapsed_s: float, first: int = 0) -> list[Event]:
     return [measured(_NAMES[first + i], elapsed_s=s) for i, s in enumerate(elapsed_s)]
 
 
-def test_the_first_layer_of_each_lane_is_left_out_once_others_are_known() -> None:
+def test_the_first_layer_of_each_replica_is_left_out_once_others_are_known() -> None:
     assert _fold(*_begun(), *_layers(60)).eta_s == 9 * 60
     assert _fold(*_begun(), *_layers(60, 2)).eta_s == 8 * 2
-    two_lanes = _fold(*_begun(lanes=2), *_layers(60, 62, 2, 4))
-    assert two_lanes.eta_s == 3 * 3
+    two_replicas = _fold(*_begun(replicas=2), *_layers(60, 62, 2, 4))
+    assert two_replicas.eta_s == 3 * 3
 
 
 def test_one_slow_layer_does_not_throw_it_off() -> None:
@@ -45,9 +45,9 @@ def test_it_follows_the_recent_pace() -> None:
     assert snapshot.eta_s == 5
 
 
-def test_lanes_work_side_by_side_and_the_last_round_takes_a_whole_layer() -> None:
-    assert _fold(*_begun(lanes=4, layers=13), *_layers(9, 9, 9, 9, 8)).eta_s == 2 * 8
-    assert _fold(*_begun(lanes=4, layers=14), *_layers(9, 9, 9, 9, 8)).eta_s == 3 * 8
+def test_replicas_work_side_by_side_and_the_last_round_takes_a_whole_layer() -> None:
+    assert _fold(*_begun(replicas=4, layers=13), *_layers(9, 9, 9, 9, 8)).eta_s == 2 * 8
+    assert _fold(*_begun(replicas=4, layers=14), *_layers(9, 9, 9, 9, 8)).eta_s == 3 * 8
 
 
 def test_a_resumed_attempt_knows_the_pace_but_not_its_own_warm_up() -> None:
@@ -69,10 +69,10 @@ def test_time_between_the_attempts_plays_no_part() -> None:
     assert snapshot.eta_s == 6 * 2
 
 
-def test_images_per_second_are_those_of_all_lanes() -> None:
+def test_images_per_second_are_those_of_all_replicas() -> None:
     plan = planned("a", "b", "c")
     two = plan.conditions.model_copy(update={"prompts": ("robot", "cat"), "seeds": (0, 1)})
-    plan = plan.model_copy(update={"lanes": 2, "conditions": two})
+    plan = plan.model_copy(update={"replicas": 2, "conditions": two})
     assert _fold(started(), plan).images_per_s is None
     assert _fold(started(), plan, *_layers(0.5)).images_per_s == pytest.approx(2 * 4 / 0.5)
 

@@ -16,7 +16,7 @@ from pixart_tui.domain.events import (
     ImagesCompared,
     LayerMeasured,
 )
-from pixart_tui.domain.profiles.measurements import Likeness
+from pixart_tui.domain.profiles.measurements import ImageSimilarity
 from pixart_tui.domain.requests import BenchRequest, CompareRequest
 from pixart_tui.runs.run import Run
 from tests.tui import adjoint_runs, sample_runs
@@ -53,12 +53,12 @@ def _comparison_events(folder: Path) -> Iterator[Event]:
         layers=(LAYER,),
     )
     for number, prompt in enumerate(PROMPTS):
-        twin = draw(folder / f"baseline-{number}.webp", 60 * number)
+        reference = draw(folder / f"baseline-{number}.webp", 60 * number)
         image = draw(folder / f"quantized-{number}.webp", 60 * number + 9, offset=1)
-        found = Likeness(ssim=0.99 - number / 1000, psnr_db=35.5, mae=0.006)
-        yield _artifact("baseline_image", twin, prompt)
+        found = ImageSimilarity(ssim=0.99 - number / 1000, psnr_db=35.5, mae=0.006)
+        yield _artifact("baseline_image", reference, prompt)
         yield _artifact("quantized_image", image, prompt)
-        yield ImagesCompared(prompt=prompt, seed=0, likeness=found)
+        yield ImagesCompared(prompt=prompt, seed=0, similarity=found)
 
 
 def imaged_profile(folder: Path) -> Run:
@@ -79,9 +79,9 @@ def jointly_quantized(folder: Path) -> Run:
     plan = adjoint_runs.small(seeds=1)
     kept: list[Event] = []
     for number, prompt in enumerate(PROMPTS):
-        twin = draw(folder / f"baseline-{number}.webp", 60 * number)
+        reference = draw(folder / f"baseline-{number}.webp", 60 * number)
         image = draw(folder / f"joint-{number}.webp", 60 * number + 9, offset=1)
-        kept.append(_artifact("baseline_image", twin, prompt))
+        kept.append(_artifact("baseline_image", reference, prompt))
         kept.append(_artifact("joint_image", image, prompt, QUANT_TYPE))
     events = [*adjoint_runs.events(plan, 4, ended=True), *kept, AttemptFinished(state="done")]
     return sample_runs.write_run(adjoint_runs.request(folder, plan), sample_runs.PROFILE_ID, events)

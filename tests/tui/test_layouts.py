@@ -1,4 +1,4 @@
-"""The pure parts of the tabs: the dial, the chart, the table's columns, the names."""
+"""The pure parts of the tabs: the rule_setting, the chart, the table's columns, the names."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixart_tui.tui.drawing.lines import plain
 from pixart_tui.tui.drawing.wording import age, duration
 from pixart_tui.tui.tabs.bench.columns import groups_of
 from pixart_tui.tui.tabs.profile.whiskers import Axis, whisker
-from pixart_tui.tui.tabs.select.dial import RULES, Dial
+from pixart_tui.tui.tabs.select.rule_setting import RULES, RuleSetting
 from tests import samples
 from tests.tui import sample_runs
 
@@ -21,34 +21,34 @@ losses = st.floats(1e-7, 0.5)
 
 
 @given(st.lists(st.integers(-20, 20)), st.sampled_from(RULES))
-def test_a_dial_never_leaves_its_scale(moves: list[int], rule: str) -> None:
-    dial = next(d for d in _dials() if d.rule == rule)
+def test_a_setting_never_leaves_its_scale(moves: list[int], rule: str) -> None:
+    rule_setting = next(d for d in _rule_settings() if d.rule == rule)
     for steps in moves:
-        dial = dial.moved(steps)
+        rule_setting = rule_setting.moved(steps)
 
-    assert 0 <= dial.fraction <= 1
-    assert dial.parameter >= 0
-    if dial.rule in ("flops-share", "time-share", "saved-share"):
-        assert dial.parameter <= 1
+    assert 0 <= rule_setting.fraction <= 1
+    assert rule_setting.parameter >= 0
+    if rule_setting.rule in ("flops-share", "time-share", "saved-share"):
+        assert rule_setting.parameter <= 1
 
 
 def test_the_rules_come_round() -> None:
-    assert [dial.rule for dial in _dials()] == list(RULES)
-    assert _dials()[-1].next_rule() == Dial()
+    assert [rule_setting.rule for rule_setting in _rule_settings()] == list(RULES)
+    assert _rule_settings()[-1].next_rule() == RuleSetting()
 
 
 def test_the_rules_by_time_are_passed_over_where_nothing_was_timed() -> None:
-    dials = [dial.next_rule(timed=False).rule for dial in _dials()]
+    rule_settings = [rule_setting.next_rule(timed=False).rule for rule_setting in _rule_settings()]
 
-    assert dials == ["flops-share", "max-loss", "max-loss", "max-loss", "top-percentage"]
+    assert rule_settings == ["flops-share", "max-loss", "max-loss", "max-loss", "top-percentage"]
 
 
 def test_losses_step_evenly_on_a_logarithmic_scale() -> None:
-    dial = Dial().next_rule(timed=False).next_rule(timed=False)
+    rule_setting = RuleSetting().next_rule(timed=False).next_rule(timed=False)
 
-    assert dial.parameter == 0.01
-    assert dial.moved(12).parameter == 0.1
-    assert dial.moved(1).parameter == pytest.approx(0.012)
+    assert rule_setting.parameter == 0.01
+    assert rule_setting.moved(12).parameter == 0.1
+    assert rule_setting.moved(1).parameter == pytest.approx(0.012)
 
 
 @given(losses, losses, losses, st.integers(5, 120))
@@ -125,11 +125,11 @@ def test_ages(seconds: float, text: str) -> None:
     assert age(seconds) == text
 
 
-def _dials() -> list[Dial]:
-    dials = [Dial()]
-    while len(dials) < len(RULES):
-        dials.append(dials[-1].next_rule())
-    return dials
+def _rule_settings() -> list[RuleSetting]:
+    rule_settings = [RuleSetting()]
+    while len(rule_settings) < len(RULES):
+        rule_settings.append(rule_settings[-1].next_rule())
+    return rule_settings
 
 
 def _score(low: float, mean: float, high: float) -> LayerScore:

@@ -16,7 +16,7 @@ from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run
 from pixart_tui.tui.app import app as app_module
 from pixart_tui.tui.app.app import DashboardApp
-from pixart_tui.tui.app.messages import BoardRead
+from pixart_tui.tui.app.messages import OverviewRead
 from tests.tui import sample_runs
 from tests.tui.pilots import shown, until, until_shown
 
@@ -31,9 +31,9 @@ class _Counting(DashboardApp):
         super().__init__([run_id], clock=lambda: sample_runs.NOW_S)
         self.readings = 0
 
-    def on_board_read(self, message: BoardRead) -> None:
+    def on_overview_read(self, message: OverviewRead) -> None:
         self.readings += 1
-        super().on_board_read(message)
+        super().on_overview_read(message)
 
 
 async def _readings_until(pilot: Pilot[None], app: _Counting, text: str) -> int:

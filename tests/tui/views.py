@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.profiles.score import LayerScore
-from pixart_tui.tui.state.board import Figures, ProfileView, RunView
+from pixart_tui.tui.state.overview import Figures, ProfileView, RunView
 from pixart_tui.tui.state.watch import figures_of
 from tests.samples import conditions
 

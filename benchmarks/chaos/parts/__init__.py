@@ -31,7 +31,7 @@ class Part:
     Attributes:
         name: Its name on the command line.
         title: In words.
-        kinds: The kinds of run that it needs an undisturbed one of.
+        kinds: The kinds of run that it needs an reference one of.
         cases: Everything to try, the same in each campaign.
     """
 

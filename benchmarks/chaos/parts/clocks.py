@@ -61,7 +61,7 @@ def _moved(kind: str, first: int, second: int, one: Try) -> None:
     found = one.command("attach", directory.name, "--display", "plain")
     if " -" in found.text and "s left" in found.text:
         one.blame("wrong", "a time below zero")
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _viewed(offset: int, state: str, one: Try) -> None:
@@ -105,7 +105,7 @@ def _stale_but_safe(one: Try, directory: Path, bystander: int | None) -> None:
     if bystander is not None and not Path(f"/proc/{bystander}/exe").exists():
         one.blame("foreign", "a process that has nothing to do with it was ended")
     one.resume(directory)
-    one.same_as_undisturbed("adjoint")
+    one.same_as_reference("adjoint")
 
 
 def _reused_pid(one: Try) -> None:
@@ -145,7 +145,7 @@ def _from_the_future(one: Try) -> None:
     os.utime(directory, (time.time() - 60, time.time() - 60))
     one.command("runs")
     one.resume(directory)
-    one.same_as_undisturbed("adjoint")
+    one.same_as_reference("adjoint")
 
 
 PARTS: Final = (Part("clocks", "clocks, pids, boots and hosts", _KINDS, _cases),)

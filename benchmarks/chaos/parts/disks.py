@@ -69,7 +69,7 @@ def _fail_worker(one: Try, kind: str, aim: Aim) -> None:
         one.command("attach", directory.name, "--display", "plain")
         one.resume(directory)
     one.interrupted(directory, before)
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _check_told(one: Try, directory: Path, aim: Aim) -> None:
@@ -108,7 +108,7 @@ def _fail_command(one: Try, name: str, aim: Aim) -> None:
 
 
 def _undisturbed(one: Try, arguments: list[str], target: str) -> dict[str, bytes]:
-    place = one.place / "undisturbed"
+    place = one.place / "reference"
     place.mkdir()
     command(arguments, Setting(place, one.runs))
     found = contents(place)

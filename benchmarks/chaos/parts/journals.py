@@ -107,7 +107,7 @@ def _resumed(kind: str, n: int, one: Try) -> None:
     known = measured(directory / "events.jsonl")
     one.resume(directory)
     one.interrupted(directory, known)
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _as_new(one: Try, kind: str, directory: Path) -> None:
@@ -133,7 +133,7 @@ def _odd_line(kind: str, name: str, one: Try) -> None:
         one.blame("lost", f"after {name}")
     one.resume(directory)
     one.interrupted(directory, known)
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _changed_file(one: Try, name: str, change: Callable[[bytes], bytes]) -> None:

@@ -52,7 +52,7 @@ def _kill_workers(one: Try, kind: str) -> None:
     else:
         one.resume(directory, real=one.random.random() < 0.15)
     one.interrupted(directory, before)
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _kill_one(one: Try, kind: str, directory: Path) -> None:
@@ -112,7 +112,7 @@ def _see_to_the_end(one: Try, kind: str) -> None:
     if before is not RunState.DONE:
         one.resume(directory)
     one.interrupted(directory, known)
-    one.same_as_undisturbed(kind)
+    one.same_as_reference(kind)
 
 
 def _ended(directory: Path) -> RunState:

@@ -51,7 +51,7 @@ def _held(one: Try) -> None:
         if ended(pid, _LIMIT_S) != 130:
             one.blame("wrong", "it does not end as cancelled")
     one.resume(directory)
-    one.same_as_undisturbed("adjoint")
+    one.same_as_reference("adjoint")
 
 
 def _linked_run(one: Try) -> None:

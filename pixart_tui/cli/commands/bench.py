@@ -26,6 +26,7 @@ from pixart_tui.cli.options.kept_steps import (
 )
 from pixart_tui.cli.options.memory import check_memory, memory_fields, memory_options
 from pixart_tui.cli.options.quantization import quantization_fields
+from pixart_tui.cli.options.renamed import RenamedChoice
 from pixart_tui.domain.benchmarks.matrix import MATRIX, wanted_rows
 from pixart_tui.domain.deploying.compiler_config import check_nexfort_config, parse_compiler_config
 from pixart_tui.domain.deploying.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
@@ -43,7 +44,7 @@ from pixart_tui.runs.process.control import start_worker
 Examples:
   pixart-tui bench
   pixart-tui bench --compiler none --compiler compile-max-autotune --json bench.json
-  pixart-tui bench --matrix seed --model synthetic:alpha --json bench.json
+  pixart-tui bench --matrix onediff --model synthetic:alpha --json bench.json
   pixart-tui bench --model synthetic:alpha --compiler torch --memory-budget 6
   pixart-tui bench --quantize --quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}' \\
       --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json
@@ -82,7 +83,7 @@ Examples:
 @kept_steps_options
 @click.option(
     "--matrix",
-    type=click.Choice(("seed",)),
+    type=RenamedChoice(("onediff",), {"seed": "onediff"}),
     help="A ready set of rows: those of OneDiff's PixArt report, and ours beside them.",
 )
 @click.option("--rows", metavar="NAME,...", default="", help="Only these rows of the matrix.")
@@ -170,7 +171,7 @@ def bench_request(
         memory=memory_fields(shared),
         compilers=wanted,
         compiler_config=_compiler_config(compiler_config, compilers),
-        matrix=cast(Literal["", "seed"], matrix or ""),
+        matrix=cast(Literal["", "onediff"], matrix or ""),
         rows=_names(rows),
         rounds=rounds,
         cold=cold,
@@ -211,7 +212,7 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
         )
     if rows and not matrix:
         raise RequestError(
-            "--rows needs --matrix", "it names rows of a matrix", "add --matrix seed"
+            "--rows needs --matrix", "it names rows of a matrix", "add --matrix onediff"
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from pixart_tui.cli.display.comparisons import comparison_json, print_likeness
+from pixart_tui.cli.display.comparisons import comparison_json, print_similarity
 from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.options.common import (
@@ -160,7 +160,7 @@ def _refuse_run_options(context: click.Context) -> None:
 
 
 def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool) -> int:
-    from pixart_tui.domain.profiles.image_metrics import likeness
+    from pixart_tui.domain.profiles.image_metrics import image_similarity
     from pixart_tui.runs.results.image_reading import read_any_image
     from pixart_tui.runs.results.pictures import SideBySide, pixels_of, side_by_side, write_image
 
@@ -175,19 +175,19 @@ def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool)
     for path, read in zip(images, found_images, strict=True):
         for note in read.notes:
             say(f"{path}: {note}", err=True)
-    twin, image = (read.image for read in found_images)
-    _check_sizes(images, twin.size, image.size)
-    found = likeness(pixels_of(image), pixels_of(twin))
+    reference, image = (read.image for read in found_images)
+    _check_sizes(images, reference.size, image.size)
+    found = image_similarity(pixels_of(image), pixels_of(reference))
     if target:
         titles = (images[0].name, images[1].name)
-        row = SideBySide(image, twin, _caption(found.ssim, found.psnr_db, found.mae))
+        row = SideBySide(image, reference, _caption(found.ssim, found.psnr_db, found.mae))
         write_image(target, side_by_side([row], titles, _FILES_SIDE))
     if as_json:
         named = {"a": str(images[0]), "b": str(images[1])}
         beside = {"side_by_side": str(target) if target else None}
         say_json(named | found.model_dump() | beside)
     else:
-        print_likeness(found)
+        print_similarity(found)
         if output:
             say(f"wrote {output}")
     return 0

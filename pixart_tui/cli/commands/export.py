@@ -43,7 +43,7 @@ from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.layers.quant_rules import hardware_limit
 from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.domain.requests import ExportRequest, VerifyRequest
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.machine.devices import default_threads
 from pixart_tui.runs.beside import clear_beside
@@ -189,7 +189,7 @@ def _selection(
     rule, parameter = rule_of(options)
     found = read_profiles(references, options["quant_types"])
     known = [profile for profile, _ in found]
-    selection = choose(menu_of(known), rule, parameter, fused=options["fused"])
+    selection = choose(candidates_of(known), rule, parameter, fused=options["fused"])
     names = [path.name for _, path in found]
     return selection_record(known, selection, names), found[0][1]
 

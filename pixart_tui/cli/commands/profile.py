@@ -65,7 +65,7 @@ Examples:
     type=click.Choice(["simulated", "real"]),
     default="simulated",
     show_default=True,
-    help="The disturbed layer: its reference numerics, or the kernel that this device runs.",
+    help="The quantized layer: its reference numerics, or the kernel that this device runs.",
 )
 @click.option(
     "--baseline-dtype",
@@ -73,7 +73,7 @@ Examples:
     default="float32",
     show_default=True,
     help="Everything else. bfloat16 is for full-size models on a GPU: half the memory and less "
-    "time, but layers below the deployment floor rank less reliably.",
+    "time, but layers below the bf16 floor rank less reliably.",
 )
 @click.option(
     "--method",

@@ -15,6 +15,7 @@ from pixart_tui.cli.display.selections import print_pareto, print_selection
 from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.options.common import check_output, display_option, resolve_device
 from pixart_tui.cli.options.kept_steps import kept_steps_fields, kept_steps_options
+from pixart_tui.cli.options.renamed import RenamedOption
 from pixart_tui.cli.options.rules import (
     RULE_OPTIONS,
     quant_types_option,
@@ -29,9 +30,9 @@ from pixart_tui.domain.files.text_files import read_prompts
 from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.selection import Rule, Selection
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.machine.devices import default_threads
@@ -43,7 +44,7 @@ from pixart_tui.runs.results.profile_files import read_profile_file
 _OF_STEPS: Final = ("keep_steps", "keep_first_steps", "keep_last_steps", "choose_steps")
 _OF_VERIFYING: Final = (
     "rounds",
-    "seed_rule",
+    "onediff_rule",
     "repair_prompts",
     "report_prompts",
     "repair_images",
@@ -86,7 +87,14 @@ Examples:
     is_flag=True,
     help="Choose also the steps at which nothing is quantized, or only what hardly costs.",
 )
-@click.option("--seed-rule", is_flag=True, help="Verify: measure the seed's rule beside.")
+@click.option(
+    "--compare-onediff",
+    "onediff_rule",
+    cls=RenamedOption,
+    old_names=("--seed-rule",),
+    is_flag=True,
+    help="Verify: measure OneDiff's rule beside.",
+)
 @click.option(
     "--repair-prompts",
     type=click.Path(path_type=Path),
@@ -188,7 +196,7 @@ def _save(asked: _Asked, options: Mapping[str, Any]) -> int:
 
 
 def _print_curve(asked: _Asked, as_json: bool) -> int:
-    curve = pareto_curve(menu_of(asked.profiles), fused=asked.fused)
+    curve = pareto_curve(candidates_of(asked.profiles), fused=asked.fused)
     if as_json:
         say_json(curve)
     else:
@@ -236,7 +244,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         kept_steps=_kept_steps(options, asked),
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
-        seed_rule=options["seed_rule"],
+        onediff_rule=options["onediff_rule"],
         output=str(asked.target),
     )
     if options["detach"]:
@@ -251,7 +259,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     return exit_code
 
 
-def _case(asked: _Asked, options: Mapping[str, Any]) -> Case:
+def _case(asked: _Asked, options: Mapping[str, Any]) -> SelectionProblem:
     """The question that is asked of the profiles."""
     kept, effects = _kept_steps(options, asked), None
     if kept or options["choose_steps"]:
@@ -259,8 +267,8 @@ def _case(asked: _Asked, options: Mapping[str, Any]) -> Case:
         from pixart_tui.runs.results.step_effects import read_step_effects
 
         effects = read_step_effects(asked.paths)
-    return Case(
-        menu=menu_of(asked.profiles),
+    return SelectionProblem(
+        candidates=candidates_of(asked.profiles),
         rule=asked.rule,
         parameter=asked.parameter,
         fused=asked.fused,

@@ -1,4 +1,4 @@
-"""Images and their twins on stdout."""
+"""Images and their reference on stdout."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 from rich.table import Table
 
 from pixart_tui.cli.display.writing import console, say
-from pixart_tui.domain.profiles.measurements import Likeness
+from pixart_tui.domain.profiles.measurements import ImageSimilarity
 from pixart_tui.runs.results.pairs import pairs_of
 from pixart_tui.runs.run import Run
 
 
-def print_likeness(found: Likeness) -> None:
+def print_similarity(found: ImageSimilarity) -> None:
     """The figures of two images, one a line."""
     psnr = "infinite: the images are equal" if found.psnr_db is None else f"{found.psnr_db:.2f} dB"
     for name, text in (
@@ -34,7 +34,7 @@ def print_comparison(run: Run) -> None:
     for heading in ("seed", "SSIM", "PSNR dB", "MAE"):
         table.add_column(heading, justify="right", no_wrap=True)
     for found in run.snapshot.compared.values():
-        cells = _cells(found.likeness)
+        cells = _cells(found.similarity)
         table.add_row(found.prompt, str(found.seed), *cells)
     console().print(table)
 
@@ -46,10 +46,10 @@ def comparison_json(run: Run) -> dict[str, Any]:
     images: list[dict[str, Any]] = []
     for key, found in run.snapshot.compared.items():
         pair = files.get(key)
-        figures = found.likeness.model_dump() if found.likeness else dict.fromkeys(_FIGURES)
+        figures = found.similarity.model_dump() if found.similarity else dict.fromkeys(_FIGURES)
         images.append(
             {"prompt": found.prompt, "seed": found.seed, **figures}
-            | {"unquantized": str(pair.twin) if pair else None}
+            | {"unquantized": str(pair.reference) if pair else None}
             | {"quantized": str(pair.image) if pair else None}
         )
     request = run.record.request if run.record else None
@@ -64,10 +64,10 @@ def comparison_json(run: Run) -> dict[str, Any]:
     }
 
 
-_FIGURES = tuple(Likeness.model_fields)
+_FIGURES = tuple(ImageSimilarity.model_fields)
 
 
-def _cells(found: Likeness | None) -> tuple[str, str, str]:
+def _cells(found: ImageSimilarity | None) -> tuple[str, str, str]:
     if found is None:
         return ("NaN", "-", "-")
     psnr = "equal" if found.psnr_db is None else f"{found.psnr_db:.2f}"

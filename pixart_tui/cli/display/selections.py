@@ -48,7 +48,7 @@ def print_pareto(curve: Curve) -> None:
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     table.add_column("", no_wrap=True)
     points = [("selected", point) for point in curve.ours]
-    points += [("seed's rule", point) for point in curve.seed_rule]
+    points += [("OneDiff's rule", point) for point in curve.onediff_rule]
     most = max((point.predicted for _, point in points), default=0.0) or 1.0
     for name, point in sorted(points, key=lambda row: row[1].share):
         cells = (f"{point.share:.1%}", str(point.layers), f"{point.predicted:.2e}")
@@ -85,7 +85,7 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
 def _time_lines(selection: Selection) -> Iterator[str]:
     """What a selection does to the time of a step, where the layers were timed."""
     share, saved_s = selection.time_share, selection.predicted_time_saved_s
-    idle = selection.does_not_pay
+    idle = selection.no_speedup
     if share is None or saved_s is None or idle is None:
         return
     effect = f"{'save' if saved_s >= 0 else 'cost'} {1000 * abs(saved_s):.3f} ms a step"
@@ -104,8 +104,8 @@ def _loss_lines(selection: Selection, found: Verification) -> Iterator[str]:
     if found.holds is not None:
         holds = "holds" if found.holds else "does not hold there"
         yield f"the budget of {found.budget:g} {holds}"
-    if found.seed_rule and found.seed_rule.measured:
-        yield f"the seed's rule at that share of FLOPs: {_loss(found.seed_rule.measured)}"
+    if found.onediff_rule and found.onediff_rule.measured:
+        yield f"OneDiff's rule at that share of FLOPs: {_loss(found.onediff_rule.measured)}"
     if found.every_step and found.every_step.measured:
         yield f"the same layers at every step: {_loss(found.every_step.measured)}"
 

@@ -116,7 +116,7 @@ def _time_cells(score: LayerScore) -> tuple[str, ...]:
     latency = score.latency_s
     if latency is None:
         return ()
-    mark = f"{NO_GAIN_MARK} " if score.does_not_pay else ""
+    mark = f"{NO_GAIN_MARK} " if score.no_speedup else ""
     return (f"{mark}{-latency.saved / latency.unquantized:+.0%}",)
 
 
@@ -128,13 +128,13 @@ def _footnotes(
     hidden = max(len(order) - _SHOWN_LAYERS, 0)
     excluded = [s for s in scores if s.status is LayerStatus.EXCLUDED]
     broken = [s for s in scores if s.status is LayerStatus.NOT_FINITE]
-    idle = [s for s in scores if s.does_not_pay]
+    idle = [s for s in scores if s.no_speedup]
     notes = (
         (True, describe_method(profile.conditions)),
         (hidden, f"and {hidden} less sensitive layers"),
         (
             floor is not None,
-            f"deployment floor ({dtype}): {floor or 0:.1e}",
+            f"bf16 floor ({dtype}): {floor or 0:.1e}",
         ),
         (dtype is None, _no_floor(profile.conditions)),
         (noise is not None, f"measurement noise (median spread): {noise or 0:.1e}"),
@@ -146,13 +146,13 @@ def _footnotes(
 
 
 def _no_floor(conditions: Conditions) -> str:
-    return f"deployment floor: not measured, the baseline is {conditions.baseline_dtype} itself"
+    return f"bf16 floor: not measured, the baseline is {conditions.baseline_dtype} itself"
 
 
 def print_bench(
     rows: Sequence[BenchRow], machine: Machine, versions: Versions, *, matrix: bool = False
 ) -> None:
-    """The seed's table: cases side by side, or those of a matrix below each other."""
+    """OneDiff's table: cases side by side, or those of a matrix below each other."""
     cells = matrix_table(rows) if matrix else bench_table(rows)
     first = rows[0]
     title = f"{first.model} {first.width}x{first.height}, {first.steps} steps; {machine.summary}"

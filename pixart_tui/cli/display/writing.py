@@ -1,7 +1,7 @@
 """What commands write to a terminal or a pipe: text of others is shown and never obeyed.
 
 Everything goes through here. No text is markup, no character controls the terminal, and what a
-stream's encoding lacks is written as its ASCII twin.
+stream's encoding lacks is written as its ASCII character.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _PIPE_WIDTH: Final = 120
-_TWINS: Final = "pixart_tui.twins"
+_IN_ASCII: Final = "pixart_tui.ascii"
 
 
 def prepare_streams() -> None:
-    """Has standard output and error write what their encoding lacks as ASCII twins."""
-    codecs.register_error(_TWINS, _as_twins)
+    """Has standard output and error write what their encoding lacks as ASCII characters."""
+    codecs.register_error(_IN_ASCII, _as_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_TWINS)
+            stream.reconfigure(errors=_IN_ASCII)
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -91,7 +91,7 @@ def _stream(err: bool = False) -> TextIO:
     return sys.stderr if err else sys.stdout
 
 
-def _as_twins(error: UnicodeError) -> tuple[str, int]:
+def _as_ascii(error: UnicodeError) -> tuple[str, int]:
     from pixart_tui.tui.drawing.glyphs import in_ascii  # not before it is needed
 
     assert isinstance(error, UnicodeEncodeError)

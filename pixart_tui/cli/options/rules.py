@@ -36,7 +36,7 @@ _OPTIONS: Final = (
         "--top-percentage",
         type=float,
         metavar="P",
-        help="The seed's rule: 90 by default. It is about layers and keeps all attention.",
+        help="OneDiff's rule: 90 by default. It is about layers and keeps all attention.",
     ),
     click.option(
         "--flops-share",

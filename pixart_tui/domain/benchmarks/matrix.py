@@ -1,4 +1,4 @@
-"""The rows of ``bench --matrix seed``: those of OneDiff's PixArt report, and what is ours alone.
+"""The rows of ``bench --matrix onediff``: those of OneDiff's PixArt report, and what is ours alone.
 
 The report (SiliconFlow, onediff, ``onediff_diffusers_extensions/examples/pixart_alpha/README.md``)
 has one table per GPU for its compiler and one for its quant types. A row here that does what a row
@@ -158,7 +158,7 @@ PUBLISHED: Final[Mapping[str, Published]] = {
 """Row name to what the report prints for it."""
 
 
-def pays(layer: Layer) -> bool:
+def speeds_up(layer: Layer) -> bool:
     """Whether quantizing this layer can make it faster at all.
 
     adaLN, the timestep and caption embedders and the keys and values of cross-attention see a few
@@ -178,7 +178,7 @@ def scattered_file(layers: Sequence[Layer]) -> str:
     tenth one or so, of each kind and all over the model.
     """
     in_blocks = [layer for layer in layers if layer.block is not None]
-    chosen = [layer for layer in in_blocks if pays(layer)] or in_blocks
+    chosen = [layer for layer in in_blocks if speeds_up(layer)] or in_blocks
     return onediff_file.render(
         {layer.fqn: (index * _GOLDEN) % 1.0 for index, layer in enumerate(chosen)}
     )
@@ -214,7 +214,7 @@ def wanted_rows(request: BenchRequest) -> tuple[MatrixRow, ...]:
         raise RequestError(
             f"the matrix has no row {unknown[0]!r}",
             f"its rows are {', '.join(known)}",
-            "list them with: pixart-tui bench --matrix seed --list-rows",
+            "list them with: pixart-tui bench --matrix onediff --list-rows",
         )
     asked = {MATRIX[0].name, *(request.rows or known)}
     return tuple(row for row in MATRIX if row.name in asked)
@@ -281,7 +281,7 @@ def _layers(
     """The layers that a row wants, and how they were chosen in words."""
     if row.quant_type is None:
         return (), None
-    paying = tuple(layer.fqn for layer in layers if pays(layer))
+    paying = tuple(layer.fqn for layer in layers if speeds_up(layer))
     if row.which == "scattered":
         kind = "block layers that pay" if paying else "block layers"
         return tuple(scattered), f"{DEFAULT_TOP_PERCENTAGE:g}% of the {kind}, scattered"

@@ -1,4 +1,4 @@
-"""What a benchmark measures: the rows of the seed's table, and the file that keeps them."""
+"""What a benchmark measures: the rows of OneDiff's table, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class RowStatus(StrEnum):
 
 
 class BenchCase(Value):
-    """One column of the seed's table: what is run.
+    """One column of OneDiff's table: what is run.
 
     Attributes:
         deployment: How the pipeline is made to run.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pixart_tui.domain.profiles.measurements import Likeness
+from pydantic import model_validator
+
+from pixart_tui.domain.profiles.measurements import ImageSimilarity
 from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, read_old_names
 
 
 class ComparePlanned(Value):
@@ -28,16 +30,18 @@ class ComparePlanned(Value):
 
 
 class ImagesCompared(Value):
-    """An image and its undisturbed twin are made: a comparison's unit of resuming.
+    """An image and its reference image are made: a comparison's unit of resuming.
 
     Attributes:
         prompt: The prompt of both.
         seed: The seed of both.
-        likeness: How far they are from each other as they are kept, with 8 bits a channel; None
+        similarity: How far they are from each other as they are kept, with 8 bits a channel; None
             where the image holds NaN or infinity.
     """
 
     type: Literal["images_compared"] = "images_compared"
     prompt: str
     seed: int
-    likeness: Likeness | None
+    similarity: ImageSimilarity | None
+
+    _old = model_validator(mode="before")(read_old_names({"likeness": "similarity"}))

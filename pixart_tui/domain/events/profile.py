@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pixart_tui.domain.layers.latency import Latency
 from pixart_tui.domain.layers.layers import Layer
@@ -16,7 +16,7 @@ from pixart_tui.domain.profiles.measurements import Comparison, Measurement
 from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.profiles.profile_check import ProfileCheck
 from pixart_tui.domain.provenance import Machine, Versions
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, read_old_names
 
 
 class ProfilePlanned(Value):
@@ -33,7 +33,7 @@ class ProfilePlanned(Value):
         attention: The self-attention of every block where fp8 attention is measured too; empty
             where it is not.
         attention_excluded: Blocks' attention that the kernel cannot take, with the reason.
-        lanes: Layers, or samples, that are measured side by side.
+        replicas: Layers, or samples, that are measured side by side.
     """
 
     type: Literal["profile_planned"] = "profile_planned"
@@ -45,7 +45,9 @@ class ProfilePlanned(Value):
     more_types: Mapping[str, Mapping[str, str]] = {}
     attention: tuple[Layer, ...] = ()
     attention_excluded: Mapping[str, str] = {}
-    lanes: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[int, Field(ge=1)] = 1
+
+    _old = model_validator(mode="before")(read_old_names({"lanes": "replicas"}))
 
     @property
     def layers_excluded(self) -> dict[str, Mapping[str, str]]:
@@ -106,7 +108,7 @@ class LayerMeasured(Value):
     Attributes:
         layer: The layer.
         measurements: One for each prompt and seed.
-        elapsed_s: Seconds that its lane spent on it.
+        elapsed_s: Seconds that its replica spent on it.
     """
 
     type: Literal["layer_measured"] = "layer_measured"

@@ -7,7 +7,7 @@ from typing import Literal
 from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.selecting.selection import Selection
-from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
+from pixart_tui.domain.selecting.verification import ImageSet, JointMeasurement, Verification
 from pixart_tui.domain.values import Value
 
 
@@ -40,7 +40,7 @@ class JointMeasured(Value):
     """A selection was measured as a whole."""
 
     type: Literal["joint_measured"] = "joint_measured"
-    trial: Trial
+    trial: JointMeasurement
 
 
 class VerifyFinished(Value):

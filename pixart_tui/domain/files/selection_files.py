@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pixart_tui.domain.files import mixed_file, onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.profiles.profile import Profile
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import Verification
 
@@ -26,7 +26,7 @@ def selection_record(
         names: File names of the profiles' JSON files, for the record.
         verification: How it was verified, None where it was not.
     """
-    known = {option.key: option for option in menu_of(profiles).options}
+    known = {option.key: option for option in candidates_of(profiles).options}
     # In the selection's order, so that onediffx's stable sort keeps ties as they were chosen.
     options = {fqn: known[fqn, kind] for fqn, kind in selection.assignments.items()}
     return SelectionSidecar(

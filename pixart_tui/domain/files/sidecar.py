@@ -82,12 +82,12 @@ class ProfileSidecar(Value):
         versions: With what.
         elapsed_s: Seconds of work, over all attempts.
         batch_sizes: Images in a batch, in the order of use: more than one where the GPU ran out of
-            memory. Each layer was compared with undisturbed images of its own batch size.
+            memory. Each layer was compared with reference images of its own batch size.
         deployment_floor: Mean 1 - SSIM of the deployment dtype with nothing quantized.
         measurement_noise: Median standard deviation of a layer's SSIM over prompts and seeds.
         layers: Every layer's score, in the model's order, the excluded ones with their reason.
         measurements: Every measurement.
-        floor: The deployment floor, per prompt and seed.
+        floor: The bf16 floor, per prompt and seed.
         measuring_s: Seconds that the layers' part of the work took, without loading, the floor and
             the layers' times; over all attempts.
         samples: What the adjoint method found of each sample.

@@ -60,7 +60,7 @@ class Latency(Value):
         return 0.0 if self.quantized is None else self.unquantized - self.quantized
 
     @property
-    def pays(self) -> bool:
+    def speeds_up(self) -> bool:
         """Whether quantizing saves more time than the measurement is uncertain by."""
         return self.saved > self.noise
 
@@ -81,4 +81,4 @@ def layers_that_pay(layers: Sequence[Layer], latencies: Mapping[str, Latency]) -
         latencies: Layer to latency; a layer without one does not pay.
     """
     known = {layer.fqn: latencies.get(layer.fqn) for layer in layers}
-    return tuple(fqn for fqn, latency in known.items() if latency is not None and latency.pays)
+    return tuple(fqn for fqn, latency in known.items() if latency is not None and latency.speeds_up)

@@ -41,15 +41,15 @@ class Linearity:
             out grows with the square of a loss, as its fields are of second order.
         early_saturation: The saturation of the loss of all layers together at the early calls
             alone, where the sum of single losses predicts it.
-        fork_doubt: Standard deviation of each loss's logarithm in a sample out of the linear range:
-            half the logarithm by which the sum of single losses exceeds that range. A trajectory
-            that forks does so at small errors too, which curvature does not foresee.
+        divergence_doubt: Standard deviation of each loss's logarithm in a sample out of the linear
+            range: half the logarithm by which the sum of single losses exceeds that range. A
+            trajectory that diverges does so at small errors too, which curvature cannot show.
     """
 
     saturation: float
     curvature: float
     early_saturation: float = math.inf
-    fork_doubt: float = 0.0
+    divergence_doubt: float = 0.0
 
     @classmethod
     def of(cls, sample: SampleEffects) -> Linearity:
@@ -61,7 +61,7 @@ class Linearity:
         linear = np.nansum(effects, axis=(1, 2), dtype=np.float64)
         p = max(float(np.square(linear).mean()), _TINY)
         left_out = float(np.square(measured - linear).mean())
-        # Far from the undisturbed image 1 - SSIM levels off too, so that it is what counts here.
+        # Far from the reference image 1 - SSIM levels off too, so that it is what counts here.
         saturation = _saturation(p, loss)
         # Beyond saturation what is left out grows no more; a loss as large as that is in doubt by
         # its own size.
@@ -69,7 +69,9 @@ class Linearity:
             saturation=saturation,
             curvature=left_out / p**2 + 1 / saturation,
             early_saturation=cls._early(sample, effects),
-            fork_doubt=0 if math.isinf(saturation) else _fork_doubt(_whole(sample, effects), loss),
+            divergence_doubt=0
+            if math.isinf(saturation)
+            else _divergence_doubt(_whole(sample, effects), loss),
         )
 
     @staticmethod
@@ -94,7 +96,7 @@ def _saturation(predicted: float, measured: float) -> float:
     return max(predicted * measured / (predicted - measured), _TINY)
 
 
-def _fork_doubt(effects: npt.NDArray[np.float32], measured: float) -> float:
+def _divergence_doubt(effects: npt.NDArray[np.float32], measured: float) -> float:
     """Half the logarithm of the sum of single losses (draws, layers, calls) over what is linear.
 
     The half was found on a model of 28 blocks at guidance 2.0 and holds on others
@@ -221,7 +223,7 @@ class SampleStatistics:
     def nonlinear_doubt(self) -> Floats:
         """Standard deviation of each loss's logarithm that the nonlinear part makes, (layers,)."""
         linearity = self.linearity
-        found: Floats = np.sqrt(linearity.curvature * self.losses + linearity.fork_doubt**2)
+        found: Floats = np.sqrt(linearity.curvature * self.losses + linearity.divergence_doubt**2)
         return found
 
     @property

@@ -1,4 +1,4 @@
-"""How far an image is from its twin: the definitions, which the engine applies to tensors.
+"""How far an image is from its reference: the definitions, which the engine applies to tensors.
 
 Structural similarity is that of Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5,
 K1 = 0.01, K2 = 0.03, borders reflected, in float64.
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.ndimage import correlate1d
 
-from pixart_tui.domain.profiles.measurements import Likeness
+from pixart_tui.domain.profiles.measurements import ImageSimilarity
 
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float64]
@@ -36,11 +36,11 @@ WINDOW: Final = _window()
 _Array = TypeVar("_Array", bound=Any)
 
 
-def likeness(image: Pixels, twin: Pixels) -> Likeness:
+def image_similarity(image: Pixels, reference: Pixels) -> ImageSimilarity:
     """Compares two images of one size, (height, width, 3), 6 pixels a side at least."""
-    x, y = (np.moveaxis(pixels, -1, 0).astype(np.float64) / 255 for pixels in (image, twin))
+    x, y = (np.moveaxis(pixels, -1, 0).astype(np.float64) / 255 for pixels in (image, reference))
     mse = float(np.square(x - y).mean())
-    return Likeness(
+    return ImageSimilarity(
         ssim=float(similarity_map(x, y, _blurred).mean()),
         psnr_db=10 * log10(1 / mse) if mse else None,
         mae=float(np.abs(x - y).mean()),
@@ -59,7 +59,7 @@ def similarity_map(x: _Array, y: _Array, blurred: Callable[[list[_Array]], _Arra
 
     Args:
         x: Images with values in [0, 1], in float64: single layers differ by 1e-6 and less.
-        y: Their twins.
+        y: Their reference.
         blurred: Blurs several such images with the Gaussian window and stacks them.
     """
     mean_x, mean_y, square_x, square_y, product = blurred([x, y, x * x, y * y, x * y])

@@ -1,4 +1,4 @@
-"""Image errors: one image against its undisturbed twin, and which layer disturbed it."""
+"""Image errors: one image against its reference image, and which layer disturbed it."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pixart_tui.domain.values import Value
 
 
 class Comparison(Value):
-    """One disturbed image against the undisturbed image of the same prompt and seed.
+    """One quantized image against the reference image of the same prompt and seed.
 
     Attributes:
         prompt: The prompt of both images.
         seed: The seed of both initial noises.
-        finite: False where the disturbed latents or image hold NaN or infinity; then there are
+        finite: False where the quantized latents or image hold NaN or infinity; then there are
             no figures. Such an image is its own result, never "SSIM 0".
         ssim: Structural similarity, 1 for equal images.
         psnr_db: Peak signal-to-noise ratio in dB; None where the images are equal (infinite).
@@ -31,8 +31,8 @@ class Comparison(Value):
         return None if self.ssim is None else 1.0 - self.ssim
 
 
-class Likeness(Value):
-    """An image beside its twin, both with 8 bits a channel.
+class ImageSimilarity(Value):
+    """An image beside its reference, both with 8 bits a channel.
 
     Attributes:
         ssim: Structural similarity, 1 for equal images.

@@ -36,8 +36,8 @@ class Conditions(Value):
         guidance_scale: Classifier-free guidance.
         height: Pixels.
         width: Pixels.
-        baseline_dtype: The dtype of the undisturbed images.
-        floor_dtype: The dtype of deployment, whose own error is the deployment floor; None where
+        baseline_dtype: The dtype of the reference images.
+        floor_dtype: The dtype of deployment, whose own error is the bf16 floor; None where
             the baseline has that dtype itself, so that there is no floor to measure.
         timesteps: Timesteps in place of a number of steps; empty for none.
         num_calls: Transformer calls of an image where they are not as many as its steps, else 0.

@@ -32,7 +32,7 @@ class LayerScore(Value):
         status: Whether it was measured, and if not, why there are no figures.
         reason: Why it is excluded; empty otherwise.
         samples: Prompts and seeds it was measured on.
-        ssim: Mean SSIM to the undisturbed images; may exceed 1 by rounding.
+        ssim: Mean SSIM to the reference images; may exceed 1 by rounding.
         ssim_low: Lower end of its 95% interval for other prompts of the same kind; for these
             images where there is one prompt.
         ssim_high: Its upper end.
@@ -73,9 +73,9 @@ class LayerScore(Value):
         return None if self.ssim is None else 1.0 - self.ssim
 
     @property
-    def does_not_pay(self) -> bool:
+    def no_speedup(self) -> bool:
         """Whether it can be quantized and was timed to be no faster for it."""
-        timed = self.latency_s is not None and not self.latency_s.pays
+        timed = self.latency_s is not None and not self.latency_s.speeds_up
         return timed and self.status is LayerStatus.MEASURED
 
 

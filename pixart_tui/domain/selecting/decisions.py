@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from pixart_tui.domain.layers.roles import fused_group, reads_text
-from pixart_tui.domain.selecting.menu import Menu, Option
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +18,16 @@ class Decision:
         alternatives: The sets of options among which one is taken; the first is empty: keep.
     """
 
-    alternatives: tuple[tuple[Option, ...], ...]
+    alternatives: tuple[tuple[Candidate, ...], ...]
 
 
 def decisions_of(
-    menu: Menu, *, fused: bool, text_type: str | None = None, only_paying: bool = False
+    candidates: Candidates, *, fused: bool, text_type: str | None = None, only_paying: bool = False
 ) -> tuple[Decision, ...]:
-    """The decisions of a menu.
+    """The decisions of the candidates.
 
     Args:
-        menu: The targets and their options.
+        candidates: The targets and their options.
         fused: Whether the deployment runs layers that read the same rows together, as
             ``--compiler torch`` does: the rows are quantized once, so such layers are each either
             kept or all of one quant type.
@@ -37,12 +37,12 @@ def decisions_of(
     """
     options = [
         option
-        for option in menu.options
-        if not (only_paying and option.pays is False)
+        for option in candidates.options
+        if not (only_paying and option.speeds_up is False)
         and not (text_type and reads_text(option.target) and option.quant_type != text_type)
     ]
-    grouped: dict[str, list[Option]] = {}
-    several = len(menu.layer_types) > 1
+    grouped: dict[str, list[Candidate]] = {}
+    several = len(candidates.layer_types) > 1
     for option in options:
         group = fused_group(option.target) if fused and several else None
         # Not the group's name alone: it is also that of the block's attention.
@@ -50,13 +50,13 @@ def decisions_of(
     return tuple(Decision(alternatives=((), *_alternatives(group))) for group in grouped.values())
 
 
-def _alternatives(options: Sequence[Option]) -> Iterator[tuple[Option, ...]]:
+def _alternatives(options: Sequence[Candidate]) -> Iterator[tuple[Candidate, ...]]:
     """Every way to quantize some of the options' targets to one quant type."""
-    by_type: dict[str, list[Option]] = {}
+    by_type: dict[str, list[Candidate]] = {}
     for option in options:
         by_type.setdefault(option.quant_type, []).append(option)
     for of_type in by_type.values():
-        by_target: dict[str, list[Option | None]] = {}
+        by_target: dict[str, list[Candidate | None]] = {}
         for option in of_type:
             by_target.setdefault(option.target, [None]).append(option)
         for picks in product(*by_target.values()):

@@ -1,12 +1,12 @@
-"""The whole range of a menu: what each share costs, beside the seed's rule."""
+"""The whole range of the candidates: what each share costs, beside OneDiff's rule."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.selecting.menu import Menu
-from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.candidates import Candidates
+from pixart_tui.domain.selecting.repair import onediff_rule_at_share
 from pixart_tui.domain.selecting.selection import (
     Objective,
     Rule,
@@ -42,44 +42,44 @@ class Curve(Value):
         axis: What the shares are of: FLOPs, or the time that can be saved at most.
         quant_types: The quant types.
         ours: Our selections.
-        seed_rule: The seed's rule, by SSIM until the share is reached; empty for several types.
+        onediff_rule: OneDiff's rule, by SSIM until the share is reached; empty for several types.
     """
 
     axis: Objective
     quant_types: tuple[str, ...]
     ours: tuple[CurvePoint, ...]
-    seed_rule: tuple[CurvePoint, ...] = ()
+    onediff_rule: tuple[CurvePoint, ...] = ()
 
 
-def pareto_curve(menu: Menu, *, fused: bool = False) -> Curve:
+def pareto_curve(candidates: Candidates, *, fused: bool = False) -> Curve:
     """The predicted curve; shares that the options do not reach are left out."""
-    menu = menu if menu.timed else menu.of_layers
-    by_time = menu.timed and any(option.pays for option in menu.options)
+    candidates = candidates if candidates.timed else candidates.of_layers
+    by_time = candidates.timed and any(option.speeds_up for option in candidates.options)
     rule: Rule = "saved-share" if by_time else "flops-share"
-    ours = [_point(menu, rule, share, fused) for share in SHARES]
-    seeds = _seed_points(menu) if not by_time and len(menu.layer_types) == 1 else []
+    ours = [_point(candidates, rule, share, fused) for share in SHARES]
+    seeds = _onediff_points(candidates) if not by_time and len(candidates.layer_types) == 1 else []
     return Curve(
         axis="time" if by_time else "flops",
-        quant_types=menu.quant_types,
+        quant_types=candidates.quant_types,
         ours=tuple(point for point in ours if point is not None),
-        seed_rule=tuple(seeds),
+        onediff_rule=tuple(seeds),
     )
 
 
-def _point(menu: Menu, rule: Rule, share: float, fused: bool) -> CurvePoint | None:
+def _point(candidates: Candidates, rule: Rule, share: float, fused: bool) -> CurvePoint | None:
     try:
-        found = choose(menu, rule, share, fused=fused)
+        found = choose(candidates, rule, share, fused=fused)
     except PixartTuiError:
         return None
     reached = found.flops_share if rule == "flops-share" else share
     return CurvePoint(share=reached, layers=len(found.chosen), predicted=found.predicted_loss)
 
 
-def _seed_points(menu: Menu) -> list[CurvePoint]:
+def _onediff_points(candidates: Candidates) -> list[CurvePoint]:
     points = []
     for share in SHARES:
-        options = seed_rule_at_share(menu, share)
-        found = describe(menu, "flops-share", share, options)
+        options = onediff_rule_at_share(candidates, share)
+        found = describe(candidates, "flops-share", share, options)
         points.append(
             CurvePoint(
                 share=found.flops_share,

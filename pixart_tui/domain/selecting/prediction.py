@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pixart_tui.domain.selecting.menu import Option
+from pixart_tui.domain.selecting.candidates import Candidate
 
 
-def predicted_loss(options: Iterable[Option], scale: float = 1.0) -> float:
+def predicted_loss(options: Iterable[Candidate], scale: float = 1.0) -> float:
     """1 - SSIM that these options are predicted to cost together.
 
     Args:

@@ -12,43 +12,43 @@ from collections.abc import Generator
 from typing import Final, TypeAlias
 
 from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, Option
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.selection import Selection
-from pixart_tui.domain.selecting.verification import Trial
+from pixart_tui.domain.selecting.verification import JointMeasurement
 
-Outcome: TypeAlias = tuple[Selection, Trial]
-Repair: TypeAlias = Generator[Selection, Trial, Outcome]
+Outcome: TypeAlias = tuple[Selection, JointMeasurement]
+Repair: TypeAlias = Generator[Selection, JointMeasurement, Outcome]
 
 _TIGHTER: Final = 1.03
 _NEAR: Final = 0.93
 """A selection that uses this part of the budget is not worth another measurement."""
 
 
-def repair(case: Case, rounds: int) -> Repair:
+def repair(case: SelectionProblem, rounds: int) -> Repair:
     """Proposes selections until the budget holds, so many at the most; without a budget, one."""
     return _within_budget(case, rounds) if case.rule == "max-loss" else _measured_once(case)
 
 
-def seed_rule_at_share(menu: Menu, flops_share: float) -> list[Option]:
-    """The seed's rule at a share: the layers by SSIM, until their FLOPs reach it."""
-    flops = {target.name: target.flops for target in menu.targets}
-    taken: list[Option] = []
+def onediff_rule_at_share(candidates: Candidates, flops_share: float) -> list[Candidate]:
+    """OneDiff's rule at a share: the layers by SSIM, until their FLOPs reach it."""
+    flops = {target.name: target.flops for target in candidates.targets}
+    taken: list[Candidate] = []
     reached = 0
-    for option in sorted(menu.of_layers.options, key=lambda o: o.ssim, reverse=True):
-        if reached >= flops_share * menu.flops * (1 - 1e-12):
+    for option in sorted(candidates.of_layers.options, key=lambda o: o.ssim, reverse=True):
+        if reached >= flops_share * candidates.flops * (1 - 1e-12):
             break
         taken.append(option)
         reached += flops[option.target]
     return taken
 
 
-def _measured_once(case: Case) -> Repair:
+def _measured_once(case: SelectionProblem) -> Repair:
     selection = case.solved()
     return selection, (yield selection)
 
 
-def _within_budget(case: Case, rounds: int) -> Repair:
+def _within_budget(case: SelectionProblem, rounds: int) -> Repair:
     """Re-solves with losses scaled by what was measured, from both sides, until that is settled."""
     holding: list[Outcome] = []
     measured = 0
@@ -91,7 +91,7 @@ def _same(one: Selection, other: Selection) -> bool:
     return one.choice == other.choice
 
 
-def _nothing_holds(case: Case, rounds: int, measured: int) -> WorkError:
+def _nothing_holds(case: SelectionProblem, rounds: int, measured: int) -> WorkError:
     title = f"no selection was found that keeps 1 - SSIM within {case.parameter:g}"
     if measured < rounds:
         cause = "after {} measured, no layer is left that is predicted to cost so little"

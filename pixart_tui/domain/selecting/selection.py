@@ -1,4 +1,4 @@
-"""Which layers to quantize and to what: the seed's rule by count, and rules by cost and error."""
+"""Which layers to quantize and to what: OneDiff's rule by count, and rules by cost and error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.score import LayerScore
-from pixart_tui.domain.selecting.menu import Menu, Option, menu_of_scores
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, candidates_of_scores
 from pixart_tui.domain.selecting.onediff_rule import chosen_layers
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.solving import Solver
@@ -63,7 +63,7 @@ class Selection(Value):
         predicted_time_saved_s: Seconds that one denoising step of one image gets shorter, on
             average over the steps, from the times of single targets.
         saved_at_every_step_s: The same if no step were kept.
-        does_not_pay: Targets that no measured quant type makes faster, chosen or not, in the
+        no_speedup: Targets that no measured quant type makes faster, chosen or not, in the
             model's order.
     """
 
@@ -87,7 +87,7 @@ class Selection(Value):
     time_share: float | None = None
     predicted_time_saved_s: float | None = None
     saved_at_every_step_s: float | None = None
-    does_not_pay: tuple[str, ...] | None = None
+    no_speedup: tuple[str, ...] | None = None
 
     @property
     def choice(self) -> Choice:
@@ -143,11 +143,11 @@ def select(
         rule: The rule.
         parameter: The rule's parameter.
     """
-    return choose(menu_of_scores({quant_type: scores}), rule, parameter)
+    return choose(candidates_of_scores({quant_type: scores}), rule, parameter)
 
 
 def choose(
-    menu: Menu,
+    candidates: Candidates,
     rule: Rule,
     parameter: float,
     *,
@@ -155,10 +155,10 @@ def choose(
     scale: float = 1.0,
     solver: Solver | None = None,
 ) -> Selection:
-    """Applies a rule to a menu.
+    """Applies a rule to the candidates.
 
     Args:
-        menu: The targets and the quant types that were measured.
+        candidates: The targets and the quant types that were measured.
         rule: ``top-percentage`` keeps that percentage of the measured layers, by count and by
             SSIM, as onediffx does; ``flops-share`` takes the least loss that reaches the share;
             ``time-share`` does the same by measured time, with options that pay alone;
@@ -175,22 +175,24 @@ def choose(
         RequestError: The parameter is out of range, nothing was measured, the options do not
             reach the share, or times are needed and there are none.
     """
-    _check(menu, rule, parameter)
-    menu = _decided(menu, rule)
+    _check(candidates, rule, parameter)
+    candidates = _decided(candidates, rule)
     if rule == "top-percentage":
-        options: Sequence[Option] = _by_count(menu, parameter)
+        options: Sequence[Candidate] = _by_count(candidates, parameter)
     else:
         options = _solved(
-            menu, rule, parameter, scale, solver or solver_of(menu, rule, fused=fused)
+            candidates, rule, parameter, scale, solver or solver_of(candidates, rule, fused=fused)
         )
-    return describe(menu, rule, parameter, options, fused=fused, scale=scale)
+    return describe(candidates, rule, parameter, options, fused=fused, scale=scale)
 
 
-def bound_of(menu: Menu, rule: Rule, parameter: float, solver: Solver, scale: float = 1.0) -> float:
-    """What no selection of a menu is better than, in far less time than the selection takes.
+def bound_of(
+    candidates: Candidates, rule: Rule, parameter: float, solver: Solver, scale: float = 1.0
+) -> float:
+    """A bound that no selection reaches beyond, in far less time than the selection takes.
 
     Args:
-        menu: The menu.
+        candidates: The candidates.
         rule: The rule.
         parameter: Its parameter.
         solver: That of :func:`solver_of` for these.
@@ -203,21 +205,21 @@ def bound_of(menu: Menu, rule: Rule, parameter: float, solver: Solver, scale: fl
     Raises:
         RequestError: As :func:`choose`.
     """
-    _check(menu, rule, parameter)
+    _check(candidates, rule, parameter)
     if rule == "top-percentage":
         return -math.inf
-    menu = _decided(menu, rule)
+    candidates = _decided(candidates, rule)
     if rule == "max-loss":
-        unit = menu.flops if objective_of(menu, rule) == "flops" else 1.0
+        unit = candidates.flops if objective_of(candidates, rule) == "flops" else 1.0
         return -solver.gain_bound(parameter / scale) / unit
-    return solver.loss_bound(_needed(menu, rule, parameter, solver))
+    return solver.loss_bound(_needed(candidates, rule, parameter, solver))
 
 
 def describe(
-    menu: Menu,
+    candidates: Candidates,
     rule: Rule,
     parameter: float,
-    options: Sequence[Option],
+    options: Sequence[Candidate],
     *,
     fused: bool = False,
     scale: float = 1.0,
@@ -225,104 +227,110 @@ def describe(
     """The selection that these options are."""
     chosen = sorted(options, key=lambda option: option.ssim, reverse=True)
     names = {option.target for option in chosen}
-    used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(menu.quant_types)
-    flops = {target.name: target.flops for target in menu.targets}
+    used = dict.fromkeys(option.quant_type for option in chosen) or dict.fromkeys(
+        candidates.quant_types
+    )
+    flops = {target.name: target.flops for target in candidates.targets}
     done = {option.target: flops[option.target] * option.steps_share for option in chosen}
     of_attention = sum(done[o.target] for o in chosen if o.quant_type == FP8_ATTENTION)
-    whole = {option.target for option in chosen if option.at_every_step and menu.kept_steps}
+    whole = {option.target for option in chosen if option.at_every_step and candidates.kept_steps}
     return Selection(
         rule=rule,
         parameter=parameter,
         quant_type=next(iter(used)) if len(used) == 1 else "",
         assignments={option.target: option.quant_type for option in chosen},
         chosen=tuple(option.target for option in chosen),
-        kept=tuple(target.name for target in menu.targets if target.name not in names),
-        objective=objective_of(menu, rule),
+        kept=tuple(target.name for target in candidates.targets if target.name not in names),
+        objective=objective_of(candidates, rule),
         fused=fused,
-        kept_steps=menu.kept_steps,
-        at_every_step=tuple(target.name for target in menu.targets if target.name in whole),
-        flops_share=(sum(done.values()) - of_attention) / menu.flops,
-        attention_share=of_attention / menu.attention_flops if menu.attention_flops else None,
+        kept_steps=candidates.kept_steps,
+        at_every_step=tuple(target.name for target in candidates.targets if target.name in whole),
+        flops_share=(sum(done.values()) - of_attention) / candidates.flops,
+        attention_share=of_attention / candidates.attention_flops
+        if candidates.attention_flops
+        else None,
         quantized_flops=sum(done.values()),
         predicted_loss=predicted_loss(chosen, scale),
-        **(_times(menu, chosen) if menu.timed else {}),
+        **(_times(candidates, chosen) if candidates.timed else {}),
     )
 
 
-def objective_of(menu: Menu, rule: Rule) -> Objective:
-    """What a rule counts as gain over a menu."""
+def objective_of(candidates: Candidates, rule: Rule) -> Objective:
+    """What a rule counts as gain over the candidates."""
     if rule == "top-percentage":
         return "count"
-    if rule == "flops-share" or (rule == "max-loss" and not menu.timed):
+    if rule == "flops-share" or (rule == "max-loss" and not candidates.timed):
         return "flops"
     return "time"
 
 
-def _times(menu: Menu, chosen: Sequence[Option]) -> dict[str, float | tuple[str, ...]]:
-    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+def _times(
+    candidates: Candidates, chosen: Sequence[Candidate]
+) -> dict[str, float | tuple[str, ...]]:
+    times = {target.name: target.unquantized_s or 0.0 for target in candidates.targets}
     taken_s = sum(times[option.target] * option.steps_share for option in chosen)
-    pays = {option.target: False for option in menu.options}
-    pays |= {option.target: True for option in menu.options if option.pays}
+    pays = {option.target: False for option in candidates.options}
+    pays |= {option.target: True for option in candidates.options if option.speeds_up}
     return {
-        "time_share": taken_s / menu.unquantized_s,
+        "time_share": taken_s / candidates.unquantized_s,
         "predicted_time_saved_s": sum((o.saved_s or 0.0) * o.steps_share for o in chosen),
         "saved_at_every_step_s": sum(o.saved_s or 0.0 for o in chosen),
-        "does_not_pay": tuple(t.name for t in menu.targets if not pays.get(t.name, True)),
+        "no_speedup": tuple(t.name for t in candidates.targets if not pays.get(t.name, True)),
     }
 
 
-def _decided(menu: Menu, rule: Rule) -> Menu:
-    """The menu without attention where a rule is about layers, or weighs times that are unknown."""
-    of_layers = rule in OF_LAYERS or (rule != "max-loss" and not menu.timed)
-    return menu.of_layers if of_layers else menu
+def _decided(candidates: Candidates, rule: Rule) -> Candidates:
+    """The candidates, without attention where a rule is about layers or times are unknown."""
+    of_layers = rule in OF_LAYERS or (rule != "max-loss" and not candidates.timed)
+    return candidates.of_layers if of_layers else candidates
 
 
 def _solved(
-    menu: Menu, rule: Rule, parameter: float, scale: float, solver: Solver
-) -> Sequence[Option]:
+    candidates: Candidates, rule: Rule, parameter: float, scale: float, solver: Solver
+) -> Sequence[Candidate]:
     if rule == "max-loss":
         return solver.most_gain(parameter / scale)
-    return solver.least_loss(_needed(menu, rule, parameter, solver))
+    return solver.least_loss(_needed(candidates, rule, parameter, solver))
 
 
-def solver_of(menu: Menu, rule: Rule, *, fused: bool = False) -> Solver:
+def solver_of(candidates: Candidates, rule: Rule, *, fused: bool = False) -> Solver:
     """What answers the questions of a rule that weighs gain against loss."""
-    menu = _decided(menu, rule)
-    objective = objective_of(menu, rule)
-    flops = {target.name: float(target.flops) for target in menu.targets}
-    times = {target.name: target.unquantized_s or 0.0 for target in menu.targets}
+    candidates = _decided(candidates, rule)
+    objective = objective_of(candidates, rule)
+    flops = {target.name: float(target.flops) for target in candidates.targets}
+    times = {target.name: target.unquantized_s or 0.0 for target in candidates.targets}
 
-    def gain(option: Option) -> float:
+    def gain(option: Candidate) -> float:
         if objective == "flops":
             return flops[option.target] * option.steps_share
         saved_s = times[option.target] if rule == "time-share" else option.saved_s or 0.0
         return saved_s * option.steps_share
 
-    return Solver(menu, gain, fused=fused, only_paying=objective == "time")
+    return Solver(candidates, gain, fused=fused, only_paying=objective == "time")
 
 
-def _by_count(menu: Menu, percentage: float) -> list[Option]:
-    if len(menu.layer_types) > 1:
+def _by_count(candidates: Candidates, percentage: float) -> list[Candidate]:
+    if len(candidates.layer_types) > 1:
         raise RequestError(
             "--top-percentage chooses among layers of one quant type",
-            f"the profiles hold {', '.join(menu.layer_types)}",
+            f"the profiles hold {', '.join(candidates.layer_types)}",
             "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
         )
-    by_name: dict[str, Option] = {}
-    for option in menu.options:  # where steps are kept, first that which skips them
+    by_name: dict[str, Candidate] = {}
+    for option in candidates.options:  # where steps are kept, first that which skips them
         by_name.setdefault(option.target, option)
     ssim = {name: option.ssim for name, option in by_name.items()}
     return [by_name[name] for name in chosen_layers(ssim, percentage)]
 
 
-def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
+def _needed(candidates: Candidates, rule: Rule, share: float, solver: Solver) -> float:
     """The gain that a share asks for, which the options reach."""
     if rule == "flops-share":
-        needed, unit, scale = share * menu.flops, "FLOPs", 1.0
+        needed, unit, scale = share * candidates.flops, "FLOPs", 1.0
     else:
-        _check_timed(menu)
+        _check_timed(candidates)
         by_time = rule == "time-share"
-        whole = menu.unquantized_s if by_time else solver.reachable_at_every_step
+        whole = candidates.unquantized_s if by_time else solver.reachable_at_every_step
         needed, unit, scale = share * whole, "ms", 1e3
     if needed > solver.reachable * (1 + 1e-12):
         by_flops = rule == "flops-share"
@@ -337,8 +345,8 @@ def _needed(menu: Menu, rule: Rule, share: float, solver: Solver) -> float:
     return needed
 
 
-def _check_timed(menu: Menu) -> None:
-    if not menu.timed:
+def _check_timed(candidates: Candidates) -> None:
+    if not candidates.timed:
         raise RequestError(
             "the profile does not hold the time of its layers",
             "they are timed where the device runs the quant type for real; doctor tells which",
@@ -346,12 +354,12 @@ def _check_timed(menu: Menu) -> None:
         )
 
 
-def _check(menu: Menu, rule: Rule, parameter: float) -> None:
-    if not menu.options:
+def _check(candidates: Candidates, rule: Rule, parameter: float) -> None:
+    if not candidates.options:
         raise RequestError(
             "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
         )
-    if not menu.flops:
+    if not candidates.flops:
         raise RequestError(
             "a selection decides about layers first",
             f"{FP8_ATTENTION} says what attention costs beside them",

@@ -1,4 +1,4 @@
-"""The two questions that a menu is asked: the least loss for a gain, the most gain for a loss."""
+"""Solves the two selection problems: the least loss for a gain, and the most gain for a loss."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.layers.roles import reads_text
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates
 from pixart_tui.domain.selecting.decisions import Decision, decisions_of
-from pixart_tui.domain.selecting.menu import Menu, Option
 from pixart_tui.domain.selecting.prediction import predicted_loss
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.knapsack import Knapsack
 
-Gain: TypeAlias = Callable[[Option], float]
-Chosen: TypeAlias = tuple[Option, ...]
+Gain: TypeAlias = Callable[[Candidate], float]
+Chosen: TypeAlias = tuple[Candidate, ...]
 Decisions: TypeAlias = tuple[Decision, ...]
 Amounts: TypeAlias = tuple[tuple[float, ...], ...]
 """A number for each alternative of each decision."""
@@ -25,16 +25,16 @@ Amounts: TypeAlias = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Solver:
-    """Answers questions about one menu; the first takes the longest.
+    """Answers questions about one candidates; the first takes the longest.
 
     Attributes:
-        menu: The targets and their options.
+        candidates: The targets and their options.
         gain: What quantizing an option's target is worth.
         fused: Whether layers that read the same rows are decided together.
         only_paying: Whether options that were timed and save nothing are left out.
     """
 
-    menu: Menu
+    candidates: Candidates
     gain: Gain
     fused: bool = False
     only_paying: bool = False
@@ -75,18 +75,20 @@ class Solver:
     @cached_property
     def reachable_at_every_step(self) -> float:
         """The most that could be gained if every step were quantized."""
-        options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in self.menu.options)
-        menu = self.menu.model_copy(update={"options": options})
-        return replace(self, menu=menu).reachable
+        options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in self.candidates.options)
+        candidates = self.candidates.model_copy(update={"options": options})
+        return replace(self, candidates=candidates).reachable
 
     @cached_property
     def _variants(self) -> tuple[_Variant, ...]:
         """One for each quant type that the layers which read the text may have."""
-        several = len(self.menu.layer_types) > 1
-        of_text = {o.quant_type for o in self.menu.options if reads_text(o.target)}
+        several = len(self.candidates.layer_types) > 1
+        of_text = {o.quant_type for o in self.candidates.options if reads_text(o.target)}
         types = sorted(of_text) if self.fused and several and of_text else [None]
         made = (
-            decisions_of(self.menu, fused=self.fused, text_type=x, only_paying=self.only_paying)
+            decisions_of(
+                self.candidates, fused=self.fused, text_type=x, only_paying=self.only_paying
+            )
             for x in types
         )
         return tuple(_Variant.of(decisions, self._gain) for decisions in made)

@@ -27,7 +27,7 @@ from pixart_tui.domain.profiles.effect_statistics import (
     parts_together,
 )
 from pixart_tui.domain.profiles.effects import SampleEffects, early_calls
-from pixart_tui.domain.selecting.menu import OptionKey
+from pixart_tui.domain.selecting.candidates import OptionKey
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
@@ -179,7 +179,7 @@ def with_early_shares(effects: Floats, shares: Sequence[float]) -> Floats:
 
 @dataclass(frozen=True)
 class EffectsByType:
-    """The step effects of every quant type of a menu.
+    """The step effects of every quant type of the candidates.
 
     Attributes:
         by_type: Quant type to its effects; all of the same samples.

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, model_validator
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.measurements import Comparison
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, read_old_names
 
-Purpose = Literal["repair", "report", "every-step", "seed-rule"]
+Purpose = Annotated[
+    Literal["repair", "report", "every-step", "onediff-rule"],
+    BeforeValidator(lambda name: "onediff-rule" if name == "seed-rule" else name),
+]
+"""Why a selection is measured. An earlier version wrote ``seed-rule`` for the last one."""
 
 
 class ImageSet(Value):
@@ -49,12 +55,12 @@ class JointLoss(Value):
     images: int
 
 
-class Trial(Value):
+class JointMeasurement(Value):
     """One joint measurement.
 
     Attributes:
         purpose: Why: to repair, to report, to report the same layers quantized at every step, or to
-            report the seed's rule beside.
+            report OneDiff's rule beside.
         label: What it is, in words.
         assignments: Target to quant type.
         kept_steps: The steps at which nothing was quantized but what follows.
@@ -100,7 +106,7 @@ class Verification(Value):
         repair: The loss on the repair set.
         verified: The loss on the reporting set.
         every_step: The same layers there, quantized at every step; None where no step is kept.
-        seed_rule: The seed's rule at the same share of FLOPs there; None where not measured.
+        onediff_rule: OneDiff's rule at the same share of FLOPs there; None where not measured.
         trials: Every joint measurement, in order.
     """
 
@@ -111,9 +117,11 @@ class Verification(Value):
     predicted: float
     repair: JointLoss
     verified: JointLoss
-    every_step: Trial | None = None
-    seed_rule: Trial | None = None
-    trials: tuple[Trial, ...] = ()
+    every_step: JointMeasurement | None = None
+    onediff_rule: JointMeasurement | None = None
+    trials: tuple[JointMeasurement, ...] = ()
+
+    _old = model_validator(mode="before")(read_old_names({"seed_rule": "onediff_rule"}))
 
     @property
     def holds(self) -> bool | None:

@@ -106,7 +106,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Likeness:
+class ImageSimilarity:
     """An image beside the eager one, both as they are saved: 8 bits a channel.
 
     Attributes:
@@ -184,12 +184,12 @@ def _timed_calls(
     yield Load(peak_bytes(device), peak_reserved_bytes(device), sampler.clocks())
 
 
-def likeness(pixels: Pixels, reference: Pixels) -> Likeness:
+def image_similarity(pixels: Pixels, reference: Pixels) -> ImageSimilarity:
     """Compares two images of the same size."""
-    images, twins = _to_tensor(pixels), _to_tensor(reference)
-    return Likeness(
-        ssim=ssim_per_image(images, twins)[0],
-        psnr_db=psnr_db_per_image(images, twins)[0],
+    image, other = _to_tensor(pixels), _to_tensor(reference)
+    return ImageSimilarity(
+        ssim=ssim_per_image(image, other)[0],
+        psnr_db=psnr_db_per_image(image, other)[0],
         equal=bool(np.array_equal(pixels, reference)),
     )
 

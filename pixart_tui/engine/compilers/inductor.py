@@ -73,7 +73,9 @@ def compile_plan(compiler: str, device: torch.device) -> CompilePlan | None:
     return CompilePlan(_MODES[compiler], "whole" if on_gpu else "blocks", vae_decoder=on_gpu)
 
 
-def apply_compiler(pipeline: Pipeline, plan: CompilePlan, twin: Transformer | None = None) -> None:
+def apply_compiler(
+    pipeline: Pipeline, plan: CompilePlan, kept_transformer: Transformer | None = None
+) -> None:
     """Compiles parts of a pipeline in place; the work is done by the first call.
 
     Names and attributes of the modules stay as they were, so quantize before.
@@ -81,9 +83,9 @@ def apply_compiler(pipeline: Pipeline, plan: CompilePlan, twin: Transformer | No
     Args:
         pipeline: On the device that the plan was made for.
         plan: What is compiled.
-        twin: Another transformer that is compiled likewise.
+        kept_transformer: Another transformer that is compiled likewise.
     """
-    transformers = [x for x in (pipeline.transformer, twin) if x is not None]
+    transformers = [x for x in (pipeline.transformer, kept_transformer) if x is not None]
     for module in _modules(pipeline, plan, transformers):
         module.compile(mode=plan.mode, dynamic=plan.dynamic)
     if plan.transformer == "blocks":

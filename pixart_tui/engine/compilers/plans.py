@@ -55,9 +55,9 @@ def apply_plan(
     plan: OurPlan | None,
     *,
     fp8_attention: bool | Collection[str] = False,
-    twin_fp8_attention: Collection[str] = (),
+    kept_fp8_attention: Collection[str] = (),
     on_capture: OnCapture = lambda _elapsed_s: None,
-    twin: Transformer | None = None,
+    kept_transformer: Transformer | None = None,
 ) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
@@ -66,9 +66,9 @@ def apply_plan(
         plan: What is done.
         fp8_attention: Whether self-attention multiplies in fp8, or the blocks' attention modules
             whose does; only our own kernels can.
-        twin_fp8_attention: The same of the twin.
+        kept_fp8_attention: The same of the kept transformer.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
-        twin: Another transformer that runs at some steps, and in 16 bits; see ``kept_steps``.
+        kept_transformer: The transformer that runs at the kept steps; see ``kept_steps``.
 
     Raises:
         RequestError: fp8 attention is asked of a compiled transformer, or the fused kernels do
@@ -85,9 +85,9 @@ def apply_plan(
             pipeline,
             plan,
             fp8_attention=fp8_attention,
-            twin_fp8_attention=twin_fp8_attention,
+            kept_fp8_attention=kept_fp8_attention,
             on_capture=on_capture,
-            twin=twin,
+            kept_transformer=kept_transformer,
         )
     elif plan is not None:
-        apply_compiler(pipeline, plan, twin)
+        apply_compiler(pipeline, plan, kept_transformer)

@@ -32,9 +32,9 @@ def apply_torch(
     plan: TorchPlan,
     *,
     fp8_attention: bool | Collection[str],
-    twin_fp8_attention: Collection[str] = (),
+    kept_fp8_attention: Collection[str] = (),
     on_capture: OnCapture = lambda _elapsed_s: None,
-    twin: Transformer | None = None,
+    kept_transformer: Transformer | None = None,
 ) -> None:
     """Changes a pipeline in place; what compiles does so at the first call.
 
@@ -46,9 +46,9 @@ def apply_torch(
         pipeline: On the device that the plan was made for.
         plan: What is done.
         fp8_attention: Whether our own kernels multiply self-attention in fp8, or in which blocks.
-        twin_fp8_attention: In which blocks of the twin.
+        kept_fp8_attention: In which blocks of the kept transformer.
         on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
-        twin: Another transformer that is compiled likewise.
+        kept_transformer: Another transformer that is compiled likewise.
 
     Raises:
         RequestError: The fused kernels do not run on this device or in this dtype.
@@ -70,12 +70,12 @@ def apply_torch(
             cuda_graphs=plan.cuda_graphs == "own",
             fast_accum=plan.fast_accum,
             fp8_attention=fp8_attention,
-            twin_fp8_attention=twin_fp8_attention,
+            kept_fp8_attention=kept_fp8_attention,
             on_capture=on_capture,
-            twin=twin,
+            kept_transformer=kept_transformer,
         )
         return
-    for transformer in (pipeline.transformer, twin):
+    for transformer in (pipeline.transformer, kept_transformer):
         if transformer is not None:
             _compile_transformer(transformer, plan)
 

@@ -16,7 +16,7 @@ from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.attention_swap import put_attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
-from pixart_tui.engine.twins import weight_twin
+from pixart_tui.engine.weight_sharing import weight_sharing_copy
 
 __all__ = ["deploy"]
 
@@ -43,7 +43,7 @@ def deploy(
             quant types that the fused kernels cannot run side by side.
         WorkError: The host has too little memory for what waits there.
     """
-    pipeline, choice, twin = loaded.pipeline, deployment.choice, None
+    pipeline, choice, kept_transformer = loaded.pipeline, deployment.choice, None
     plan = plan_for(deployment.compiler, deployment.compiler_config, device)
     if isinstance(plan, OnediffPlan):
         deploy_onediff(pipeline, deployment, plan)
@@ -53,24 +53,26 @@ def deploy(
     apply_memory_options(pipeline, deployment.memory, device)
     if choice.assignments and execution is not None:
         quant_types = {fqn: parse_quant_type(name) for fqn, name in choice.assignments.items()}
-        twin = weight_twin(pipeline.transformer) if choice.kept_steps else None
+        kept_transformer = weight_sharing_copy(pipeline.transformer) if choice.kept_steps else None
         quantize_layers(pipeline.transformer, quant_types, execution=execution)
-        if twin is not None:
-            share_layers(twin, pipeline.transformer, filter(choice.is_at_every_step, quant_types))
+        if kept_transformer is not None:
+            share_layers(
+                kept_transformer, pipeline.transformer, filter(choice.is_at_every_step, quant_types)
+            )
     attention = tuple(deployment.attention.assignments)
     everywhere = tuple(filter(deployment.attention.is_at_every_step, attention))
     if execution is Execution.SIMULATED:
         put_attention_in_fp8(pipeline.transformer, attention)
-        if twin is not None:
-            put_attention_in_fp8(twin, everywhere)
+        if kept_transformer is not None:
+            put_attention_in_fp8(kept_transformer, everywhere)
         attention = everywhere = ()
     apply_plan(
         pipeline,
         plan,
         fp8_attention=deployment.fp8_attention or attention,
-        twin_fp8_attention=everywhere,
+        kept_fp8_attention=everywhere,
         on_capture=on_capture,
-        twin=twin,
+        kept_transformer=kept_transformer,
     )
-    if twin is not None:
-        keep_steps(pipeline, twin, choice.kept_steps)
+    if kept_transformer is not None:
+        keep_steps(pipeline, kept_transformer, choice.kept_steps)

@@ -1,4 +1,4 @@
-"""Some denoising steps in 16 bits: a twin of the transformer, hardly quantized, runs at those."""
+"""Runs some denoising steps in 16 bits, by a second transformer that shares the weights."""
 
 from __future__ import annotations
 
@@ -18,30 +18,33 @@ Transformer: TypeAlias = Any
 Call: TypeAlias = Callable[..., Any]
 
 
-def share_layers(twin: Transformer, transformer: Transformer, fqns: Iterable[str]) -> None:
-    """Gives a twin the quantized transformer's layers that are quantized at every step.
+def share_layers(
+    kept_transformer: Transformer, transformer: Transformer, fqns: Iterable[str]
+) -> None:
+    """Shares the layers that are quantized at every step with the kept transformer.
 
     Those that depend on the text alone (caption projection, keys and values of cross-attention)
     always are: they are computed once an image, so that there is no step to keep them at.
     """
     for fqn in fqns:
-        swap(twin, fqn, transformer.get_submodule(fqn))
+        swap(kept_transformer, fqn, transformer.get_submodule(fqn))
 
 
-def keep_steps(pipeline: Pipeline, twin: Transformer, kept: KeptSteps) -> None:
-    """Has a twin run in place of the pipeline's transformer at some steps.
+def keep_steps(pipeline: Pipeline, kept_transformer: Transformer, kept: KeptSteps) -> None:
+    """Has a second transformer run in place of the pipeline's transformer at some steps.
 
-    The transformer keeps its names and parameters, and knows nothing of the twin's. Call it when
-    both are compiled: around a compiled call, as the counting would else become part of the graph.
+    The transformer keeps its names and parameters, and knows nothing of the
+    other's. Call it when both are compiled: inside a compiled call the counting would become
+    part of the graph.
 
     Args:
         pipeline: Its transformer is quantized.
-        twin: What runs at the kept steps.
+        kept_transformer: What runs at the kept steps.
         kept: Which steps.
     """
     transformer = pipeline.transformer
     name = "forward" if transformer._compiled_call_impl is None else "_compiled_call_impl"
-    at_steps = KeptStepsCall(pipeline.scheduler, getattr(transformer, name), twin, kept)
+    at_steps = KeptStepsCall(pipeline.scheduler, getattr(transformer, name), kept_transformer, kept)
     setattr(transformer, name, at_steps)
 
 
@@ -58,14 +61,18 @@ class KeptStepsCall:
     Args:
         scheduler: The pipeline's; its timesteps are those of the image under way.
         quantized: Called at the other steps.
-        twin: Called at the kept steps.
+        kept_transformer: Called at the kept steps.
         kept: Which steps.
     """
 
     def __init__(
-        self, scheduler: Any, quantized: Call, twin: nn.Module | Call, kept: KeptSteps
+        self, scheduler: Any, quantized: Call, kept_transformer: nn.Module | Call, kept: KeptSteps
     ) -> None:
-        self._scheduler, self._quantized, self._twin = scheduler, quantized, twin
+        self._scheduler, self._quantized, self._kept_transformer = (
+            scheduler,
+            quantized,
+            kept_transformer,
+        )
         self._kept = kept
         self._text: Tensor | None = None
         self._step = 0
@@ -79,7 +86,7 @@ class KeptStepsCall:
         step, steps = self._count(encoder_hidden_states), len(self._scheduler.timesteps)
         if step >= steps:
             raise _miscounted(steps)
-        call = self._quantized if self._kept.quantizes(step, steps) else self._twin
+        call = self._quantized if self._kept.quantizes(step, steps) else self._kept_transformer
         return call(*args, encoder_hidden_states=encoder_hidden_states, **kwargs)
 
     def _count(self, text: Tensor) -> int:

@@ -28,9 +28,9 @@ def install(
     cuda_graphs: bool,
     fast_accum: bool = True,
     fp8_attention: bool | Collection[str] = False,
-    twin_fp8_attention: Collection[str] = (),
+    kept_fp8_attention: Collection[str] = (),
     on_capture: Callable[[float], None] = lambda _elapsed_s: None,
-    twin: Transformer | None = None,
+    kept_transformer: Transformer | None = None,
 ) -> None:
     """Has the transformer and the VAE's decoder run by the fused kernels, the rest by graphs.
 
@@ -43,25 +43,27 @@ def install(
         fast_accum: Whether fp8 products may keep their sums at the tensor cores' precision.
         fp8_attention: Whether self-attention multiplies in fp8: of all blocks, of none, or of those
             whose attention module is named (``transformer_blocks.3.attn1``).
-        twin_fp8_attention: The blocks of the twin whose self-attention does.
+        kept_fp8_attention: The blocks of the kept transformer whose self-attention does.
         on_capture: Told of each captured graph, with the seconds it took.
-        twin: Another transformer that shares weights, and the modules that read the text alone,
-            with the pipeline's.
+        kept_transformer: Another transformer that shares weights, and the modules that read the
+            text alone, with the pipeline's.
 
     Raises:
         RequestError: The pipeline is not in bfloat16 on a CUDA device, or the device has no
             kernel for what is asked, or the transformer has no such block.
     """
     pool = GraphPool(on_capture) if cuda_graphs else None
-    if twin is not None:
+    if kept_transformer is not None:
         # First: it has every weight of a product in 16 bits, the other perhaps a part of them.
-        fuse_transformer(twin, pool=pool, fast_accum=fast_accum, fp8_attention=twin_fp8_attention)
+        fuse_transformer(
+            kept_transformer, pool=pool, fast_accum=fast_accum, fp8_attention=kept_fp8_attention
+        )
     fuse_transformer(
         pipeline.transformer,
         pool=pool,
         fast_accum=fast_accum,
         fp8_attention=fp8_attention,
-        text_of=twin,
+        text_of=kept_transformer,
     )
     from pixart_tui.engine.fused.vae import fuse_middle, fuse_vae
 

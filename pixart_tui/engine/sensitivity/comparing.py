@@ -1,4 +1,4 @@
-"""Disturbed images against undisturbed ones, in batches that fit into the memory."""
+"""Quantized images against reference ones, in batches that fit into the memory."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.memory import free_unused
 from pixart_tui.engine.sensitivity.rendering import (
-    Disturbance,
+    Modification,
     Rendered,
     Renderer,
     compare,
-    undisturbed,
+    unmodified,
 )
 
 _Result = TypeVar("_Result")
 See = Callable[[Rendered, Rendered], None]
 
 
-def _unseen(_rendered: Rendered, _twins: Rendered) -> None:
+def _unseen(_rendered: Rendered, _reference: Rendered) -> None:
     """Nobody looks at the images."""
 
 
 class Comparer:
-    """Compares images with the undisturbed ones, and halves the batch where memory runs out.
+    """Compares images with the reference ones, and halves the batch where memory runs out.
 
     The order in which a GPU adds depends on the size of the batch, so two images are compared only
-    if both were made in batches of one size: after halving the undisturbed ones are made again.
+    if both were made in batches of one size: after halving the reference ones are made again.
 
     Args:
-        reference: Makes the undisturbed images.
+        reference: Makes the reference images.
         batch_size: Images at once.
 
     Attributes:
-        reference: Makes the undisturbed images.
+        reference: Makes the reference images.
         batch_size: Images at once, by now.
     """
 
@@ -49,14 +49,14 @@ class Comparer:
         self._baseline: tuple[Rendered, ...] = ()
         self._changes: list[BatchChosen] = []
 
-    def twin(self) -> Comparer:
-        """Another one that starts from the same undisturbed images, with its own transformer."""
-        twin = Comparer(self.reference.twin(), self.batch_size)
-        twin._baseline = self._baseline
-        return twin
+    def replica(self) -> Comparer:
+        """Another one that starts from the same reference images, with its own transformer."""
+        replica = Comparer(self.reference.replica(), self.batch_size)
+        replica._baseline = self._baseline
+        return replica
 
     def baseline(self) -> tuple[Rendered, ...]:
-        """The undisturbed images, batch by batch, on the CPU.
+        """The reference images, batch by batch, on the CPU.
 
         Raises:
             WorkError: Not even one image fits into the memory.
@@ -66,23 +66,23 @@ class Comparer:
     def compare(
         self,
         renderer: Renderer,
-        disturb: Disturbance = undisturbed,
+        modify: Modification = unmodified,
         batches_at_once: int = 1,
         see: See = _unseen,
     ) -> tuple[Comparison, ...]:
-        """Every image of a renderer against its undisturbed twin, in the samples' order.
+        """Every image of a renderer against its reference image, in the samples' order.
 
         Args:
             renderer: Makes the images.
-            disturb: What is changed in its model meanwhile.
+            modify: What is changed in its model meanwhile.
             batches_at_once: More than one where the renderer's dtype is another anyway, so that
                 the order of the additions is nothing beside what is compared.
-            see: Shown each batch and its twins, once more where it is made again.
+            see: Shown each batch and its reference, once more where it is made again.
 
         Raises:
             WorkError: Not even one image fits into the memory.
         """
-        return self._within_memory(lambda: self._compare(renderer, disturb, batches_at_once, see))
+        return self._within_memory(lambda: self._compare(renderer, modify, batches_at_once, see))
 
     def take_changes(self) -> tuple[BatchChosen, ...]:
         """How the batch size changed since the last call."""
@@ -92,15 +92,15 @@ class Comparer:
     def _compare(
         self,
         renderer: Renderer,
-        disturb: Disturbance,
+        modify: Modification,
         batches_at_once: int,
         see: See,
     ) -> tuple[Comparison, ...]:
-        twins = self._known_baseline()
+        reference = self._known_baseline()
         size = batches_at_once * self.batch_size
         found: list[Comparison] = []
-        for rendered in renderer.render(size, disturb):
-            same = _twins(rendered, twins)
+        for rendered in renderer.render(size, modify):
+            same = _reference_images(rendered, reference)
             see(rendered, same)
             found += compare(rendered, same)
         return tuple(found)
@@ -136,8 +136,8 @@ class Comparer:
         self._changes.append(BatchChosen(images=self.batch_size, reason=reason))
 
 
-def _twins(rendered: Rendered, baseline: Sequence[Rendered]) -> Rendered:
-    """The undisturbed images of the same samples, on the same device."""
+def _reference_images(rendered: Rendered, baseline: Sequence[Rendered]) -> Rendered:
+    """The reference images of the same samples, on the same device."""
     latents = {s: x for b in baseline for s, x in zip(b.samples, b.latents, strict=True)}
     images = {s: x for b in baseline for s, x in zip(b.samples, b.images, strict=True)}
     same = Rendered(

@@ -15,7 +15,7 @@ from pixart_tui.engine.pixels import KeepLayer, LayerImage, keep_none, to_pixels
 from pixart_tui.engine.quant.apply import one_layer_quantized
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.comparing import Comparer
-from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
+from pixart_tui.engine.sensitivity.parallel import CancelToken, run_parallel
 from pixart_tui.engine.sensitivity.rendering import Rendered, Settings
 
 
@@ -27,7 +27,7 @@ class LayerImager:
         comparer: Holds the baseline and the transformer.
         quant_type: What the layer is quantized to.
         execution: The reference numerics or the real kernel.
-        keep: Takes one image of each layer, before the layer's event; lanes call it.
+        keep: Takes one image of each layer, before the layer's event; replicas call it.
     """
 
     comparer: Comparer
@@ -35,9 +35,9 @@ class LayerImager:
     execution: Execution
     keep: KeepLayer = keep_none
 
-    def twins(self, count: int) -> list[LayerImager]:
+    def replicas(self, count: int) -> list[LayerImager]:
         """This one and others that work beside it, each with a transformer of its own."""
-        return [self, *(replace(self, comparer=self.comparer.twin()) for _ in range(count - 1))]
+        return [self, *(replace(self, comparer=self.comparer.replica()) for _ in range(count - 1))]
 
     def measure(self, layer: Layer) -> tuple[Event, ...]:
         """The images with this layer quantized alone, compared; a new batch size before it."""
@@ -52,7 +52,7 @@ class LayerImager:
                 layout,
                 execution=self.execution,
             ),
-            see=lambda made, twins: self._show(layer, made, twins),
+            see=lambda made, reference: self._show(layer, made, reference),
         )
         measured = LayerMeasured(
             layer=layer.fqn,
@@ -64,15 +64,15 @@ class LayerImager:
         )
         return (*self.comparer.take_changes(), measured)
 
-    def _show(self, layer: Layer, made: Rendered, twins: Rendered) -> None:
+    def _show(self, layer: Layer, made: Rendered, references: Rendered) -> None:
         """Keeps the image of the first sample."""
         first = self.comparer.reference.settings.samples[0]
         if self.keep is keep_none or first not in made.samples:
             return
         index = made.samples.index(first)
-        image, twin = made.images[index], twins.images[index]
+        image, reference = made.images[index], references.images[index]
         if image.isfinite().all():
-            pixels = to_pixels(image), to_pixels(twin)
+            pixels = to_pixels(image), to_pixels(reference)
             self.keep(LayerImage(layer.fqn, first.prompt, first.seed, *pixels))
 
 
@@ -81,13 +81,13 @@ def measure_layers(
     plan: ProfilePlanned,
     settings: Settings,
     measured: Collection[str],
-    stop: StopSwitch,
+    stop: CancelToken,
 ) -> Iterator[Event]:
     """Images of every layer, several layers side by side."""
     todo = [x for x in plan.layers if x.fqn not in plan.excluded and x.fqn not in measured]
     total = len(plan.layers) - len(plan.excluded)
     prompts = describe_prompts(settings)
-    results = in_lanes(imager.twins(plan.lanes), todo, LayerImager.measure, stop)
+    results = run_parallel(imager.replicas(plan.replicas), todo, LayerImager.measure, stop)
     with closing(results):
         for done, layer in enumerate(todo, total - len(todo)):
             detail = f"{layer.fqn}  {prompts}"

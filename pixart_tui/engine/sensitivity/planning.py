@@ -23,7 +23,7 @@ from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.quant.isolated import kernel_refusal
 from pixart_tui.engine.reading import PromptReader
 from pixart_tui.engine.schedule import call_count
-from pixart_tui.engine.sensitivity.lanes import lane_count
+from pixart_tui.engine.sensitivity.parallel import replica_count
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
 
 FLOOR_DTYPE: Final = torch.bfloat16
@@ -35,7 +35,7 @@ _BASELINE_DTYPES: Final[Mapping[str, torch.dtype]] = {
 
 
 def baseline_dtype(request: ProfileRequest) -> torch.dtype:
-    """The dtype of the undisturbed images, and of everything around the disturbed layer."""
+    """The dtype of the reference images, and of everything around the quantized layer."""
     return _BASELINE_DTYPES[request.baseline_dtype]
 
 
@@ -168,7 +168,7 @@ def plan_profile(
         more_types=by_type,
         attention=attention,
         attention_excluded={x.fqn: refusal for x in attention} if refusal else {},
-        lanes=lane_count(device, request.threads),
+        replicas=replica_count(device, request.threads),
     )
 
 

@@ -1,4 +1,4 @@
-"""A profile: load, plan, make the undisturbed images and the floor, then measure the layers."""
+"""A profile: load, plan, make the reference images and the floor, then measure the layers."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from pixart_tui.engine.sensitivity.exhaustive import (
     describe_prompts,
     measure_layers,
 )
-from pixart_tui.engine.sensitivity.lanes import StopSwitch, torch_threads
 from pixart_tui.engine.sensitivity.memory import free_unused
+from pixart_tui.engine.sensitivity.parallel import CancelToken, torch_threads
 from pixart_tui.engine.sensitivity.planning import (
     FLOOR_DTYPE,
     baseline_dtype,
@@ -52,7 +52,7 @@ _FLOOR_SAMPLES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class BaselineImage:
-    """An undisturbed image.
+    """An reference image.
 
     Attributes:
         sample: Its prompt and seed.
@@ -93,14 +93,14 @@ def profile_model(
     With the adjoint method each sample's backward pass gives the effects of every layer, under
     every quant type. With the exhaustive one each layer is quantized alone, with the reference
     numerics of the quant type or with its real kernel, and its images are compared with the
-    undisturbed ones of the same prompts and seeds. In a float32 model the deployment dtype with
-    nothing quantized is compared the same way: the deployment floor.
+    reference ones of the same prompts and seeds. In a float32 model the deployment dtype with
+    nothing quantized is compared the same way: the bf16 floor.
 
     Args:
         request: What to measure.
         measured: With the exhaustive method, layers that need no measuring any more.
         samples: With the adjoint method, what is measured already.
-        floor_known: Whether the deployment floor needs no measuring any more.
+        floor_known: Whether the bf16 floor needs no measuring any more.
         batch_size: Images at once, where the memory was too small for more before.
         check: Called after each denoising step; may raise to give up.
         keep: With the exhaustive method, takes the image of the first prompt and seed of each
@@ -119,14 +119,14 @@ def profile_model(
     """
     device = torch.device(request.device)
     execution = check_execution(request, device)
-    stop = StopSwitch(check)
+    stop = CancelToken(check)
     yield StageChanged(stage="loading", detail=request.model)
     loaded = load_pipeline(request.model, dtype=baseline_dtype(request), device=device)
     yield from prompt_notices(request, loaded)
     settings = resolve_settings(request, loaded)
     plan = plan_profile(request, loaded, settings, device)
     yield plan
-    # The baseline runs as the lanes do, so that only the quantized layer differs.
+    # The baseline runs as the replicas do, so that only the quantized layer differs.
     with exact_float32(), torch_threads(1):
         pack_linears(loaded.pipeline.transformer)
         renderer = Renderer(loaded.pipeline, settings, stop)
@@ -158,7 +158,7 @@ def _adjoint(
     samples: Sequence[SampleEffects],
     *,
     floor_known: bool,
-    stop: StopSwitch,
+    stop: CancelToken,
 ) -> Iterator[Event | BaselineImage | JointImage]:
     if has_floor(request) and not floor_known:
         # A reference line: a few images draw it.
@@ -180,7 +180,7 @@ def _baseline_image(
 ) -> BaselineImage:
     if not finite_per_sample(latents[None], image[None])[0]:
         raise WorkError(
-            "the undisturbed images hold NaN or infinity",
+            "the reference images hold NaN or infinity",
             f"in {request.baseline_dtype}, with nothing quantized",
             "check the model's weights; nothing can be compared with such an image",
         )

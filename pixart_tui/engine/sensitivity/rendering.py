@@ -27,17 +27,17 @@ from pixart_tui.engine.sampling import (
     initial_latents,
     memoized_conditioning,
 )
-from pixart_tui.engine.sensitivity.lanes import twin_of
 from pixart_tui.engine.sensitivity.memory import release_text_encoder
+from pixart_tui.engine.sensitivity.parallel import replica_of
 
 _BATCH_LATENT_PIXELS: Final = 4 * 128 * 128
 _CPU_BATCH_LIMIT: Final = 16
 _PROMPTS_ENCODED_AT_ONCE: Final = 16
 
-Disturbance = Callable[[BatchLayout], AbstractContextManager[None]]
+Modification = Callable[[BatchLayout], AbstractContextManager[None]]
 
 
-def undisturbed(_layout: BatchLayout) -> AbstractContextManager[None]:
+def unmodified(_layout: BatchLayout) -> AbstractContextManager[None]:
     """Nothing is quantized."""
     return nullcontext()
 
@@ -148,11 +148,11 @@ class Renderer:
         transformer: nn.Module = self._pipeline.transformer
         return transformer
 
-    def twin(self) -> Renderer:
+    def replica(self) -> Renderer:
         """Another renderer of the same images, with a transformer of its own."""
-        twin = copy(self)
-        twin._pipeline = twin_of(self._pipeline)
-        return twin
+        replica = copy(self)
+        replica._pipeline = replica_of(self._pipeline)
+        return replica
 
     @property
     def settings(self) -> Settings:
@@ -165,15 +165,15 @@ class Renderer:
         other._settings = replace(self._settings, samples=samples)
         return other
 
-    def render(self, batch_size: int, disturb: Disturbance = undisturbed) -> Iterator[Rendered]:
+    def render(self, batch_size: int, modify: Modification = unmodified) -> Iterator[Rendered]:
         """The images, batch by batch, on the pipeline's device.
 
         Args:
             batch_size: Images at once.
-            disturb: Opened around each batch: what is changed in the model meanwhile.
+            modify: Opened around each batch: what is changed in the model meanwhile.
         """
         for samples in self._settings.batches(batch_size):
-            yield self._render_batch(self.prepare(samples), disturb)
+            yield self._render_batch(self.prepare(samples), modify)
 
     def prepare(self, samples: tuple[Sample, ...]) -> Batch:
         """The inputs of one batch."""
@@ -190,10 +190,10 @@ class Renderer:
         """The encoded prompts of some samples."""
         return _rows_of(self._encoded, [self._prompts.index(x.prompt) for x in samples])
 
-    def _render_batch(self, batch: Batch, disturb: Disturbance) -> Rendered:
+    def _render_batch(self, batch: Batch, modify: Modification) -> Rendered:
         guidance = 2 if self._settings.guidance_scale > 1 else 1
         layout = BatchLayout(guidance, len(batch.samples))
-        with disturb(layout), memoized_conditioning(self._pipeline.transformer):
+        with modify(layout), memoized_conditioning(self._pipeline.transformer):
             latents = self._denoise(batch)
         return Rendered(batch.samples, latents.float(), decode(self._pipeline, latents).float())
 
@@ -241,7 +241,7 @@ def _rows_of(encoded: Conditioning, rows: list[int]) -> Conditioning:
 
 
 def compare(rendered: Rendered, baseline: Rendered) -> tuple[Comparison, ...]:
-    """Each image against its undisturbed twin of the same batch, on the images' device."""
+    """Each image against its reference image of the same batch, on the images' device."""
     if rendered.samples != baseline.samples:
         raise ValueError("two batches of different samples have no images in common")
     tensors = (rendered.latents, rendered.images, baseline.latents, baseline.images)
@@ -252,7 +252,11 @@ def compare(rendered: Rendered, baseline: Rendered) -> tuple[Comparison, ...]:
 
 
 def _compare_one(
-    sample: Sample, latents: Tensor, image: Tensor, latents_twin: Tensor, image_twin: Tensor
+    sample: Sample,
+    latents: Tensor,
+    image: Tensor,
+    reference_latents: Tensor,
+    reference_image: Tensor,
 ) -> Comparison:
     """One image at a time, because SSIM in float64 takes ten times the memory of the image."""
     if not finite_per_sample(latents, image)[0]:
@@ -260,7 +264,7 @@ def _compare_one(
     return Comparison(
         prompt=sample.prompt,
         seed=sample.seed,
-        ssim=ssim_per_image(image, image_twin)[0],
-        psnr_db=psnr_db_per_image(image, image_twin)[0],
-        latent_mse=mse_per_sample(latents, latents_twin)[0],
+        ssim=ssim_per_image(image, reference_image)[0],
+        psnr_db=psnr_db_per_image(image, reference_image)[0],
+        latent_mse=mse_per_sample(latents, reference_latents)[0],
     )

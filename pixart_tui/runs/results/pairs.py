@@ -15,7 +15,7 @@ _IMAGES: Final = ("layer_image", "bench_image", "selection_image", "quantized_im
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """An image with something quantized, and its twin.
+    """An image with something quantized, and its reference.
 
     Attributes:
         label: The layer, the benchmark's row, or the quant type of every layer; empty where there
@@ -23,7 +23,7 @@ class Pair:
         prompt: What both show.
         seed: Of both noises.
         image: The file with something quantized.
-        twin: The file without.
+        reference: The file without.
         ssim: Structural similarity, None where it is not known.
         psnr_db: In dB, None for equal images and where it is not known.
         mae: Mean absolute error, None where it is not known.
@@ -34,7 +34,7 @@ class Pair:
     prompt: str
     seed: int
     image: Path
-    twin: Path
+    reference: Path
     ssim: float | None = None
     psnr_db: float | None = None
     mae: float | None = None
@@ -64,25 +64,27 @@ def pairs_of(snapshot: RunSnapshot, directory: Path) -> tuple[Pair, ...]:
         directory: The run's directory.
     """
     kept = {artifact.path: artifact for artifact in snapshot.artifacts}.values()
-    twins = {(a.prompt, a.seed): a.path for a in kept if a.role == "baseline_image"}
+    reference = {(a.prompt, a.seed): a.path for a in kept if a.role == "baseline_image"}
     pairs = [
-        _pair(snapshot, artifact, directory, twins[artifact.prompt, artifact.seed])
+        _pair(snapshot, artifact, directory, reference[artifact.prompt, artifact.seed])
         for artifact in kept
-        if artifact.role in _IMAGES and (artifact.prompt, artifact.seed) in twins
+        if artifact.role in _IMAGES and (artifact.prompt, artifact.seed) in reference
     ]
     if snapshot.planned is not None:
         pairs.sort(key=lambda pair: 2.0 if pair.ssim is None else pair.ssim)
     return tuple(pairs)
 
 
-def _pair(snapshot: RunSnapshot, artifact: ArtifactWritten, directory: Path, twin: str) -> Pair:
+def _pair(
+    snapshot: RunSnapshot, artifact: ArtifactWritten, directory: Path, reference: str
+) -> Pair:
     ssim, psnr_db, mae = _figures(snapshot, artifact)
     return Pair(
         label=artifact.label or "",
         prompt=artifact.prompt or "",
         seed=artifact.seed or 0,
         image=directory / artifact.path,
-        twin=directory / twin,
+        reference=directory / reference,
         ssim=ssim,
         psnr_db=psnr_db,
         mae=mae,
@@ -97,7 +99,7 @@ def _figures(
     sample = (artifact.prompt or "", artifact.seed or 0)
     if artifact.role == "quantized_image":
         compared = snapshot.compared.get(sample)
-        known = compared.likeness if compared else None
+        known = compared.similarity if compared else None
         return (known.ssim, known.psnr_db, known.mae) if known else (None, None, None)
     if artifact.role == "bench_image":
         row = snapshot.bench_rows.get(artifact.label or "")

@@ -53,12 +53,12 @@ class SideBySide:
 
     Attributes:
         image: The image.
-        twin: What it is compared with.
+        reference: What it is compared with.
         caption: A line above them.
     """
 
     image: Image.Image
-    twin: Image.Image
+    reference: Image.Image
     caption: str
 
 
@@ -120,9 +120,9 @@ def write_image(path: Path, image: Image.Image) -> None:
     write_atomically(path, encoded.getvalue())
 
 
-def difference(image: Image.Image, twin: Image.Image) -> Difference:
+def difference(image: Image.Image, reference: Image.Image) -> Difference:
     """What differs between two images of one size, made visible."""
-    values = np.abs(np.asarray(image).astype(np.int16) - np.asarray(twin))
+    values = np.abs(np.asarray(image).astype(np.int16) - np.asarray(reference))
     bright = float(np.percentile(values, _NEARLY_ALL)) or float(values.max())
     factor = 1
     while bright and 2 * factor * bright <= _BRIGHT:
@@ -132,11 +132,11 @@ def difference(image: Image.Image, twin: Image.Image) -> Difference:
 
 
 def side_by_side(pairs: Sequence[SideBySide], titles: tuple[str, str], side: int) -> Image.Image:
-    """Image, twin and difference next to each other, a row for each pair.
+    """Image, reference and difference next to each other, a row for each pair.
 
     Args:
         pairs: At least one.
-        titles: What stands above the twins and above the images, in this order.
+        titles: What stands above the reference and above the images, in this order.
         side: Pixels of the longer side of a picture, at most.
     """
     rows = [_row(pair, titles, side) for pair in pairs]
@@ -150,8 +150,8 @@ def side_by_side(pairs: Sequence[SideBySide], titles: tuple[str, str], side: int
 
 
 def _row(pair: SideBySide, titles: tuple[str, str], side: int) -> Image.Image:
-    found = difference(pair.image, pair.twin)
-    cells = [_sized(image, side) for image in (pair.twin, pair.image, found.image)]
+    found = difference(pair.image, pair.reference)
+    cells = [_sized(image, side) for image in (pair.reference, pair.image, found.image)]
     width, height = cells[0].size
     row = Image.new("RGB", (3 * width + 4 * _MARGIN, height + 2 * _LINE + 2 * _MARGIN), _PAPER)
     _write(row, pair.caption, _MARGIN, _MARGIN, row.width - 2 * _MARGIN)

@@ -14,7 +14,7 @@ from pixart_tui.domain.files.sidecar import ProfileSidecar
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.profiles.profile import Conditions, Profile
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.pareto import Curve, pareto_curve
 from pixart_tui.reporting.bench_table import BenchTable, bench_table, matrix_table
 from pixart_tui.reporting.command import command_of
@@ -136,7 +136,7 @@ def _day(time_s: float) -> str:
 def _curve(profile: Profile) -> Curve | None:
     """None while too little is measured to choose from."""
     try:
-        return pareto_curve(menu_of([profile]))
+        return pareto_curve(candidates_of([profile]))
     except PixartTuiError:
         return None
 

@@ -20,16 +20,16 @@ from textual.widgets import ContentSwitcher, Footer, Input
 
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app import keymap, themes
-from pixart_tui.tui.app.acting import ActingApp
 from pixart_tui.tui.app.commands import COMMANDS
-from pixart_tui.tui.app.messages import BoardRead, RunDeleted
+from pixart_tui.tui.app.messages import OverviewRead, RunDeleted
+from pixart_tui.tui.app.run_actions import ActingApp
 from pixart_tui.tui.app.settings import Images, Settings
 from pixart_tui.tui.app.work import Work
 from pixart_tui.tui.dialogs.help import HelpScreen, help_lines
 from pixart_tui.tui.dialogs.too_small import LEAST_HEIGHT, LEAST_WIDTH, TooSmall
 from pixart_tui.tui.drawing import glyphs, wording
-from pixart_tui.tui.drawing.inks import InkScreen
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.drawing.styles import StyledScreen
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.state.requests import verifies
 from pixart_tui.tui.state.watch import RunWatch
 from pixart_tui.tui.tabs.bench.pane import BenchPane
@@ -120,13 +120,13 @@ class DashboardApp(ActingApp):
         self._bench_id: str | None = None
         self._compare_id: str | None = None
         self._pictures = pictures
-        self._board: Board | None = None
+        self._overview: Overview | None = None
         self._reading = False
         self._handed_on: events.Key | None = None
 
     def get_default_screen(self) -> Screen[None]:
-        """The screen that knows the inks."""
-        return InkScreen(id="_default")
+        """The screen that knows the styles."""
+        return StyledScreen(id="_default")
 
     def compose(self) -> ComposeResult:
         """The strip of tabs, the tabs, the keys."""
@@ -179,56 +179,56 @@ class DashboardApp(ActingApp):
     async def _read_in_thread(self) -> None:
         opened = (self._profile_id, self._bench_id, self._compare_id)
         # At first no figures: the run's head and its progress are there the sooner.
-        read = partial(self._watch.read, *opened, scored=self._board is not None)
-        self.post_message(BoardRead(await asyncio.to_thread(read)))
+        read = partial(self._watch.read, *opened, scored=self._overview is not None)
+        self.post_message(OverviewRead(await asyncio.to_thread(read)))
 
-    def on_board_read(self, message: BoardRead) -> None:
+    def on_overview_read(self, message: OverviewRead) -> None:
         """Shows what the runs are by now."""
         self._reading = False
         if not self.query(TabStrip):
             return  # the screen is being taken down
-        is_first = self._board is None
-        self._board = board = message.board
-        if self._asked_ids and not board.problem:
-            self._open_asked(board)
+        is_first = self._overview is None
+        self._overview = overview = message.overview
+        if self._asked_ids and not overview.problem:
+            self._open_asked(overview)
         # A reading that began before a run was deleted still has it open.
-        self._profile_id = self._profile_id or self._unless_deleted(board.open_profile)
-        self._bench_id = self._bench_id or self._unless_deleted(board.open_bench)
-        self._compare_id = self._compare_id or self._unless_deleted(board.open_compare)
+        self._profile_id = self._profile_id or self._unless_deleted(overview.open_profile)
+        self._bench_id = self._bench_id or self._unless_deleted(overview.open_bench)
+        self._compare_id = self._compare_id or self._unless_deleted(overview.open_compare)
         for pane in self.query(Pane):
-            pane.show_board(board)
+            pane.show_overview(overview)
         self._show_strip()
         self.offer_actions()
-        self._attach_to_newest(board)
+        self._attach_to_newest(overview)
         if is_first:
             self.call_after_refresh(self._read)
 
-    def _attach_to_newest(self, board: Board) -> None:
+    def _attach_to_newest(self, overview: Overview) -> None:
         """At the start opens what is going on, and says so."""
-        if board.problem or not self._attaching:
+        if overview.problem or not self._attaching:
             return
         self._attaching = False
-        going_on = [run for run in board.runs if not run.state.is_finished]
+        going_on = [run for run in overview.runs if not run.state.is_finished]
         if going_on:
             run = next((run for run in going_on if run.state is RunState.RUNNING), going_on[0])
             more = wording.count(len(going_on) - 1, "more run")
             others = f"; {more} on tab 1" if len(going_on) > 1 else ""
             text = f"{run.kind} run {run.id} is {run.state}{others}. Leaving lets it run."
             self.tell(text, title="Attached", timeout_s=_WELCOME_S)
-            self._open(run, board)
+            self._open(run, overview)
 
-    def _open_asked(self, board: Board) -> None:
+    def _open_asked(self, overview: Overview) -> None:
         """Follows the runs that were asked for, and shows the first."""
-        asked = [run for run in map(board.run, self._asked_ids) if run is not None]
+        asked = [run for run in map(overview.run, self._asked_ids) if run is not None]
         self._asked_ids = ()
         for run in reversed(asked):
-            self._open(run, board)
+            self._open(run, overview)
 
-    def _open(self, run: RunView, board: Board) -> None:
+    def _open(self, run: RunView, overview: Overview) -> None:
         """Opens a run in its own tab; a verification with the profile that it is about."""
         tab = _tab_of(run)
         if tab == "select":
-            about = next((of for of in board.runs if verifies(run.request, of.request)), None)
+            about = next((of for of in overview.runs if verifies(run.request, of.request)), None)
             tab, self._profile_id = ("select", about.id) if about else ("runs", self._profile_id)
         self.follow_run(run.id, tab)
 
@@ -269,7 +269,7 @@ class DashboardApp(ActingApp):
     @property
     def run_shown(self) -> RunView | None:
         """The run that the tab is about."""
-        return self._pane.run if self._board else None
+        return self._pane.run if self._overview else None
 
     def show_tab(self, tab: str) -> None:
         """Shows a tab; the log is that of the run that was looked at."""
@@ -283,7 +283,7 @@ class DashboardApp(ActingApp):
         self.offer_actions()
 
     def _show_strip(self) -> None:
-        self.query_one(TabStrip).show_tabs(self.tab, self._board or Board(0.0))
+        self.query_one(TabStrip).show_tabs(self.tab, self._overview or Overview(0.0))
 
     def _turn_to(self, tab: str) -> None:
         """Shows a tab that the user asked for; pictures are those of the run looked at."""
@@ -294,7 +294,7 @@ class DashboardApp(ActingApp):
         self.show_tab(tab)
 
     def _has_pictures(self, run: RunView) -> bool:
-        profile = self._board.profile if self._board else None
+        profile = self._overview.profile if self._overview else None
         if run.kind == "profile":
             return profile is not None and profile.run.id == run.id and bool(profile.pairs)
         return run.kind in ("bench", "verify", "compare")
@@ -323,8 +323,8 @@ class DashboardApp(ActingApp):
 
     def on_runs_pane_opened(self, message: RunsPane.Opened) -> None:
         """Shows the run that was chosen in its own tab."""
-        if self._board is not None:
-            self._open(message.run, self._board)
+        if self._overview is not None:
+            self._open(message.run, self._overview)
 
     def on_key(self, event: events.Key) -> None:
         """Hands a character on to the line that was opened while it was on its way.

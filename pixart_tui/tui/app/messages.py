@@ -5,19 +5,19 @@ from __future__ import annotations
 from textual.message import Message
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.tui.state.board import Board
+from pixart_tui.tui.state.overview import Overview
 
 
-class BoardRead(Message):
+class OverviewRead(Message):
     """The runs were read.
 
     Attributes:
-        board: What they are by now.
+        overview: What they are by now.
     """
 
-    def __init__(self, board: Board) -> None:
+    def __init__(self, overview: Overview) -> None:
         super().__init__()
-        self.board = board
+        self.overview = overview
 
 
 class RunStarted(Message):

@@ -16,7 +16,7 @@ from pixart_tui.runs.catalogue import create_run, delete_run, find_run
 from pixart_tui.runs.files import make_parent, write_with_companion
 from pixart_tui.runs.process import control
 from pixart_tui.runs.run import Run, RunState
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.state.overview import ProfileView
 from pixart_tui.tui.state.requests import bench_request, selection_path, verify_request
 
 if TYPE_CHECKING:

@@ -23,12 +23,12 @@ Below: what was asked of the run under the cursor, and where its work is,
 or why it ended and what to do. Runs go on when this terminal closes.""",
     "profile": f"""\
 map       rows are kinds of layers, columns are blocks; a bar's height is
-          the loss beside the deployment floor;
+          the loss beside the bf16 floor;
           {glyphs.PENDING} to come   {glyphs.EXCLUDED} excluded
 #         rank, the most sensitive layer first; 3{TIE_MARK}: not told apart from
           the third; 3{UNKNOWN_MARK}: one image tells no luck from sensitivity
 log scale {glyphs.MEAN} mean, {glyphs.INTERVAL} its 95% interval for other prompts
-          {glyphs.FLOOR} deployment floor: all in bfloat16, nothing quantized
+          {glyphs.FLOOR} bf16 floor: all in bfloat16, nothing quantized
           {glyphs.NOISE} noise over prompts and seeds
 1-SSIM    loss against the image with nothing quantized
 PSNR      in dB, exhaustive alone; FLOPs: its share of all linear layers

@@ -1,1 +1,1 @@
-"""Lines, glyphs, inks and words that every tab draws with. Imports ``runs`` and ``domain``."""
+"""Lines, glyphs, styles and words that every tab draws with. Imports ``runs`` and ``domain``."""

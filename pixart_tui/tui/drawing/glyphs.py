@@ -1,4 +1,4 @@
-"""Every glyph that the dashboard draws beside ASCII, and its ASCII twin, as wide as itself.
+"""Every glyph that the dashboard draws beside ASCII, and its ASCII character, as wide as itself.
 
 Screens are written with the glyphs. ``--ascii`` exchanges them on the way to the terminal, so
 that borders, charts and whatever a prompt or a log holds are exchanged too.
@@ -55,7 +55,7 @@ POINT: Final = "◆"
 QUANT_TYPES: Final = "●▲■◆"
 """One for each quant type of a selection, in their order."""
 
-_TWINS: Final[dict[str, str]] = {
+_ASCII: Final[dict[str, str]] = {
     QUEUED: "o",
     RUNNING: ">",
     DONE: "+",
@@ -102,7 +102,7 @@ _BRAILLE_TWINS: Final = " ..::*###"
 
 def in_ascii(text: str) -> str:
     """The text in as many cells, with ASCII characters only."""
-    return text if text.isascii() else "".join(map(_twin, text))
+    return text if text.isascii() else "".join(map(_in_ascii, text))
 
 
 class TextOnly(LineFilter):
@@ -146,23 +146,23 @@ class WholeCells(ScrollBarRender):
 
 
 @lru_cache(maxsize=4096)
-def _twin(character: str) -> str:
+def _in_ascii(character: str) -> str:
     if character.isascii():
         return character
-    known = _TWINS.get(character) or _braille_twin(character) or _box_twin(character)
+    known = _ASCII.get(character) or _braille_in_ascii(character) or _box_in_ascii(character)
     if known:
         return known
     letter = unicodedata.normalize("NFKD", character)[0]
     return (letter if letter.isascii() else "?") * cell_len(character)
 
 
-def _braille_twin(character: str) -> str:
+def _braille_in_ascii(character: str) -> str:
     """Heavier the more dots there are."""
     dots = ord(character) - _BRAILLE.start
     return _BRAILLE_TWINS[dots.bit_count()] if ord(character) in _BRAILLE else ""
 
 
-def _box_twin(character: str) -> str:
+def _box_in_ascii(character: str) -> str:
     name = unicodedata.name(character, "")
     if not name.startswith("BOX DRAWINGS"):
         return ""

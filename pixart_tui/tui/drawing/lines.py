@@ -11,7 +11,7 @@ from rich.cells import cell_len, chop_cells, set_cell_size
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.tui.drawing import glyphs
 
-Ink = Literal[
+CellStyle = Literal[
     "text",
     "muted",
     "title",
@@ -35,10 +35,10 @@ Ink = Literal[
 
 
 class Span(NamedTuple):
-    """A stretch of text in one ink."""
+    """A stretch of text in one cell_style."""
 
     text: str
-    ink: Ink = "text"
+    cell_style: CellStyle = "text"
 
 
 Line = tuple[Span, ...]
@@ -50,7 +50,7 @@ def line(*parts: Span | str) -> Line:
 
 
 def plain(content: Iterable[Span]) -> str:
-    """The text of a line without its inks."""
+    """The text of a line without its styles."""
     return "".join(span.text for span in content)
 
 
@@ -111,4 +111,4 @@ def changed_cells(before: Line, after: Line) -> tuple[int, int]:
 
 
 def _cells(content: Line) -> list[tuple[str, str]]:
-    return [(character, span.ink) for span in content for character in span.text]
+    return [(character, span.cell_style) for span in content for character in span.text]

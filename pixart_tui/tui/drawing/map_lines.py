@@ -8,10 +8,10 @@ from itertools import groupby
 from typing import Final, TypeAlias
 
 from pixart_tui.tui.drawing.layer_grid import Cell, LayerGrid
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, line, plain
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, line, plain
 
-Mark: TypeAlias = tuple[str, str, Ink]
-"""A layer's glyph, what stands beside it where there is room, and the ink of both."""
+Mark: TypeAlias = tuple[str, str, CellStyle]
+"""A layer's glyph, what stands beside it where there is room, and the style of both."""
 
 _LABEL_LEAST: Final = 9
 _MARGIN: Final = 1
@@ -90,15 +90,15 @@ def cell_at(grid: LayerGrid, layout: MapLayout, x: int, y: int) -> Cell:
 def _shown(cell: Cell, mark: Callable[[str], Mark], cursor: str | None) -> Mark:
     if cell is None:
         return (" ", " ", "text")
-    glyph, beside, ink = mark(cell)
-    return (glyph, beside, "cursor" if cell == cursor else ink)
+    glyph, beside, cell_style = mark(cell)
+    return (glyph, beside, "cursor" if cell == cursor else cell_style)
 
 
 def _spans(marks: Iterable[Mark], cell: int) -> Line:
     groups = groupby(marks, key=lambda found: found[2])
     return tuple(
-        Span("".join(f"{glyph}{beside}"[:cell] for glyph, beside, _ in group), ink)
-        for ink, group in groups
+        Span("".join(f"{glyph}{beside}"[:cell] for glyph, beside, _ in group), cell_style)
+        for cell_style, group in groups
     )
 
 
@@ -117,5 +117,5 @@ def legend_lines(entries: Iterable[Span], width: int) -> list[Line]:
     for entry in entries:
         if lines[-1] and len(plain(lines[-1])) + len(entry.text) + 2 > width:
             lines.append([])
-        lines[-1].append(Span(f" {entry.text} ", entry.ink))
+        lines[-1].append(Span(f" {entry.text} ", entry.cell_style))
     return [tuple(spans) for spans in lines]

@@ -1,4 +1,4 @@
-"""Each state's mark and ink: a state is never told by its colour alone."""
+"""Each state's mark and cell_style: a state is never told by its colour alone."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Final
 from pixart_tui.domain.benchmarks.rows import RowStatus
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.drawing.lines import Ink, Span
+from pixart_tui.tui.drawing.lines import CellStyle, Span
 
-_MARKS: Final[dict[RunState, tuple[str, Ink]]] = {
+_MARKS: Final[dict[RunState, tuple[str, CellStyle]]] = {
     RunState.QUEUED: (glyphs.QUEUED, "muted"),
     RunState.RUNNING: (glyphs.RUNNING, "live"),
     RunState.DONE: (glyphs.DONE, "good"),
@@ -17,7 +17,7 @@ _MARKS: Final[dict[RunState, tuple[str, Ink]]] = {
     RunState.CANCELLED: (glyphs.CANCELLED, "muted"),
     RunState.STALE: (glyphs.STALE, "warn"),
 }
-_ROW_MARKS: Final[dict[RowStatus, tuple[str, Ink]]] = {
+_ROW_MARKS: Final[dict[RowStatus, tuple[str, CellStyle]]] = {
     RowStatus.PENDING: (glyphs.QUEUED, "muted"),
     RowStatus.RUNNING: (glyphs.RUNNING, "live"),
     RowStatus.DONE: (glyphs.DONE, "good"),
@@ -27,9 +27,9 @@ RESUMABLE: Final = (RunState.STALE, RunState.FAILED, RunState.CANCELLED)
 
 
 def state_span(state: RunState) -> Span:
-    """``▶ running`` in its ink."""
-    mark, ink = _MARKS[state]
-    return Span(f"{mark} {state}", ink)
+    """``▶ running`` in its cell_style."""
+    mark, cell_style = _MARKS[state]
+    return Span(f"{mark} {state}", cell_style)
 
 
 def mark_span(state: RunState) -> Span:

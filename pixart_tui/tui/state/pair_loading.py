@@ -1,4 +1,4 @@
-"""Reading an image and its twin, in a thread."""
+"""Reading an image and its reference, in a thread."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class LoadedPair:
     """A pair whose files were read.
 
     Attributes:
-        twin: The unquantized image.
+        reference: The unquantized image.
         image: The one with something quantized.
         difference: What differs, times the factor.
         factor: What the difference was multiplied with.
         problem: Why there is no image; empty if there is.
     """
 
-    twin: Image | None = None
+    reference: Image | None = None
     image: Image | None = None
     difference: Image | None = None
     factor: int = 1
@@ -33,12 +33,12 @@ class LoadedPair:
 
 
 @lru_cache(maxsize=16)
-def load_pair(image: Path, twin: Path) -> LoadedPair:
+def load_pair(image: Path, reference: Path) -> LoadedPair:
     """Reads both files and finds what differs; takes long enough for a thread."""
     from pixart_tui.runs.results.pictures import difference, read_image
 
     try:
-        first, second = read_image(image), read_image(twin)
+        first, second = read_image(image), read_image(reference)
     except PixartTuiError as error:
         return LoadedPair(problem=f"no picture: {error.cause}")
     if first.size != second.size:

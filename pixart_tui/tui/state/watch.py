@@ -20,11 +20,11 @@ from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.results.pairs import Pair, pairs_of
 from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
 from pixart_tui.tui.drawing import wording
-from pixart_tui.tui.state.board import (
+from pixart_tui.tui.state.overview import (
     BenchView,
-    Board,
     CompareView,
     Figures,
+    Overview,
     ProfileView,
     RunView,
     VerifyView,
@@ -87,8 +87,8 @@ class RunWatch:
         compare_id: str | None = None,
         *,
         scored: bool = True,
-    ) -> Board:
-        """The board by now.
+    ) -> Overview:
+        """The overview by now.
 
         Args:
             profile_id: The profile to open; the newest one if None.
@@ -100,13 +100,13 @@ class RunWatch:
         try:
             self._take_in()
         except OSError as error:
-            return Board(now_s, problem=str(error))
+            return Overview(now_s, problem=str(error))
         runs = sorted(
             (_run_view(watched, now_s) for watched in self._watched.values() if watched.is_read),
             key=lambda view: (-view.created_s, view.id),
         )
         profile = self._opened(runs, profile_id, "profile")
-        return Board(
+        return Overview(
             now_s,
             tuple(runs),
             self._profile_view(profile) if scored else _unscored(profile),

@@ -8,7 +8,7 @@ from typing import Final
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import wording
 from pixart_tui.tui.drawing.lines import (
-    Ink,
+    CellStyle,
     Line,
     Span,
     fit,
@@ -19,7 +19,7 @@ from pixart_tui.tui.drawing.lines import (
     wrap_path,
 )
 from pixart_tui.tui.drawing.states import RESUMABLE, state_span
-from pixart_tui.tui.state.board import RunView
+from pixart_tui.tui.state.overview import RunView
 
 _BAR_CELLS: Final = 24
 _INDENT: Final = 1
@@ -84,5 +84,5 @@ def _written(run: RunView, width: int) -> Iterator[Line]:
         yield _indented(f"and {wording.count(rest, 'more file')}", "good", width)
 
 
-def _indented(text: str, ink: Ink, width: int) -> Line:
-    return line(" ", Span(fit(printable(text), width - 2 * _INDENT), ink))
+def _indented(text: str, cell_style: CellStyle, width: int) -> Line:
+    return line(" ", Span(fit(printable(text), width - 2 * _INDENT), cell_style))

@@ -1,4 +1,4 @@
-"""Reading a frame: where it writes what with which pen."""
+"""Reading a frame: where it writes what with which sgr."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from pixart_tui.tui.terminal.pens import PLAIN, Pen, dipped
+from pixart_tui.tui.terminal.sgr import PLAIN, Sgr, dipped
 
 _TOKEN: Final = re.compile(
     r"\x1b\[(?P<row>\d+);(?P<column>\d+)H"
-    r"|\x1b\[(?P<pen>[\d;]*)m"
+    r"|\x1b\[(?P<sgr>[\d;]*)m"
     r"|(?P<text>[^\x00-\x1f\x7f-\x9f]+)"
     r"|(?P<newline>\n)"
 )
@@ -21,19 +21,19 @@ Place = tuple[int, int]
 
 
 class Stroke(NamedTuple):
-    """A text in one pen, from a place on.
+    """A text in one sgr, from a place on.
 
     Attributes:
         place: Where it begins.
         text: What it writes, nowhere empty.
-        pen: How.
+        sgr: How.
         width: In cells.
         is_plain: Whether each of its characters takes one cell, on any terminal.
     """
 
     place: Place
     text: str
-    pen: Pen
+    sgr: Sgr
     width: int
     is_plain: bool
 
@@ -46,28 +46,28 @@ class Frame(NamedTuple):
 
 
 class _UnknownError(Exception):
-    """Something that is neither a position nor a pen nor text."""
+    """Something that is neither a position nor an SGR style nor text."""
 
 
 def read_frame(data: str) -> Frame | None:
-    """Reads a frame; None where there is anything in it but positions, pens and text on a line.
+    """Reads a frame; None where there is anything in it but positions, sgrs and text on a line.
 
-    A frame begins with the plain pen, as each of Rich's texts ends with it.
+    A frame begins with the plain sgr, as each of Rich's texts ends with it.
     """
     strokes: list[Stroke] = []
     place: Place | None = None
-    pen = PLAIN
+    sgr = PLAIN
     try:
         for token in _tokens(data):
             if token["row"]:
                 place = int(token["row"]) - 1, int(token["column"]) - 1
             elif token["text"]:
-                strokes.append(_stroke(place, token["text"], pen))
+                strokes.append(_stroke(place, token["text"], sgr))
                 place = _after(strokes[-1])
             elif token["newline"]:
                 place = None
             else:
-                pen = _known(dipped(pen, token["pen"]))
+                sgr = _known(dipped(sgr, token["sgr"]))
     except _UnknownError:
         return None
     return Frame(strokes, place)
@@ -83,11 +83,11 @@ def _tokens(data: str) -> Iterator[re.Match[str]]:
         yield token
 
 
-def _stroke(place: Place | None, text: str, pen: Pen) -> Stroke:
+def _stroke(place: Place | None, text: str, sgr: Sgr) -> Stroke:
     if place is None:
         raise _UnknownError
     is_plain = text.isascii() or all(cell_len(character) == 1 for character in text)
-    return Stroke(place, text, pen, len(text) if is_plain else cell_len(text), is_plain)
+    return Stroke(place, text, sgr, len(text) if is_plain else cell_len(text), is_plain)
 
 
 def _after(stroke: Stroke) -> Place:
@@ -95,7 +95,7 @@ def _after(stroke: Stroke) -> Place:
     return row, column + stroke.width
 
 
-def _known(pen: Pen | None) -> Pen:
-    if pen is None:
+def _known(sgr: Sgr | None) -> Sgr:
+    if sgr is None:
         raise _UnknownError
-    return pen
+    return sgr

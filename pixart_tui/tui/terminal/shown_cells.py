@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pixart_tui.tui.terminal.frames import Place, Stroke, read_frame
-from pixart_tui.tui.terminal.pens import RESET, Pen, change, on_blank
+from pixart_tui.tui.terminal.sgr import RESET, Sgr, change, on_blank
 
 _BRIDGED: Final = 4
 """So many cells between two changes are written again: to jump over them takes as many bytes."""
 _SOMEWHERE: Final = -1
 """A column that is not known."""
-_Cell = tuple[str, Pen]
-"""A character, and what is seen of its pen."""
+_Cell = tuple[str, Sgr]
+"""A character, and what is seen of its sgr."""
 
 
 class ShownCells:
@@ -27,7 +27,7 @@ class ShownCells:
     def __init__(self, columns: int, rows: int) -> None:
         self._columns = columns
         self._rows: list[list[_Cell | None]] = [[None] * columns for _ in range(rows)]
-        self._pen: Pen | None = None
+        self._sgr: Sgr | None = None
         self._place: Place | None = None
 
     def changes(self, data: str) -> str:
@@ -50,9 +50,9 @@ class ShownCells:
     def _let_through(self, data: str) -> str:
         for row in self._rows:
             row[:] = [None] * self._columns
-        # Whoever wrote it takes the pen to be plain.
-        ahead = "" if self._pen is None else RESET
-        self._pen = self._place = None
+        # Whoever wrote it takes the sgr to be plain.
+        ahead = "" if self._sgr is None else RESET
+        self._sgr = self._place = None
         return ahead + data
 
     def _written(self, stroke: Stroke) -> Iterator[str]:
@@ -65,8 +65,8 @@ class ShownCells:
             for place in range(max(column - 1, 0), column + stroke.width):
                 shown[place] = None
             return
-        blank = on_blank(stroke.pen)
-        wanted = [(one, blank if one == " " else stroke.pen) for one in stroke.text]
+        blank = on_blank(stroke.sgr)
+        wanted = [(one, blank if one == " " else stroke.sgr) for one in stroke.text]
         if shown[where] != wanted:
             for start, end in _spans(shown[where], wanted):
                 yield from self._drawn(stroke, start, end)
@@ -77,7 +77,7 @@ class ShownCells:
         row, column = stroke.place
         text = stroke.text[start:end]
         yield self._moved((row, column + start))
-        yield self._dipped(stroke.pen, is_blank=text.isspace())
+        yield self._dipped(stroke.sgr, is_blank=text.isspace())
         yield text
         # Some terminals draw marks and lines two cells wide: the next part is put in its place.
         self._place = row, (column + end if text.isascii() else _SOMEWHERE)
@@ -92,13 +92,13 @@ class ShownCells:
             return f"\x1b[{column + 1}G"
         return f"\x1b[{row + 1};{column + 1}H"
 
-    def _dipped(self, pen: Pen, *, is_blank: bool) -> str:
-        """Takes another pen, unless blanks look the same with this one."""
-        before = self._pen
-        if is_blank and before is not None and on_blank(before) == on_blank(pen):
+    def _dipped(self, sgr: Sgr, *, is_blank: bool) -> str:
+        """Takes another sgr, unless blanks look the same with this one."""
+        before = self._sgr
+        if is_blank and before is not None and on_blank(before) == on_blank(sgr):
             return ""
-        self._pen = pen
-        return change(before, pen)
+        self._sgr = sgr
+        return change(before, sgr)
 
 
 def _spans(shown: Sequence[_Cell | None], wanted: Sequence[_Cell]) -> list[tuple[int, int]]:

@@ -10,8 +10,8 @@ from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from pixart_tui.tui.drawing.inks import behind_cursor, ink_style
 from pixart_tui.tui.drawing.lines import Line, changed_cells, plain
+from pixart_tui.tui.drawing.styles import behind_cursor, rich_style
 
 
 class LineView(ScrollView, can_focus=False):
@@ -59,7 +59,7 @@ class LineView(ScrollView, can_focus=False):
         paper = Style(bgcolor=own.bgcolor)
         behind = behind_cursor(app) if self.marks(index) else Style()
         segments = [
-            Segment(span.text, ink_style(app, span.ink, paper) + behind) for span in content
+            Segment(span.text, rich_style(app, span.cell_style, paper) + behind) for span in content
         ]
         return Strip(segments).adjust_cell_length(width, own + behind).simplify()
 

@@ -1,4 +1,4 @@
-"""An image and its twin: one of them large, to flick between, or all side by side."""
+"""An image and its reference: one of them large, to flick between, or all side by side."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class PairPictures(Horizontal):
         """Shows a pair.
 
         Args:
-            files: The image with something quantized, and its twin; None clears.
+            files: The image with something quantized, and its reference; None clears.
         """
         if files == self._files:
             return
@@ -102,7 +102,7 @@ class PairPictures(Horizontal):
 
     def _draw(self) -> None:
         found = self.loaded or LoadedPair()
-        images = dict(zip(FACES, (found.twin, found.image, found.difference), strict=True))
+        images = dict(zip(FACES, (found.reference, found.image, found.difference), strict=True))
         self.set_class(self.all_three, "-all")
         for number, face in enumerate(FACES):
             view = self.query_one(f"#picture-{face}", PictureView)

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from textual.containers import Vertical
 
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.widgets.line_view import LineView
 
 
 class Pane(Vertical):
-    """A tab's content: it is given a board and draws itself from it."""
+    """A tab's content: it is given a overview and draws itself from it."""
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.board: Board | None = None
+        self.overview: Overview | None = None
 
-    def show_board(self, board: Board) -> None:
+    def show_overview(self, overview: Overview) -> None:
         """Takes in what is known by now."""
-        self.board = board
+        self.overview = overview
         self.redraw()
 
     def redraw(self) -> None:
         """Draws what is known in the size there is; nothing while it is hidden."""
-        if self.board is not None and self.size.width:
-            self.draw(self.board, self.size.width)
+        if self.overview is not None and self.size.width:
+            self.draw(self.overview, self.size.width)
 
-    def draw(self, board: Board, width: int) -> None:
-        """Draws the board."""
+    def draw(self, overview: Overview, width: int) -> None:
+        """Draws the overview."""
         raise NotImplementedError
 
     def on_resize(self) -> None:

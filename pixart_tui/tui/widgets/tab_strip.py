@@ -11,7 +11,7 @@ from textual.message import Message
 
 from pixart_tui.tui.drawing.lines import Line, Span, line, plain, spread
 from pixart_tui.tui.drawing.states import mark_span
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.widgets.line_view import LineBlock
 
 TABS: Final = (
@@ -38,9 +38,9 @@ class TabStrip(LineBlock):
             super().__init__()
             self.tab = tab
 
-    def show_tabs(self, active: str, board: Board) -> None:
+    def show_tabs(self, active: str, overview: Overview) -> None:
         """Shows the tabs with one of them active."""
-        opened = [view.run for view in (board.profile, board.bench) if view is not None]
+        opened = [view.run for view in (overview.profile, overview.bench) if view is not None]
         self.show([strip_line(active, opened, self.app.size.width)])
 
     def on_click(self, event: events.Click) -> None:

@@ -320,7 +320,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
     import numpy as np
     from PIL import Image
 
-    from pixart_tui.engine.bench.measure import likeness
+    from pixart_tui.engine.bench.measure import image_similarity
 
     if picture.pixels is None:
         raise WorkError("the image holds NaN or infinity", f"{spec.case.label}: nothing to compare")
@@ -330,7 +330,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
     if spec.reference is None:
         yield _figures(ssim=1.0, images_equal=True)
         return
-    found = likeness(picture.pixels, np.asarray(Image.open(spec.reference)))
+    found = image_similarity(picture.pixels, np.asarray(Image.open(spec.reference)))
     yield _figures(ssim=found.ssim, psnr_db=found.psnr_db, images_equal=found.equal)
 
 

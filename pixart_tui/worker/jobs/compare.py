@@ -14,9 +14,9 @@ from pixart_tui.domain.events import (
     ImagesCompared,
     StageChanged,
 )
-from pixart_tui.domain.profiles.image_metrics import likeness
+from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.domain.requests import CompareRequest
-from pixart_tui.engine.joint.picturing import Pictured, picture_selection
+from pixart_tui.engine.verification.picturing import Pictured, picture_selection
 from pixart_tui.runs.results.pairs import pairs_of
 from pixart_tui.runs.results.pictures import (
     PICTURE_SIDE,
@@ -27,8 +27,8 @@ from pixart_tui.runs.results.pictures import (
 )
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.context import Check, Emit
-from pixart_tui.worker.jobs.kept_pictures import PairPictures
-from pixart_tui.worker.jobs.same_plan import refuse_another
+from pixart_tui.worker.jobs.artifacts import PairPictures
+from pixart_tui.worker.jobs.resume_check import refuse_another
 
 _SIDE: Final = 2048
 """Pixels of the longer side: these pictures are what the run is for."""
@@ -64,9 +64,9 @@ def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
         return
     found = None
     if made.pair is not None:
-        found = likeness(made.pair.image, made.pair.twin)
+        found = image_similarity(made.pair.image, made.pair.reference)
         pictures.keep_pair(made.number, made.pair)
-    emit(ImagesCompared(prompt=prompt, seed=seed, likeness=found))
+    emit(ImagesCompared(prompt=prompt, seed=seed, similarity=found))
 
 
 def _sheet(run: Run, request: CompareRequest) -> Image:
@@ -82,7 +82,7 @@ def _sheet(run: Run, request: CompareRequest) -> Image:
     rows = [
         SideBySide(
             read_image(pair.image),
-            read_image(pair.twin),
+            read_image(pair.reference),
             f"{pair.figures}  seed {pair.seed}: {pair.prompt}",
         )
         for pair in pairs[:_ROWS]
@@ -93,7 +93,7 @@ def _sheet(run: Run, request: CompareRequest) -> Image:
 def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
     output = Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
-    if all(found.likeness is None for found in run.snapshot.compared.values()):
+    if all(found.similarity is None for found in run.snapshot.compared.values()):
         raise WorkError("every image holds NaN or infinity", "", "quantize fewer layers")
     sheet = _sheet(run, request)
     write_image(output, sheet)

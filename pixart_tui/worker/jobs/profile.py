@@ -21,13 +21,13 @@ from pixart_tui.domain.profiles.profile_check import check_names, check_profile,
 from pixart_tui.domain.requests import ProfileRequest, output_of
 from pixart_tui.engine.pixels import LayerImage, to_pixels
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
-from pixart_tui.engine.sensitivity.lanes import torch_threads
+from pixart_tui.engine.sensitivity.parallel import torch_threads
 from pixart_tui.runs.files import is_stream, write_atomically
 from pixart_tui.runs.results.effects_file import effects_path, write_effects
 from pixart_tui.runs.results.profile_files import profile_sidecar, profile_text, read_claims
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.context import Check, Emit
-from pixart_tui.worker.jobs.kept_pictures import ProfilePictures
+from pixart_tui.worker.jobs.artifacts import ProfilePictures
 from pixart_tui.worker.jobs.latency import latency_key, time_attention, time_layers
 
 

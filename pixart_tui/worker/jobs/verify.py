@@ -16,16 +16,16 @@ from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.selection_files import selection_files
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.engine.joint.verifying import samples_of, verify_selection
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.rendering import Sample
+from pixart_tui.engine.verification.verifying import samples_of, verify_selection
 from pixart_tui.runs.files import write_with_companion
 from pixart_tui.runs.results.profile_files import read_profile_file
 from pixart_tui.runs.results.step_effects import read_step_effects
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.context import Check, Emit
-from pixart_tui.worker.jobs.kept_pictures import PairPictures
-from pixart_tui.worker.jobs.same_plan import refuse_another
+from pixart_tui.worker.jobs.artifacts import PairPictures
+from pixart_tui.worker.jobs.resume_check import refuse_another
 
 _KEPT_PAIRS: Final = 16
 

@@ -17,7 +17,7 @@ from pixart_tui.runs.run import Run
     [
         (["--compiler-config", '{"mode": "jit"}'], "needs --compiler torch"),
         (["--compiler", "compile", "--compiler-config", "{}"], "needs --compiler torch"),
-        (["--matrix", "seed", "--compiler-config", "{}"], "needs --compiler torch"),
+        (["--matrix", "onediff", "--compiler-config", "{}"], "needs --compiler torch"),
         (["--compiler", "torch", "--compiler-config", ""], "is not a JSON object"),
         (["--compiler", "torch", "--compiler-config", "{"], "column 2"),
         (["--compiler", "torch", "--compiler-config", '{"mode": "jitt"}'], 'write "jit"'),

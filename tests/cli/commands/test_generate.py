@@ -216,7 +216,7 @@ def test_a_backend_that_is_missing_is_told_at_once(
 def test_nexfort_runs_with_the_real_onediffx(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the seed's last command does, with a recording stand-in for nexfort."""
+    """As OneDiff's last command does, with a recording stand-in for nexfort."""
     recorded = nexfort.install(tmp_path, monkeypatch)
     file = tmp_path / "fp8_e4m3.json"
     names = ["proj_out", "transformer_blocks.0.attn1.to_q", "transformer_blocks.1.ff.net.2"]

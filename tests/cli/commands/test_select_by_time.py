@@ -61,7 +61,7 @@ def test_json_names_the_layers_that_do_not_pay_under_every_rule(
 ) -> None:
     assert main(["select", str(written), "--top-percentage", "100", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["does_not_pay"] == ["idle"]
+    assert found["no_speedup"] == ["idle"]
     assert found["time_share"] == pytest.approx(0.9)
     assert found["predicted_time_saved_s"] == pytest.approx(3.4e-3)
 

@@ -131,7 +131,7 @@ def test_a_mixed_selection_is_refused_for_onediff_with_the_reason(
     assert not Path(profiles[0]).with_name("mixed.selected.json").exists()
 
 
-def test_the_seeds_rule_is_refused_for_several_types(
+def test_the_onediffs_rule_is_refused_for_several_types(
     profiles: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["select", *profiles]) == 2
@@ -146,7 +146,7 @@ def test_profiles_of_other_conditions_are_refused(
     assert "differ in guidance_scale" in capsys.readouterr().err
 
 
-def test_the_curve_has_the_seeds_rule_beside(
+def test_the_curve_has_the_onediffs_rule_beside(
     profiles: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["select", profiles[0], "--pareto"]) == 0
@@ -218,7 +218,10 @@ def test_effects_that_were_changed_are_refused(
         (["--keep-first-steps", "9", "--keep-last-steps", "11"], "leaves none to quantize"),
         (["--keep-steps", "21"], "there is no step 21"),
         (["--keep-steps", "5-2"], "names no steps"),
-        (["--flops-share", "0.5", "--seed-rule", "--detach"], "--seed-rule, --detach: only"),
+        (
+            ["--flops-share", "0.5", "--compare-onediff", "--detach"],
+            "--compare-onediff, --detach: only",
+        ),
         (["--pareto", "--verify", "--max-loss", "1"], "--max-loss, --verify changes nothing"),
         (["--verify", "--json"], "use --display json"),
         (["--max-loss", "inf"], "out of range"),

@@ -20,11 +20,11 @@ _LAST = ("--keep-last-steps", "1")
     [
         (["--keep-first-steps", "1"], "no row would keep steps"),
         (["--compiler", "torch", *_LAST], "no row would keep steps"),
-        (["--matrix", "seed", "--rows", "torch,compile", *_LAST], "no row would keep steps"),
+        (["--matrix", "onediff", "--rows", "torch,compile", *_LAST], "no row would keep steps"),
         (["--quantize", "--keep-last-steps", "-1"], "-1"),
         (["--quantize", "--keep-last-steps", "some"], "some"),
         (["--quantize", "--steps", "3", "--keep-first-steps", "2", *_LAST], "leaves none"),
-        (["--matrix", "seed", "--steps", "1", *_LAST], "leaves none"),
+        (["--matrix", "onediff", "--steps", "1", *_LAST], "leaves none"),
     ],
 )
 def test_what_cannot_be_is_refused(

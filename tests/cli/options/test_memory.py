@@ -27,7 +27,7 @@ _SWITCHES = ("--text-encoder-8bit", "--text-encoder-host-blocks", "1", "--vae", 
         (["--text-encoder-host-blocks", "-1"], "-1"),
         (["--vae", "stripes"], "stripes"),
         (["--compiler", "none", "--vae", "strips"], "no row would take"),
-        (["--matrix", "seed", "--rows", "torch-fp8", "--vae", "strips"], "no row would take"),
+        (["--matrix", "onediff", "--rows", "torch-fp8", "--vae", "strips"], "no row would take"),
     ],
 )
 def test_what_cannot_be_is_refused(
@@ -43,11 +43,11 @@ def test_what_cannot_be_is_refused(
 
 def test_a_matrix_with_its_memory_row_takes_them() -> None:
     memory = MemoryOptions(vae="strips")
-    check_memory(BenchRequest(matrix="seed", memory=memory))
-    check_memory(BenchRequest(matrix="seed", rows=("torch-fp8-memory",), memory=memory))
+    check_memory(BenchRequest(matrix="onediff", memory=memory))
+    check_memory(BenchRequest(matrix="onediff", rows=("torch-fp8-memory",), memory=memory))
     check_memory(BenchRequest(device="cuda:0", memory=MemoryOptions(budget_bytes=1)))
     with pytest.raises(RequestError, match="no row"):
-        check_memory(BenchRequest(matrix="seed", rows=("torch",), memory=memory))
+        check_memory(BenchRequest(matrix="onediff", rows=("torch",), memory=memory))
 
 
 def test_the_switches_reach_the_row(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from pixart_tui.domain.benchmarks.matrix import (
     MATRIX_MEMORY,
     PUBLISHED,
     matrix_cases,
-    pays,
     scattered_file,
+    speeds_up,
     torch_config,
     wanted_rows,
 )
@@ -26,7 +26,7 @@ from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.selecting import onediff_rule
 
-_REQUEST = BenchRequest(matrix="seed")
+_REQUEST = BenchRequest(matrix="onediff")
 _FP8 = "fp8_e4m3_e4m3_dynamic"
 
 
@@ -78,7 +78,7 @@ def _by_label(cases: list[BenchCase]) -> dict[str, BenchCase]:
 def test_what_pays_are_the_wide_layers_over_image_tokens() -> None:
     layers = _alpha()
     assert len(layers) == 290
-    paying = [layer for layer in layers if pays(layer)]
+    paying = [layer for layer in layers if speeds_up(layer)]
     assert {layer.kind for layer in paying} == {
         "attn1.to_q",
         "attn1.to_k",
@@ -152,7 +152,7 @@ def test_our_rows_are_compiled_as_the_report_does_for_the_best_performance() -> 
 
 def test_the_requests_memory_options_go_before_the_matrixs() -> None:
     options = MemoryOptions(vae="sliced")
-    cases = _by_label(_cases(BenchRequest(matrix="seed", memory=options)))
+    cases = _by_label(_cases(BenchRequest(matrix="onediff", memory=options)))
     assert cases["torch-fp8-memory"].deployment.memory == options
     assert cases["torch-fp8"].deployment.memory == MemoryOptions()
 
@@ -175,13 +175,13 @@ def test_a_cpu_has_the_rows_that_say_something_there() -> None:
 
 
 def test_a_part_of_the_rows_has_the_baseline_in_it() -> None:
-    rows = wanted_rows(BenchRequest(matrix="seed", rows=("torch-int8", "compile")))
+    rows = wanted_rows(BenchRequest(matrix="onediff", rows=("torch-int8", "compile")))
     assert [row.name for row in rows] == ["none", "compile", "torch-int8"]
 
 
 def test_a_row_that_does_not_exist_is_refused_with_those_that_do() -> None:
     with pytest.raises(RequestError, match="'torch-fp4'") as caught:
-        wanted_rows(BenchRequest(matrix="seed", rows=("torch-fp4",)))
+        wanted_rows(BenchRequest(matrix="onediff", rows=("torch-fp4",)))
     assert "stock-best" in caught.value.cause
 
 

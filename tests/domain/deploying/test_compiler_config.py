@@ -36,7 +36,7 @@ NEXFORT_MODES = (
     "cpp-wrapper",
     "disable-inductor",
 )
-SEED_TEXTS = (
+ONEDIFF_TEXTS = (
     '{"mode": "max-optimize:max-autotune:low-precision", "memory_format": "channels_last"}',
     '{"mode": "max-autotune", "memory_format": "channels_last"}',
     '{"mode": "max-optimize:max-autotune:freezing:benchmark:low-precision:cudagraphs", '
@@ -75,13 +75,13 @@ def test_every_mode_of_nexfort_and_no_other() -> None:
 
 
 def test_the_default_is_that_of_the_seed_with_cuda_graphs() -> None:
-    default, seed = parse_compiler_config("{}"), parse_compiler_config(SEED_TEXTS[0])
+    default, seed = parse_compiler_config("{}"), parse_compiler_config(ONEDIFF_TEXTS[0])
     assert default == CompilerConfig()
     assert default.modes == (*seed.modes, "cudagraphs")
     assert (default.memory_format, default.dynamic) == (seed.memory_format, seed.dynamic)
 
 
-@pytest.mark.parametrize("text", SEED_TEXTS)
+@pytest.mark.parametrize("text", ONEDIFF_TEXTS)
 def test_the_seed_s_texts_are_understood(text: str) -> None:
     config = parse_compiler_config(text)
     assert json.loads(config.to_json()) == json.loads(text) | {"dynamic": False}
@@ -133,8 +133,8 @@ def test_what_disables_inductor_is_settled_by_the_earlier_mode() -> None:
     assert resolve_modes(("disable-inductor", "jit")).backend == "aot_eager"
 
 
-def test_the_best_mode_of_the_seed() -> None:
-    modes = resolve_modes(parse_compiler_config(SEED_TEXTS[4]).modes)
+def test_the_best_mode_of_onediff() -> None:
+    modes = resolve_modes(parse_compiler_config(ONEDIFF_TEXTS[4]).modes)
     assert modes == ResolvedModes(
         cuda_graphs="own",
         freezing=True,

@@ -7,15 +7,15 @@ from tests.samples import layer
 
 
 def test_quantizing_pays_only_where_it_saves_more_than_the_noise() -> None:
-    assert Latency(unquantized=1.0, quantized=0.8, noise=0.1).pays
-    assert not Latency(unquantized=1.0, quantized=0.95, noise=0.1).pays
-    assert not Latency(unquantized=1.0, quantized=1.0).pays
-    assert not Latency(unquantized=1.0, quantized=1.3).pays
+    assert Latency(unquantized=1.0, quantized=0.8, noise=0.1).speeds_up
+    assert not Latency(unquantized=1.0, quantized=0.95, noise=0.1).speeds_up
+    assert not Latency(unquantized=1.0, quantized=1.0).speeds_up
+    assert not Latency(unquantized=1.0, quantized=1.3).speeds_up
 
 
 def test_a_layer_that_cannot_be_quantized_saves_nothing() -> None:
     alone = Latency(unquantized=1.0, reason="N = 30 is no multiple of 16")
-    assert not alone.pays
+    assert not alone.speeds_up
     assert alone.saved == 0.0
 
 

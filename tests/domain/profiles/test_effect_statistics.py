@@ -263,7 +263,7 @@ def test_out_of_the_linear_range_even_a_small_loss_is_in_doubt() -> None:
         SampleStatistics.of(sample_of(effects, functionals=tuple(x * linear)), QUANT_TYPE)
         for x in (0.8, 0.1)
     )
-    assert calm.linearity.fork_doubt == 0
+    assert calm.linearity.divergence_doubt == 0
     measured = 0.01 * np.square(linear).mean()
     doubt = np.log(forked.losses.sum() / (2 * measured)) / 2
     assert forked.nonlinear_doubt[4] == pytest.approx(doubt, rel=1e-3)

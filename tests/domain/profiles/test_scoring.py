@@ -12,7 +12,7 @@ from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from tests.adjoint_effects import Floats, sample_of
 from tests.samples import QUANT_TYPE, conditions, layer
 
-_NAMES = ("loud", "twin", "quiet", "broken", "odd")
+_NAMES = ("loud", "reference", "quiet", "broken", "odd")
 _EXCLUDED = {"odd": "K is not a multiple of 16"}
 
 
@@ -77,10 +77,10 @@ def test_one_prompt_has_the_interval_of_its_images() -> None:
 def test_layers_that_cannot_be_told_apart_are_ties_even_on_one_image() -> None:
     for samples in (_FOUR, _FOUR[:1]):
         scores = _scores(*samples)
-        assert {scores["loud"].rank, scores["twin"].rank} == {1, 2}
-        assert scores["loud"].tied_from == scores["twin"].tied_from == 1
+        assert {scores["loud"].rank, scores["reference"].rank} == {1, 2}
+        assert scores["loud"].tied_from == scores["reference"].tied_from == 1
         assert scores["loud"].tied
-        assert scores["twin"].tied
+        assert scores["reference"].tied
         assert (scores["quiet"].rank, scores["quiet"].tied_from) == (3, 3)
         assert not scores["quiet"].tied
 

@@ -16,12 +16,12 @@ from pixart_tui.domain.files.exporting.formats import EXPORT_FORMATS, check_expr
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
-from pixart_tui.domain.selecting.menu import Menu, menu_of_scores
+from pixart_tui.domain.selecting.candidates import Candidates, candidates_of_scores
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.prediction import predicted_loss
-from pixart_tui.domain.selecting.repair import seed_rule_at_share
+from pixart_tui.domain.selecting.repair import onediff_rule_at_share
 from pixart_tui.domain.selecting.selection import choose
-from tests.domain.selecting.menus import NAMES, TYPES, every_choice, mixed_groups
+from tests.domain.selecting.candidate_sets import NAMES, TYPES, every_choice, mixed_groups
 
 _BLOCKS: Final = ("transformer_blocks.0.attn1", "transformer_blocks.1.attn1")
 
@@ -41,26 +41,26 @@ def _score(name: str, loss: float | None) -> LayerScore:
     return LayerScore(layer=layer, status=LayerStatus.MEASURED, samples=1, ssim=1 - loss)
 
 
-def _menu(losses: Mapping[str, Mapping[str, float | None]]) -> Menu:
+def _candidates(losses: Mapping[str, Mapping[str, float | None]]) -> Candidates:
     scores = {
         quant_type: [_score(name, loss) for name, loss in by_name.items()]
         for quant_type, by_name in losses.items()
     }
-    return menu_of_scores(scores)
+    return candidates_of_scores(scores)
 
 
 _LOSS: Final = st.floats(0, 0.05)
 
 
 @st.composite
-def _menus(draw: st.DrawFn) -> Menu:
+def _candidates_by_steps(draw: st.DrawFn) -> Candidates:
     types = TYPES[: draw(st.integers(1, 2))]
     losses = {x: {name: draw(_LOSS) for name in NAMES[1:]} for x in types}
-    return _menu({FP8_ATTENTION: {name: draw(_LOSS) for name in _BLOCKS}, **losses})
+    return _candidates({FP8_ATTENTION: {name: draw(_LOSS) for name in _BLOCKS}, **losses})
 
 
-def _few() -> Menu:
-    return _menu(
+def _few() -> Candidates:
+    return _candidates(
         {
             TYPES[0]: {NAMES[0]: 0.01, NAMES[5]: 0.02},
             FP8_ATTENTION: {_BLOCKS[0]: 0.001, _BLOCKS[1]: None},
@@ -69,29 +69,31 @@ def _few() -> Menu:
 
 
 def test_targets_are_the_layers_and_behind_them_the_attention() -> None:
-    menu = _few()
-    assert [(x.name, x.kind) for x in menu.targets] == [
+    candidates = _few()
+    assert [(x.name, x.kind) for x in candidates.targets] == [
         (NAMES[0], "layer"),
         (NAMES[5], "layer"),
         (_BLOCKS[0], "attention"),
         (_BLOCKS[1], "attention"),
     ]
-    assert menu.quant_types == (TYPES[0], FP8_ATTENTION)
-    assert menu.layer_types == (TYPES[0],)
-    by_name = {target.name: target.flops for target in menu.targets}
-    assert menu.flops == by_name[NAMES[0]] + by_name[NAMES[5]]
-    assert menu.attention_flops == by_name[_BLOCKS[0]] + by_name[_BLOCKS[1]]
-    assert [option.key for option in menu.options][-1] == (_BLOCKS[0], FP8_ATTENTION)
+    assert candidates.quant_types == (TYPES[0], FP8_ATTENTION)
+    assert candidates.layer_types == (TYPES[0],)
+    by_name = {target.name: target.flops for target in candidates.targets}
+    assert candidates.flops == by_name[NAMES[0]] + by_name[NAMES[5]]
+    assert candidates.attention_flops == by_name[_BLOCKS[0]] + by_name[_BLOCKS[1]]
+    assert [option.key for option in candidates.options][-1] == (_BLOCKS[0], FP8_ATTENTION)
 
 
 @settings(deadline=None, max_examples=60)
-@given(_menus(), st.floats(0, 0.2), st.booleans())
-def test_max_loss_moves_as_many_flops_as_any_choice(menu: Menu, budget: float, fused: bool) -> None:
-    found = choose(menu, "max-loss", budget, fused=fused)
-    flops = {target.name: target.flops for target in menu.targets}
+@given(_candidates_by_steps(), st.floats(0, 0.2), st.booleans())
+def test_max_loss_moves_as_many_flops_as_any_choice(
+    candidates: Candidates, budget: float, fused: bool
+) -> None:
+    found = choose(candidates, "max-loss", budget, fused=fused)
+    flops = {target.name: target.flops for target in candidates.targets}
     within = max(
         sum(flops[option.target] for option in choice)
-        for choice in every_choice(menu, fused=fused)
+        for choice in every_choice(candidates, fused=fused)
         if predicted_loss(choice) <= budget
     )
     assert found.objective == "flops"
@@ -103,10 +105,12 @@ def test_max_loss_moves_as_many_flops_as_any_choice(menu: Menu, budget: float, f
 
 
 @settings(deadline=None, max_examples=40)
-@given(_menus(), st.integers(0, 100).map(lambda p: p / 100))
-def test_shares_are_of_linear_flops_and_keep_attention(menu: Menu, share: float) -> None:
-    found = choose(menu, "flops-share", share)
-    assert found == choose(menu.of_layers, "flops-share", share)
+@given(_candidates_by_steps(), st.integers(0, 100).map(lambda p: p / 100))
+def test_shares_are_of_linear_flops_and_keep_attention(
+    candidates: Candidates, share: float
+) -> None:
+    found = choose(candidates, "flops-share", share)
+    assert found == choose(candidates.of_layers, "flops-share", share)
     assert found.attention == ()
     assert found.attention_share == 0
     assert share - 1e-9 <= found.flops_share <= 1 + 1e-12
@@ -114,43 +118,43 @@ def test_shares_are_of_linear_flops_and_keep_attention(menu: Menu, share: float)
 
 
 def test_the_rule_by_count_and_the_curve_are_about_layers() -> None:
-    menu = _few()
-    found = choose(menu, "top-percentage", 100)
+    candidates = _few()
+    found = choose(candidates, "top-percentage", 100)
     assert set(found.chosen) == {NAMES[0], NAMES[5]}
     assert found.fits_onediff
     assert found.quant_type == TYPES[0]
-    curve = pareto_curve(menu)
+    curve = pareto_curve(candidates)
     assert max(point.layers for point in curve.ours) == 2
-    assert curve.seed_rule
-    assert {x.quant_type for x in seed_rule_at_share(menu, 1.0)} == {TYPES[0]}
+    assert curve.onediff_rule
+    assert {x.quant_type for x in onediff_rule_at_share(candidates, 1.0)} == {TYPES[0]}
 
 
 def test_attention_and_the_layers_of_its_block_are_decided_apart() -> None:
-    menu = _menu(
+    candidates = _candidates(
         {
             TYPES[0]: dict.fromkeys(NAMES[:3], 0.01),
             TYPES[2]: dict.fromkeys(NAMES[:3], 0.02),
             FP8_ATTENTION: {_BLOCKS[0]: 0.001},
         }
     )
-    found = choose(menu, "max-loss", 1.0, fused=True)
+    found = choose(candidates, "max-loss", 1.0, fused=True)
     assert found.attention == (_BLOCKS[0],)
     assert set(found.layers) == set(NAMES[:3])
     assert found.attention_share == found.flops_share == 1
 
 
 def test_time_counts_attention_where_it_was_timed_and_keeps_it_where_not() -> None:
-    def timed(menu: Menu, kinds: tuple[str, ...]) -> Menu:
-        names = {target.name for target in menu.targets if target.kind in kinds}
+    def timed(candidates: Candidates, kinds: tuple[str, ...]) -> Candidates:
+        names = {target.name for target in candidates.targets if target.kind in kinds}
         targets = tuple(
             x.model_copy(update={"unquantized_s": 2e-3}) if x.name in names else x
-            for x in menu.targets
+            for x in candidates.targets
         )
         saved = {"saved_s": 1e-3, "pays": True}
         options = tuple(
-            o.model_copy(update=saved) if o.target in names else o for o in menu.options
+            o.model_copy(update=saved) if o.target in names else o for o in candidates.options
         )
-        return menu.model_copy(update={"targets": targets, "options": options})
+        return candidates.model_copy(update={"targets": targets, "options": options})
 
     both, layers = timed(_few(), ("layer", "attention")), timed(_few(), ("layer",))
     assert both.timed
@@ -166,7 +170,7 @@ def test_time_counts_attention_where_it_was_timed_and_keeps_it_where_not() -> No
 
 def test_attention_alone_is_no_selection() -> None:
     with pytest.raises(RequestError, match="layers first"):
-        choose(_menu({FP8_ATTENTION: {_BLOCKS[0]: 0.001}}), "max-loss", 1.0)
+        choose(_candidates({FP8_ATTENTION: {_BLOCKS[0]: 0.001}}), "max-loss", 1.0)
 
 
 def test_the_mixed_file_says_it_and_others_are_refused_with_the_reason() -> None:

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.repair import Outcome, repair
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     JointLoss,
-    Trial,
+    JointMeasurement,
     check_disjoint,
     three_sets,
 )
@@ -23,22 +23,25 @@ from pixart_tui.domain.selecting.verification import (
 _TYPE = "fp8_e4m3_e4m3_dynamic"
 
 
-def _menu(count: int = 20) -> Menu:
+def _candidates(count: int = 20) -> Candidates:
     targets = tuple(Target(name=f"l{i}", flops=10) for i in range(count))
     options = tuple(
-        Option(target=t.name, quant_type=_TYPE, ssim=1 - 1e-5 * (i + 1))
+        Candidate(target=t.name, quant_type=_TYPE, ssim=1 - 1e-5 * (i + 1))
         for i, t in enumerate(targets)
     )
-    return Menu(targets=targets, options=options, quant_types=(_TYPE,))
+    return Candidates(targets=targets, options=options, quant_types=(_TYPE,))
 
 
-def _case(budget: float = 1e-3, **changes: object) -> Case:
-    return replace(Case(menu=_menu(), rule="max-loss", parameter=budget), **changes)  # type: ignore[arg-type]
+def _case(budget: float = 1e-3, **changes: object) -> SelectionProblem:
+    return replace(
+        SelectionProblem(candidates=_candidates(), rule="max-loss", parameter=budget),
+        **changes,  # type: ignore[arg-type]
+    )
 
 
-def _trial(selection: Selection, loss: float) -> Trial:
+def _trial(selection: Selection, loss: float) -> JointMeasurement:
     measured = JointLoss(loss=loss, low=loss, high=loss, psnr_db=None, images=1)
-    return Trial(
+    return JointMeasurement(
         purpose="repair",
         label="",
         assignments=selection.assignments,
@@ -49,7 +52,7 @@ def _trial(selection: Selection, loss: float) -> Trial:
     )
 
 
-def _settled(case: Case, loss_of: Callable[[Selection], float]) -> tuple[Outcome, int]:
+def _settled(case: SelectionProblem, loss_of: Callable[[Selection], float]) -> tuple[Outcome, int]:
     """What a repair settles for where a selection's loss is that of a formula."""
     proposals, measured = repair(case, 6), 0
     selection = next(proposals)

@@ -10,12 +10,12 @@ import pytest
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, Option, Target, with_steps_kept
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target, with_steps_kept
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
 from pixart_tui.reporting.selection_text import bound_text, kept_text
-from tests.domain.selecting.menus import NAMES, TYPES
+from tests.domain.selecting.candidate_sets import NAMES, TYPES
 
 _CALLS = 10
 _SAMPLES = 6
@@ -45,25 +45,25 @@ def _effects(quant_type: str, seed: int, early: int = 0) -> StepEffects:
     )
 
 
-def _case(seed: int = 0) -> Case:
+def _case(seed: int = 0) -> SelectionProblem:
     rng = np.random.default_rng(seed)
     by_type = {x: _effects(x, 10 * seed + i) for i, x in enumerate(TYPES)}
     targets = tuple(
         Target(name=name, flops=int(rng.integers(1, 64)), unquantized_s=1e-5) for name in NAMES
     )
     options = tuple(
-        Option(
+        Candidate(
             target=name,
             quant_type=quant_type,
             ssim=1 - float(known.whole.mean(axis=0)[place]),
             saved_s=float(rng.uniform(1e-6, 5e-6)),
-            pays=True,
+            speeds_up=True,
         )
         for place, name in enumerate(NAMES)
         for quant_type, known in by_type.items()
     )
-    return Case(
-        menu=Menu(targets=targets, options=options, quant_types=TYPES),
+    return SelectionProblem(
+        candidates=Candidates(targets=targets, options=options, quant_types=TYPES),
         rule="max-loss",
         parameter=1e-3,
         steps=_CALLS,
@@ -84,17 +84,19 @@ def test_no_set_of_steps_that_was_ruled_out_is_better(
 ) -> None:
     case = _case(seed)
     assert case.effects is not None
-    keys = [option.key for option in case.menu.options]
+    keys = [option.key for option in case.candidates.options]
     found = case.asking(rule, parameter).solved()
     for kept in (NO_STEPS, *case.effects.best_steps(keys, range(1, 6))):
         left = case.effects.left(kept)
-        menu = with_steps_kept(case.menu, kept, _CALLS, left) if kept else case.menu
-        solver = solver_of(menu, rule)
+        candidates = (
+            with_steps_kept(case.candidates, kept, _CALLS, left) if kept else case.candidates
+        )
+        solver = solver_of(candidates, rule)
         try:
-            other = choose(menu, rule, parameter)
+            other = choose(candidates, rule, parameter)
         except RequestError:
             continue
-        assert bound_of(menu, rule, parameter, solver) <= _worth(other) + 1e-12
+        assert bound_of(candidates, rule, parameter, solver) <= _worth(other) + 1e-12
         assert _worth(found) <= _worth(other) + 2e-3 * abs(_worth(other))
 
 
@@ -112,16 +114,16 @@ def test_parameters_out_of_range_are_refused() -> None:
 
 def test_onediffs_rule_chooses_no_steps_but_keeps_those_that_are_asked_for() -> None:
     case = _case()
-    one_type = case.menu.model_copy(
+    one_type = case.candidates.model_copy(
         update={
-            "options": tuple(x for x in case.menu.options if x.quant_type == TYPES[0]),
+            "options": tuple(x for x in case.candidates.options if x.quant_type == TYPES[0]),
             "quant_types": TYPES[:1],
         }
     )
     with pytest.raises(RequestError, match="weighs gain against loss"):
-        replace(case, menu=one_type).asking("top-percentage", 50).solved()
+        replace(case, candidates=one_type).asking("top-percentage", 50).solved()
     asked = KeptSteps(numbers=(2, 3))
-    fixed = replace(case, menu=one_type, choose_steps=False, kept_steps=asked)
+    fixed = replace(case, candidates=one_type, choose_steps=False, kept_steps=asked)
     found = fixed.asking("top-percentage", 50).solved()
     assert found.kept_steps == asked
     assert found.choice.through_kept_steps == ()

@@ -134,7 +134,7 @@ def _time_s(scores: tuple[LayerScore, ...]) -> float:
 def test_time_share_finds_the_least_loss_of_layers_that_pay(
     scores: list[LayerScore], share: float
 ) -> None:
-    paying = [s for s in scores if s.ssim is not None and s.latency_s and s.latency_s.pays]
+    paying = [s for s in scores if s.ssim is not None and s.latency_s and s.latency_s.speeds_up]
     total_s = _time_s(tuple(scores))
     reaching = [s for s in _subsets(paying) if _time_s(s) >= share * total_s * (1 - 1e-12)]
     if not any(s.ssim is not None for s in scores):
@@ -176,13 +176,13 @@ def test_every_rule_tells_the_time_where_it_is_known() -> None:
     assert selection.chosen == ("a", "b")
     assert selection.time_share == pytest.approx(6 / 8)
     assert selection.predicted_time_saved_s == pytest.approx(2e-6)
-    assert selection.does_not_pay == ("b", "c")
+    assert selection.no_speedup == ("b", "c")
 
 
 def test_without_latency_nothing_is_told_of_time_and_its_rule_is_refused() -> None:
     scores = [score("a", 0.99), _timed("b", 0.98, 2e-6, 1e-6)]
     selection = select(scores, QUANT_TYPE, "flops-share", 0.5)
-    times = (selection.time_share, selection.predicted_time_saved_s, selection.does_not_pay)
+    times = (selection.time_share, selection.predicted_time_saved_s, selection.no_speedup)
     assert times == (None, None, None)
     with pytest.raises(RequestError, match="time of its layers") as refused:
         select(scores, QUANT_TYPE, "time-share", 0.5)

@@ -19,7 +19,7 @@ def test_none_compiles_nothing() -> None:
     assert compile_plan("none", _CUDA) is None
 
 
-def test_the_modes_are_those_of_the_seed() -> None:
+def test_the_modes_are_those_of_onediff() -> None:
     for device in (_CPU, _CUDA):
         plain, tuned = compile_plan("compile", device), compile_plan("compile-max-autotune", device)
         assert plain is not None

@@ -21,13 +21,13 @@ from pixart_tui.engine.bench.call import resolve_call
 from pixart_tui.engine.compilers.progress import compiled_regions
 from pixart_tui.engine.deployment import deploy
 from pixart_tui.engine.deployment.kept_steps import KeptStepsCall, keep_steps, share_layers
-from pixart_tui.engine.joint.probe import jointly_quantized
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.precision import exact_float32
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.rendering import Renderer, Sample, Settings
-from pixart_tui.engine.twins import weight_twin
+from pixart_tui.engine.verification.probe import jointly_quantized
+from pixart_tui.engine.weight_sharing import weight_sharing_copy
 
 _CPU: Final = torch.device("cpu")
 _MODEL: Final = "synthetic:alpha-tiny"
@@ -146,15 +146,15 @@ def test_so_is_one_with_attention_in_fp8() -> None:
 
 
 class _Recorded:
-    """A pipeline that keeps steps; which transformer ran is noted: t for the twin, q."""
+    """A pipeline that keeps steps; which transformer ran is noted: t or q."""
 
     def __init__(self, kept: KeptSteps) -> None:
         self._pipeline, self.ran = _loaded().pipeline, ""
         transformer = self._pipeline.transformer
-        twin = weight_twin(transformer)
-        for name, module in (("q", transformer), ("t", twin)):
+        kept_transformer = weight_sharing_copy(transformer)
+        for name, module in (("q", transformer), ("t", kept_transformer)):
             module.transformer_blocks[0].register_forward_pre_hook(self._noting(name))
-        keep_steps(self._pipeline, twin, kept)
+        keep_steps(self._pipeline, kept_transformer, kept)
 
     def _noting(self, name: str) -> Any:
         def note(*_: object) -> None:
@@ -242,15 +242,15 @@ def test_only_what_is_not_quantized_at_every_step_is_there_twice(
     doubled = tuple(fqn for fqn in _OF_STEPS if fqn not in throughout)
     weights = [transformer.get_submodule(fqn).weight for fqn in doubled]
     before = _storages(transformer)
-    twin = weight_twin(transformer)
-    assert _storages(twin) == before
+    kept_transformer = weight_sharing_copy(transformer)
+    assert _storages(kept_transformer) == before
     quant_types = dict.fromkeys(_LAYERS, parse_quant_type("int8_dynamic"))
     quantize_layers(transformer, quant_types, execution=execution)
-    share_layers(twin, transformer, (*_OF_TEXT, *throughout))
-    alone = _storages(twin) - _storages(transformer)
+    share_layers(kept_transformer, transformer, (*_OF_TEXT, *throughout))
+    alone = _storages(kept_transformer) - _storages(transformer)
     assert alone == {weight.untyped_storage().data_ptr() for weight in weights}
     for fqn in (*_OF_TEXT, *throughout):
-        assert twin.get_submodule(fqn) is transformer.get_submodule(fqn)
+        assert kept_transformer.get_submodule(fqn) is transformer.get_submodule(fqn)
     choice = Choice.of_one("int8_dynamic", _LAYERS, _KEPT)
     choice = choice.model_copy(update={"at_every_step": throughout})
     assert Deployment(choice=choice).doubled_layers == doubled
@@ -278,8 +278,10 @@ def test_both_transformers_are_compiled(compiler: str) -> None:
     regions = {region.name: region.found for region in compiled_regions(compiled.pipeline)}
     blocks = len(compiled.pipeline.transformer.transformer_blocks)
     assert regions["transformer blocks"] == blocks
-    twin = compiled.pipeline.transformer.forward._twin
-    assert all(block._compiled_call_impl is not None for block in twin.transformer_blocks)
+    kept_transformer = compiled.pipeline.transformer.forward._kept_transformer
+    assert all(
+        block._compiled_call_impl is not None for block in kept_transformer.transformer_blocks
+    )
     assert compiled.pipeline.transformer.state_dict().keys() == before
     images = [_image(loaded) for loaded in (eager, compiled)]
     # A rounding on the other side of an int8 code's edge changes pixels a little.

@@ -64,8 +64,8 @@ def _difference(mine: SampleEffects, its: SampleEffects, quant_type: str) -> flo
 
 def _from_the_cpu(image: Tensor, draws: Sequence[torch.Generator]) -> Tensor:
     """Functionals as a CPU draws them: a GPU's random numbers are others."""
-    twins = [torch.Generator("cpu").manual_seed(draw.initial_seed()) for draw in draws]
-    return functional_gradients(image.cpu(), twins).to(image.device)
+    reference = [torch.Generator("cpu").manual_seed(draw.initial_seed()) for draw in draws]
+    return functional_gradients(image.cpu(), reference).to(image.device)
 
 
 def test_effects_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +135,7 @@ def test_real_kernels_give_effects_of_the_simulations_size(name: str) -> None:
 def test_plans_of_the_memory_shrink_to_the_smallest() -> None:
     made = renderer(ALPHA, dtype=torch.float32, height=64, width=64)
     made.pipeline.to("cuda")
-    plans = pass_plans(made, 2, 16, lanes=1, low_memory=False)
+    plans = pass_plans(made, 2, 16, replicas=1, low_memory=False)
     at_once = [plan.samples * plan.draws for plan in plans]
     assert at_once[0] == 2 * 16
     assert at_once == sorted(at_once, reverse=True)

@@ -117,11 +117,11 @@ def test_the_text_encoder_is_freed_once_the_prompts_are_encoded(tiny: LoadedPipe
     renderer = Renderer(tiny.pipeline, settings, lambda: None)
     assert tiny.pipeline.text_encoder is None
     assert encoder not in tiny.pipeline.components.values()
-    (images,) = renderer.twin().render(2)
+    (images,) = renderer.replica().render(2)
     assert torch.equal(images.images, next(iter(renderer.render(2))).images)
 
 
-def test_prompts_are_encoded_once_whatever_the_seeds(
+def test_prompts_are_encoded_once_whatever_onediffs(
     tiny: LoadedPipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[list[str]] = []

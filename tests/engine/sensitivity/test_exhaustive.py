@@ -12,7 +12,7 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import mse_per_sample, ssim_per_image
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.sensitivity import profile_model
-from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
+from pixart_tui.engine.sensitivity.parallel import CancelToken, run_parallel
 from pixart_tui.engine.sensitivity.planning import resolve_settings
 from pixart_tui.engine.sensitivity.rendering import Rendered, Renderer, Sample, compare
 from tests.engine.sensitivity.events import Yielded, of
@@ -152,16 +152,16 @@ def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
     assert torch.equal(*noises)
 
 
-def test_lanes_give_what_one_lane_gives(events: list[Yielded]) -> None:
-    with_lanes = list(profile_model(_REQUEST.model_copy(update={"threads": 3})))
-    assert _by_layer(of(with_lanes, LayerMeasured)) == _by_layer(of(events, LayerMeasured))
+def test_replicas_give_what_one_replica_gives(events: list[Yielded]) -> None:
+    with_replicas = list(profile_model(_REQUEST.model_copy(update={"threads": 3})))
+    assert _by_layer(of(with_replicas, LayerMeasured)) == _by_layer(of(events, LayerMeasured))
 
 
-def test_a_lane_that_fails_ends_the_others() -> None:
+def test_a_replica_that_fails_ends_the_others() -> None:
     started: list[int] = []
-    stop = StopSwitch(lambda: None)
+    stop = CancelToken(lambda: None)
 
-    def work(lane: int, task: int) -> int:
+    def work(replica: int, task: int) -> int:
         started.append(task)
         if task == 1:
             raise ValueError("broken")
@@ -169,7 +169,7 @@ def test_a_lane_that_fails_ends_the_others() -> None:
             stop()
 
     with pytest.raises(ValueError, match="broken"):
-        list(in_lanes([0, 1], [1, 2, 3, 4], work, stop))
+        list(run_parallel([0, 1], [1, 2, 3, 4], work, stop))
     assert len(started) < 4
 
 

@@ -69,9 +69,9 @@ def test_a_full_disk_is_a_warning(
 
 def test_a_difference_is_amplified_by_a_power_of_two() -> None:
     image = Image.new("RGB", (32, 32), (100, 100, 100))
-    twin = Image.new("RGB", (32, 32), (107, 100, 98))
+    reference = Image.new("RGB", (32, 32), (107, 100, 98))
 
-    found = difference(image, twin)
+    found = difference(image, reference)
 
     assert found.factor == 32
     assert found.image.getpixel((5, 5)) == (7 * 32, 0, 2 * 32)
@@ -91,37 +91,37 @@ def test_equal_or_very_different_images_are_not_amplified(
 
 def test_one_pixel_that_differs_is_seen() -> None:
     image = Image.new("RGB", (64, 64), (100, 100, 100))
-    twin = image.copy()
-    twin.putpixel((3, 4), (101, 100, 100))
+    reference = image.copy()
+    reference.putpixel((3, 4), (101, 100, 100))
 
-    found = difference(image, twin)
+    found = difference(image, reference)
 
     assert found.factor == 128
     assert found.image.getpixel((3, 4)) == (128, 0, 0)
 
 
 def test_the_sheet_holds_every_picture_at_its_place() -> None:
-    twin, image = _noise(300, 200, 1), _noise(300, 200, 2)
+    reference, image = _noise(300, 200, 1), _noise(300, 200, 2)
 
-    rows = [SideBySide(image, twin, "x" * 500), SideBySide(twin, twin, "")]
+    rows = [SideBySide(image, reference, "x" * 500), SideBySide(reference, reference, "")]
     sheet = side_by_side(rows, ("a", "b"), 512)
 
     assert sheet.size == (3 * 300 + 4 * 8, 2 * (200 + 2 * 20 + 2 * 8))
     top = 8 + 2 * 20
-    assert np.array_equal(np.asarray(sheet)[top : top + 200, 8:308], np.asarray(twin))
+    assert np.array_equal(np.asarray(sheet)[top : top + 200, 8:308], np.asarray(reference))
     assert np.array_equal(np.asarray(sheet)[top : top + 200, 316:616], np.asarray(image))
     second = 256 + top
     assert not np.asarray(sheet)[second : second + 200, 624:924].any()
 
 
 def test_small_pictures_are_made_larger_by_whole_pixels() -> None:
-    twin = _noise(64, 64)
+    reference = _noise(64, 64)
 
-    sheet = side_by_side([SideBySide(twin, twin, "")], ("a", "b"), 512)
+    sheet = side_by_side([SideBySide(reference, reference, "")], ("a", "b"), 512)
 
     cell = np.asarray(sheet)[48 : 48 + 256, 8 : 8 + 256]
-    assert np.array_equal(cell[::4, ::4], np.asarray(twin))
-    assert np.array_equal(cell[3::4, 3::4], np.asarray(twin))
+    assert np.array_equal(cell[::4, ::4], np.asarray(reference))
+    assert np.array_equal(cell[3::4, 3::4], np.asarray(reference))
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg", ".jpeg"])

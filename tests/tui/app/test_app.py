@@ -106,7 +106,7 @@ async def test_a_command_of_the_palette_acts(tmp_path: Path) -> None:
         await pilot.press(*"Next rule")
         await until(pilot, lambda: "Take the next rule" in "\n".join(screen_text(app)))
         await pilot.press("enter")
-        await until(pilot, lambda: app.query_one(SelectPane).dial.rule == "flops-share")
+        await until(pilot, lambda: app.query_one(SelectPane).rule_setting.rule == "flops-share")
         assert app.query_one(ContentSwitcher).current == "select"
 
 

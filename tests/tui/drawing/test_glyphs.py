@@ -1,4 +1,4 @@
-"""Whatever is drawn has an ASCII twin of the same width."""
+"""Whatever is drawn has an ASCII character of the same width."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from pixart_tui.tui.drawing.glyphs import AsciiOnly, TextOnly, in_ascii
 
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc"))))
 def test_any_text_becomes_ascii_of_the_same_width(text: str) -> None:
-    twin = in_ascii(text)
+    reference = in_ascii(text)
 
-    assert twin.isascii()
-    assert cell_len(twin) == sum(map(cell_len, text))
+    assert reference.isascii()
+    assert cell_len(reference) == sum(map(cell_len, text))
 
 
 def test_states_stay_apart_in_ascii() -> None:

@@ -111,9 +111,9 @@ def test_a_click_finds_the_layer_that_is_drawn_there(room: int, layer: Layer) ->
     assert cell_at(GRID, layout, x, 0) is None
 
 
-def test_the_cursors_cell_has_an_ink_of_its_own() -> None:
+def test_the_cursors_cell_has_a_style_of_its_own() -> None:
     layout = MapLayout.of(GRID, 40)
     lines = map_lines(GRID, layout, lambda _: (".", " ", "muted"), "proj_out")
 
-    found = [span for line in lines for span in line if span.ink == "cursor"]
+    found = [span for line in lines for span in line if span.cell_style == "cursor"]
     assert [span.text for span in found] == ["."]

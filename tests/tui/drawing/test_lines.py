@@ -74,7 +74,7 @@ def test_what_lies_outside_the_changed_cells_is_equal(before: str, after: str) -
     assert before[first + length :] == after[first + length :]
 
 
-def test_a_change_of_ink_is_a_change() -> None:
+def test_a_change_of_style_is_a_change() -> None:
     before: Line = (Span("ab"), Span("cd"))
     after: Line = (Span("ab"), Span("cd", "muted"))
 

@@ -11,7 +11,7 @@ from pixart_tui.domain.events import ArtifactWritten, AttemptFinished, LayerMeas
 from pixart_tui.runs import journal as journal_module
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui.state import watch as watch_module
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.state.overview import ProfileView
 from pixart_tui.tui.state.watch import RunWatch
 from tests.tui import adjoint_runs, sample_runs
 from tests.tui.sample_runs import QUANT_TYPE
@@ -143,7 +143,7 @@ def test_a_reading_parses_only_what_is_new(tmp_path: Path, monkeypatch: pytest.M
 def test_an_ended_run_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = sample_runs.finished_profile(tmp_path)
     watch = RunWatch(time.time)
-    board = watch.read()
+    overview = watch.read()
     opened: list[Path] = []
     real_open = Path.open
 
@@ -155,7 +155,7 @@ def test_an_ended_run_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.Mo
     again = watch.read()
 
     assert [path for path in opened if path.parent == run.paths.directory] == []
-    assert again.profile == board.profile
+    assert again.profile == overview.profile
 
 
 def test_the_screen_does_not_wait_for_every_run_there_is(

@@ -12,12 +12,12 @@ from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.requests import AnyRequest, BenchRequest, VerifyRequest
 from pixart_tui.reporting.step_shares import LEVELS
 from pixart_tui.tui.drawing.lines import plain
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.state.overview import ProfileView
 from pixart_tui.tui.state.watch import RunWatch
 from pixart_tui.tui.tabs.profile.steps import strip_lines
-from pixart_tui.tui.tabs.select.dial import Dial
 from pixart_tui.tui.tabs.select.head import head_lines
 from pixart_tui.tui.tabs.select.pane import SelectPane
+from pixart_tui.tui.tabs.select.rule_setting import RuleSetting
 from pixart_tui.tui.tabs.select.solving import solve, why_no_steps
 from tests.tui import adjoint_runs, sample_runs
 from tests.tui.adjoint_runs import INT8
@@ -25,7 +25,7 @@ from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until
 from tests.tui.sample_runs import QUANT_TYPE
 
 BOTH = adjoint_runs.small(QUANT_TYPE, INT8, seeds=2)
-SHARE = Dial("flops-share", 80)
+SHARE = RuleSetting("flops-share", 80)
 
 
 def view_of_run(output: Path, plan: adjoint_runs.Plan = BOTH) -> ProfileView:
@@ -56,7 +56,7 @@ async def test_e_chooses_steps_solves_again_and_saves_them(
 
         def is_solved() -> bool:
             answer = pane.answer
-            return answer is not None and answer.question.dial == pane.dial
+            return answer is not None and answer.question.rule_setting == pane.rule_setting
 
         await until(pilot, is_solved)
         assert pane.answer is not None
@@ -145,9 +145,9 @@ async def test_a_benchmark_deploys_the_file_with_its_steps(tmp_path: Path) -> No
 def test_solving_again_gives_what_solving_anew_gives(tmp_path: Path) -> None:
     view = view_of_run(tmp_path)
     last = solve(view, SHARE, choose_steps=True)
-    for dial in (SHARE.moved(5), Dial("max-loss", -24), SHARE):
-        last = solve(view, dial, choose_steps=True, last=last)
-        anew = solve(view, dial, choose_steps=True)
+    for rule_setting in (SHARE.moved(5), RuleSetting("max-loss", -24), SHARE):
+        last = solve(view, rule_setting, choose_steps=True, last=last)
+        anew = solve(view, rule_setting, choose_steps=True)
         assert last.selection == anew.selection
         assert last.losses == anew.losses
 

@@ -110,7 +110,7 @@ async def test_layers_of_a_profile_come_with_the_most_sensitive_first(tmp_path: 
         await until_shown(pilot, "85 of 85")
         await pilot.press("p")
         await until_shown(pilot, "1 of 2", "attn1.to_")
-        view = app.query_one(ComparePane).board
+        view = app.query_one(ComparePane).overview
         assert view is not None
         assert view.compare is not None
         first, second = view.compare.pairs

@@ -13,7 +13,7 @@ from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.glyphs import in_ascii
 from pixart_tui.tui.drawing.lines import plain
-from pixart_tui.tui.state.board import ProfileView, RunView
+from pixart_tui.tui.state.overview import ProfileView, RunView
 from pixart_tui.tui.tabs.profile.details import detail_lines
 from pixart_tui.tui.tabs.profile.facts import Facts
 from pixart_tui.tui.tabs.profile.heat import Scale, layer_mark, legend, measuring_now
@@ -45,12 +45,12 @@ def test_a_larger_loss_is_never_drawn_lower(one: float, other: float) -> None:
 
 
 def test_the_floor_is_neutral_and_the_hues_lie_on_both_sides() -> None:
-    assert FLOOR.ink(FLOOR.level(0.001)) == "heat4"
-    assert FLOOR.ink(FLOOR.level(0.002)) == "heat4"
-    assert FLOOR.ink(FLOOR.level(0.0002)) == "heat3"
-    assert FLOOR.ink(FLOOR.level(1e-7)) == "heat1"
-    assert FLOOR.ink(FLOOR.level(0.005)) == "heat5"
-    assert FLOOR.ink(FLOOR.level(0.02)) == "heat6"
+    assert FLOOR.cell_style(FLOOR.level(0.001)) == "heat4"
+    assert FLOOR.cell_style(FLOOR.level(0.002)) == "heat4"
+    assert FLOOR.cell_style(FLOOR.level(0.0002)) == "heat3"
+    assert FLOOR.cell_style(FLOOR.level(1e-7)) == "heat1"
+    assert FLOOR.cell_style(FLOOR.level(0.005)) == "heat5"
+    assert FLOOR.cell_style(FLOOR.level(0.02)) == "heat6"
 
 
 def test_the_reference_is_the_floor_then_the_noise_then_the_median() -> None:

@@ -27,7 +27,7 @@ async def test_shows_progress_stage_times_and_reference_lines(tmp_path: Path) ->
     assert "fp8_e4m3_e4m3_dynamic  simulated" in text
     assert "ETA 1:16  elapsed 1:35" in text
     assert "measuring  transformer_blocks.3.attn2.to_q" in text
-    assert "deployment floor 0.000800" in text
+    assert "bf16 floor 0.000800" in text
     assert "measurement noise 0.00" in text
 
 

@@ -13,15 +13,20 @@ from hypothesis import strategies as st
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, VerifyFinished
 from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selecting.selection import Rule, Selection, select
-from pixart_tui.domain.selecting.verification import ImageSet, JointLoss, Trial, Verification
+from pixart_tui.domain.selecting.verification import (
+    ImageSet,
+    JointLoss,
+    JointMeasurement,
+    Verification,
+)
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.app.app import DashboardApp
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Line, plain
-from pixart_tui.tui.state.board import ProfileView, RunView
+from pixart_tui.tui.state.overview import ProfileView, RunView
 from pixart_tui.tui.tabs.select.assignments import assignment_mark, legend
-from pixart_tui.tui.tabs.select.chart import SEED_VERIFIED, VERIFIED, chart_lines
+from pixart_tui.tui.tabs.select.chart import ONEDIFF_VERIFIED, VERIFIED, chart_lines
 from pixart_tui.tui.tabs.select.pane import SelectPane
 from pixart_tui.tui.tabs.select.plot import Marked, Plot, Point, plot_of
 from pixart_tui.tui.widgets.map_view import MapView
@@ -76,15 +81,15 @@ def test_moving_the_chosen_point_changes_two_cells_at_most(one: Point, other: Po
     assert sum(was != now for was, now in pairs) <= 2
 
 
-def test_our_curve_is_never_above_the_seeds_rule() -> None:
+def test_our_curve_is_never_above_the_onediffs_rule() -> None:
     for ours in PLOT.ours:
-        as_far = [seed.loss for seed in PLOT.seed_rule if seed.share >= ours.share - 1e-9]
+        as_far = [seed.loss for seed in PLOT.onediff_rule if seed.share >= ours.share - 1e-9]
         assert all(ours.loss <= loss + 1e-9 for loss in as_far)
-    assert len(PLOT.seed_rule) == 13
+    assert len(PLOT.onediff_rule) == 13
 
 
 def test_with_times_the_axis_is_time_and_everything_that_pays_is_all_of_it() -> None:
-    pays = [score.layer.fqn for score in SCORES if score.latency_s and score.latency_s.pays]
+    pays = [score.layer.fqn for score in SCORES if score.latency_s and score.latency_s.speeds_up]
     measured = {fqn: QUANT_TYPE for fqn in pays if (fqn, QUANT_TYPE) in PLOT.gains}
 
     assert PLOT.axis == "time"
@@ -133,8 +138,8 @@ def verified_run(tmp_path: Path, budget: float = 0.01) -> Run:
     chosen = [x.fqn for x in sample_runs.layers() if x.kind.startswith("attn")]
     loss = JointLoss(loss=0.0081, low=0.0071, high=0.0093, psnr_db=31.0, images=16)
     seed = loss.model_copy(update={"loss": 0.0123})
-    trial = Trial(
-        purpose="seed-rule",
+    trial = JointMeasurement(
+        purpose="onediff-rule",
         label="top percentage",
         assignments=dict.fromkeys(chosen, QUANT_TYPE),
         predicted=0.01,
@@ -150,7 +155,7 @@ def verified_run(tmp_path: Path, budget: float = 0.01) -> Run:
         predicted=0.009,
         repair=loss,
         verified=loss,
-        seed_rule=trial,
+        onediff_rule=trial,
     )
     events: list[Event] = [
         AttemptStarted(attempt=1),
@@ -182,7 +187,7 @@ async def test_what_was_verified_stands_beside_what_was_predicted(tmp_path: Path
     assert "top percentage 0.012300" in text
     assert f"{VERIFIED} verified" in text
     assert sum(row[38:].count(f"{VERIFIED}") for row in text.splitlines()[7:18]) == 1
-    assert sum(row[47:].count(f"{SEED_VERIFIED}") for row in text.splitlines()[7:18]) == 1
+    assert sum(row[47:].count(f"{ONEDIFF_VERIFIED}") for row in text.splitlines()[7:18]) == 1
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -14,10 +14,10 @@ from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.selection import select
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing.lines import plain
-from pixart_tui.tui.state.board import RunView
-from pixart_tui.tui.tabs.select.dial import Dial
+from pixart_tui.tui.state.overview import RunView
 from pixart_tui.tui.tabs.select.layers import Columns, layer_lines
 from pixart_tui.tui.tabs.select.pane import SelectPane
+from pixart_tui.tui.tabs.select.rule_setting import RuleSetting
 from pixart_tui.tui.tabs.select.solving import question_of
 from tests.adjoint_effects import sample_effects
 from tests.samples import QUANT_TYPE, conditions, layer, measurement, score
@@ -26,7 +26,7 @@ from tests.tui.pilots import Starts, dashboard, shown, until, until_shown, until
 from tests.tui.views import view_of, view_of_scores
 
 
-async def test_begins_with_the_seeds_rule_at_90_percent(tmp_path: Path) -> None:
+async def test_begins_with_the_onediffs_rule_at_90_percent(tmp_path: Path) -> None:
     sample_runs.finished_profile(tmp_path)
 
     async with dashboard().run_test() as pilot:
@@ -168,7 +168,7 @@ async def test_without_a_profile_it_says_so(tmp_path: Path) -> None:
         assert "No profile" in shown(app)
 
 
-async def test_v_verifies_the_selection_under_the_dials_rule(tmp_path: Path) -> None:
+async def test_v_verifies_the_selection_under_the_settings_rule(tmp_path: Path) -> None:
     sample_runs.finished_profile(tmp_path)
     starts = Starts()
 
@@ -208,7 +208,7 @@ def test_what_is_scored_later_asks_the_question_again() -> None:
     imaged = before.model_copy(update={"measurements": (measurement("a"),)})
     effects = sample_effects("robot", {QUANT_TYPE: [0.01]})
     adjoint = before.model_copy(update={"effects": (effects,)})
-    asked = [question_of(view_of(x, run=run), Dial()) for x in (before, imaged, adjoint)]
+    asked = [question_of(view_of(x, run=run), RuleSetting()) for x in (before, imaged, adjoint)]
     assert asked[0] != asked[1]
     assert asked[0] != asked[2]
 

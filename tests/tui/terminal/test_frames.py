@@ -1,18 +1,18 @@
-"""Frames: positions, pens and texts; anything else is none."""
+"""Frames: positions, sgrs and texts; anything else is none."""
 
 from __future__ import annotations
 
 import pytest
 
 from pixart_tui.tui.terminal.frames import Stroke, read_frame
-from pixart_tui.tui.terminal.pens import PLAIN, Pen
+from pixart_tui.tui.terminal.sgr import PLAIN, Sgr
 
 
 def test_texts_follow_each_other_on_a_line() -> None:
     frame = read_frame("\x1b[3;5H\x1b[31mab\x1b[0m cd\n\x1b[4;1H━━\x1b[1;2H")
     assert frame is not None
     assert frame.strokes == [
-        Stroke((2, 4), "ab", Pen("31"), 2, True),
+        Stroke((2, 4), "ab", Sgr("31"), 2, True),
         Stroke((2, 6), " cd", PLAIN, 3, True),
         Stroke((3, 0), "━━", PLAIN, 2, True),
     ]

@@ -8,10 +8,10 @@ import pyte
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pixart_tui.tui.terminal.pens import RESET, Pen, change
+from pixart_tui.tui.terminal.sgr import RESET, Sgr, change
 from pixart_tui.tui.terminal.shown_cells import ShownCells
 from tests.tui.terminal.seen import seen
-from tests.tui.terminal.test_pens import PENS
+from tests.tui.terminal.test_sgr import SGRS
 
 _COLUMNS, _ROWS = 14, 4
 _WORDS = st.text(alphabet="ab  ━▁語e\u0301", min_size=1, max_size=8)
@@ -23,15 +23,15 @@ class Text(NamedTuple):
     row: int
     column: int
     word: str
-    pen: Pen
+    sgr: Sgr
 
     def __str__(self) -> str:
-        dip = change(Pen(), self.pen)
+        dip = change(Sgr(), self.sgr)
         end = "\n" if self.row < _ROWS - 1 else ""  # which would scroll
         return f"\x1b[{self.row + 1};{self.column + 1}H{dip}{self.word}{dip and RESET}{end}"
 
 
-TEXTS = st.builds(Text, st.integers(0, _ROWS - 1), st.integers(0, _COLUMNS - 1), _WORDS, PENS)
+TEXTS = st.builds(Text, st.integers(0, _ROWS - 1), st.integers(0, _COLUMNS - 1), _WORDS, SGRS)
 FRAMES = st.lists(TEXTS, min_size=1, max_size=5).map(
     lambda texts: "".join(map(str, texts)) + "\x1b[1;2H"
 )

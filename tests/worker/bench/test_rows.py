@@ -125,7 +125,7 @@ def test_a_files_layers_must_be_the_models(tmp_path: Path) -> None:
 
 
 def test_each_row_of_a_matrix_has_a_quantization_of_its_own(tmp_path: Path) -> None:
-    request = BenchRequest(matrix="seed")
+    request = BenchRequest(matrix="onediff")
     types = quant_types(request)
     assert types == (
         "fp8_e4m3_e4m3_dynamic_per_tensor",
@@ -147,7 +147,7 @@ def test_each_row_of_a_matrix_has_a_quantization_of_its_own(tmp_path: Path) -> N
 
 
 def test_a_part_of_a_matrix_without_quantization_needs_no_layers(tmp_path: Path) -> None:
-    request = BenchRequest(matrix="seed", rows=("compile",))
+    request = BenchRequest(matrix="onediff", rows=("compile",))
     assert quant_types(request) == ()
     rows = plan_rows(request, _described(None), tmp_path)
     assert [row.label for row in rows.values()] == ["none", "compile"]

@@ -71,7 +71,7 @@ def test_rounds_are_interleaved_and_their_figures_pooled(tmp_path: Path) -> None
 def test_the_matrix_on_a_cpu(tmp_path: Path) -> None:
     output = tmp_path / "bench.json"
     run = new_run(
-        compilers=(), matrix="seed", rows=("torch-fp8", "torch-fp8-90"), output=str(output)
+        compilers=(), matrix="onediff", rows=("torch-fp8", "torch-fp8-90"), output=str(output)
     )
     rows = bench_rows(work(run))
     assert list(rows) == ["none", "torch-fp8", "torch-fp8-90"]
@@ -90,7 +90,7 @@ def test_the_matrix_on_a_cpu(tmp_path: Path) -> None:
 
 def test_a_row_that_the_matrix_does_not_have_is_refused() -> None:
     with pytest.raises(RequestError, match="no row 'fp4'"):
-        work(new_run(matrix="seed", rows=("fp4",)))
+        work(new_run(matrix="onediff", rows=("fp4",)))
 
 
 def test_a_row_whose_compiler_fails_leaves_the_others_alone(

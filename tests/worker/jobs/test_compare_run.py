@@ -12,7 +12,7 @@ import pytest
 
 from pixart_tui.cli.main import main
 from pixart_tui.domain.events import ArtifactWritten, ImagesCompared
-from pixart_tui.domain.profiles.image_metrics import likeness
+from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.domain.requests import CompareRequest
 from pixart_tui.runs.catalogue import create_run, find_run
 from pixart_tui.runs.journal import read_journal
@@ -80,10 +80,10 @@ def test_the_figures_are_those_of_the_files(tmp_path: Path) -> None:
     pairs = pairs_of(run.snapshot, run.paths.directory)
     assert [(pair.prompt, pair.seed) for pair in pairs] == [("robot", 0), ("robot", 1)]
     for pair in pairs:
-        image, twin = (pixels_of(read_image(path)) for path in (pair.image, pair.twin))
-        found = likeness(image, twin)
+        image, reference = (pixels_of(read_image(path)) for path in (pair.image, pair.reference))
+        found = image_similarity(image, reference)
         assert (pair.ssim, pair.psnr_db, pair.mae) == (found.ssim, found.psnr_db, found.mae)
-        assert not np.array_equal(image, twin)
+        assert not np.array_equal(image, reference)
         assert 0.5 < found.ssim < 1
 
 
@@ -93,7 +93,7 @@ def test_one_layer_disturbs_less_than_all(tmp_path: Path) -> None:
 
     assert few.snapshot.compare_plan is not None
     assert few.snapshot.compare_plan.layers == (_LAYER,)
-    one, all_layers = (run.snapshot.compared["robot", 0].likeness for run in (few, every))
+    one, all_layers = (run.snapshot.compared["robot", 0].similarity for run in (few, every))
     assert one is not None
     assert all_layers is not None
     assert all_layers.ssim < one.ssim < 1

@@ -145,9 +145,9 @@ def _check_selections(profile: Path, capsys: pytest.CaptureFixture[str]) -> None
     scores = sidecar.parse(
         Path(sidecar_path(profile)).read_text(), "sidecar", ProfileSidecar
     ).profile.scores()
-    slow = [s.layer.fqn for s in scores if s.ssim is not None and s.latency_s and s.does_not_pay]
-    assert by_flops["does_not_pay"] == slow
-    paying = [s.latency_s.unquantized for s in scores if s.latency_s and s.latency_s.pays]
+    slow = [s.layer.fqn for s in scores if s.ssim is not None and s.latency_s and s.no_speedup]
+    assert by_flops["no_speedup"] == slow
+    paying = [s.latency_s.unquantized for s in scores if s.latency_s and s.latency_s.speeds_up]
     total = sum(s.latency_s.unquantized for s in scores if s.latency_s)
     reachable = sum(paying) / total
     assert main(["select", str(profile), "--time-share", str(min(reachable + 0.01, 1))]) == 2

@@ -57,7 +57,7 @@ def _verify(folder: Path, output: Path) -> Run:
         rule="flops-share",
         parameter=0.5,
         choose_steps=True,
-        seed_rule=True,
+        onediff_rule=True,
         repair_images=4,
         report_images=4,
         output=str(output),
@@ -93,12 +93,12 @@ def test_kill_and_resume_change_nothing(tmp_path: Path, folder: Path) -> None:
     assert one is not None
     assert other is not None
     assert [t.measured for t in one.trials] == [t.measured for t in other.trials]
-    assert one.seed_rule is not None
+    assert one.onediff_rule is not None
     kept = [pairs_of(x.snapshot, x.paths.directory) for x in (whole, run)]
     assert [len(pairs) for pairs in kept] == [4, 4]
     for pair, other_pair in zip(*kept, strict=True):
         assert pair.image.read_bytes() == other_pair.image.read_bytes()
-        assert pair.image.read_bytes() != pair.twin.read_bytes()
+        assert pair.image.read_bytes() != pair.reference.read_bytes()
         assert pair.ssim == other_pair.ssim
         assert pair.ssim is not None
 

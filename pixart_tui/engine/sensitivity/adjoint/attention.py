@@ -35,7 +35,7 @@ class AttentionError:
         """The change, shaped like ``exact``.
 
         Args:
-            q: Queries (B, H, S, D), of the undisturbed model.
+            q: Queries (B, H, S, D), of the reference model.
             k: Keys, likewise.
             v: Values, likewise.
             exact: Their attention in the model's dtype, (B, S, H D).

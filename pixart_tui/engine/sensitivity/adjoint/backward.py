@@ -46,7 +46,7 @@ class SampleResult:
 
     Attributes:
         effects: Its effects.
-        image: The undisturbed image, (3, height, width), on the CPU.
+        image: The reference image, (3, height, width), on the CPU.
         joint: The image with every layer's local error added, on the CPU.
     """
 
@@ -57,7 +57,7 @@ class SampleResult:
 
 @dataclass(frozen=True, slots=True)
 class _Forward:
-    """The undisturbed trajectories of a batch.
+    """The reference trajectories of a batch.
 
     Attributes:
         batch: Samples, conditioning and noise.
@@ -84,7 +84,7 @@ class Backward:
     """Measures the effects of a transformer's layers, and of its self-attention.
 
     Args:
-        renderer: Makes undisturbed images; its transformer is tapped from here on.
+        renderer: Makes reference images; its transformer is tapped from here on.
         layers: Every layer, in the order of the effects.
         able: Quant type to the layers that can have it.
         execution: The reference numerics or the real kernel.
@@ -174,7 +174,7 @@ class Backward:
 
     @torch.no_grad()
     def _forward(self, batch: Batch, effects: Tensor, plan: PassPlanned) -> _Forward:
-        """The undisturbed trajectories, and beside them those with local errors added.
+        """The reference trajectories, and beside them those with local errors added.
 
         With every call's errors and, in a third row, with those of the early calls alone.
         """
@@ -327,11 +327,11 @@ class Backward:
         return inputs.repeat(2, 1, 1, 1) if self._guided else inputs
 
 
-def _loss(image: Tensor, undisturbed: Tensor) -> float | None:
+def _loss(image: Tensor, reference: Tensor) -> float | None:
     """1 - SSIM of an image, None where it is not finite."""
     if not finite_per_sample(image[None])[0]:
         return None
-    return 1 - ssim_per_image(image[None], undisturbed[None])[0]
+    return 1 - ssim_per_image(image[None], reference[None])[0]
 
 
 class _Reach:

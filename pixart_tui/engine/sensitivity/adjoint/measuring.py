@@ -26,8 +26,8 @@ from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.adjoint.backward import Backward, SampleResult
 from pixart_tui.engine.sensitivity.adjoint.memory_plan import pass_plans
-from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes
 from pixart_tui.engine.sensitivity.memory import free_unused
+from pixart_tui.engine.sensitivity.parallel import CancelToken, run_parallel
 from pixart_tui.engine.sensitivity.rendering import Renderer, Sample
 
 Samples = tuple[Sample, ...]
@@ -49,7 +49,7 @@ class AdjointMethod:
     plan: ProfilePlanned
     renderer: Renderer
     known: Sequence[SampleEffects]
-    stop: StopSwitch
+    stop: CancelToken
     _effects: dict[Sample, SampleEffects] = field(default_factory=dict)
     _until_s: float | None = None
 
@@ -58,19 +58,19 @@ class AdjointMethod:
         self._effects = {Sample(x.prompt, x.seed): x for x in self.known}
         if self.request.max_minutes is not None:
             self._until_s = time.monotonic() + 60 * self.request.max_minutes
-        lanes = [self._backward(twin) for twin in self._renderers()]
+        replicas = [self._backward(renderer) for renderer in self._renderers()]
         plans = pass_plans(
             self.renderer,
             len(self.plan.layers_excluded),
             self.request.draws,
-            lanes=len(lanes),
+            replicas=len(replicas),
             low_memory=self.request.low_memory,
         )
         yield plans[0]
         samples = self.renderer.settings.samples
         for size in look_sizes(len(samples)):
             while self._missing(samples[:size]):
-                yield from self._round(lanes, self._next(samples, size, plans[0].samples), plans)
+                yield from self._round(replicas, self._next(samples, size, plans[0].samples), plans)
                 if self._out_of_time:
                     break
             done = [self._effects[s] for s in samples[:size] if s in self._effects]
@@ -101,18 +101,18 @@ class AdjointMethod:
         return tuple(sample for sample in samples if sample not in self._effects)
 
     def _round(
-        self, lanes: Sequence[Backward], missing: Samples, plans: list[PassPlanned]
+        self, replicas: Sequence[Backward], missing: Samples, plans: list[PassPlanned]
     ) -> Iterator[Event | SampleResult]:
         """Measures these samples, or as many as fit before the memory asks for another plan."""
         size = plans[0].samples
         parts = [missing[i : i + size] for i in range(0, len(missing), size)]
         total = len(self.renderer.settings.samples)
 
-        def work(lane: Backward, part: Samples) -> list[SampleResult]:
-            return [] if self._out_of_time else lane.measure(part, plans[0])
+        def work(replica: Backward, part: Samples) -> list[SampleResult]:
+            return [] if self._out_of_time else replica.measure(part, plans[0])
 
         try:
-            with closing(in_lanes(lanes, parts, work, StopSwitch(self.stop))) as results:
+            with closing(run_parallel(replicas, parts, work, CancelToken(self.stop))) as results:
                 for part in parts:
                     detail = f'"{part[0].prompt}"'
                     done = len(self._effects)
@@ -139,7 +139,7 @@ class AdjointMethod:
         yield plans[0].model_copy(update={"reason": f"the GPU ran out of memory: {cause[:80]}"})
 
     def _renderers(self) -> list[Renderer]:
-        others = (self.renderer.twin() for _ in range(self.plan.lanes - 1))
+        others = (self.renderer.replica() for _ in range(self.plan.replicas - 1))
         return [self.renderer, *others]
 
     def _backward(self, renderer: Renderer) -> Backward:

@@ -33,7 +33,7 @@ _DECODER_BYTES_PER_PIXEL: Final = 5000
 
 
 def pass_plans(
-    renderer: Renderer, quant_types: int, draws: int, *, lanes: int, low_memory: bool
+    renderer: Renderer, quant_types: int, draws: int, *, replicas: int, low_memory: bool
 ) -> list[PassPlanned]:
     """Ways to use the memory, the fastest that should fit first, the smallest last.
 
@@ -41,15 +41,15 @@ def pass_plans(
         renderer: Whose transformer goes back.
         quant_types: How many are measured.
         draws: Functionals of a sample.
-        lanes: Passes side by side.
+        replicas: Passes side by side.
         low_memory: Whether only the smallest will do.
     """
-    plans = list(_shrinking(renderer, quant_types, draws, lanes))
+    plans = list(_shrinking(renderer, quant_types, draws, replicas))
     return plans[-1:] if low_memory else plans
 
 
 def _shrinking(
-    renderer: Renderer, quant_types: int, draws: int, lanes: int
+    renderer: Renderer, quant_types: int, draws: int, replicas: int
 ) -> Iterator[PassPlanned]:
     transformer: Transformer = renderer.transformer
     weight = next(transformer.parameters())
@@ -60,7 +60,7 @@ def _shrinking(
     on_gpu = weight.device.type == "cuda"
     samples = max(1, min(len(settings.samples), _GPU_TOKENS // tokens)) if on_gpu else 1
     draws = max(1, min(draws, _GRADIENT_TOKENS // (samples * tokens)))
-    allowed = _allowed_bytes(weight.device) / lanes
+    allowed = _allowed_bytes(weight.device) / replicas
     width = config.num_attention_heads * config.attention_head_dim
     calls = call_count(renderer.pipeline, settings.num_inference_steps, settings.timesteps)
     states = calls * (config.num_layers + 1) * tokens * width * weight.element_size()

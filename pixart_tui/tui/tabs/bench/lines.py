@@ -1,4 +1,4 @@
-"""A benchmark as lines: the head, the seed's table, and what there is to say about its cases."""
+"""A benchmark as lines: the head, OneDiff's table, and what there is to say about its cases."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from pixart_tui.reporting.bench_table import (
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.gauge_lines import gauges_line
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, fit_right, line, printable
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, fit_right, line, printable
 from pixart_tui.tui.drawing.states import row_mark
-from pixart_tui.tui.state.board import BenchView
+from pixart_tui.tui.state.overview import BenchView
 from pixart_tui.tui.tabs.bench.columns import Group, Layout, groups_of
 from pixart_tui.tui.tabs.bench.pace_line import pace_line
 from pixart_tui.tui.tabs.bench.warmup_lines import warmup_lines
@@ -82,13 +82,13 @@ def _title_lines(group: Group, rows: Sequence[BenchRow]) -> Iterator[Line]:
 def _title_spans(text: str, mark: Span, number: int, group: Group) -> list[Span]:
     lead = f"{mark.text} " if number == 0 else ""
     pad = " " * (group.layout.column - len(lead) - len(text))
-    return [Span(pad), Span(lead, mark.ink), Span(text, "head")]
+    return [Span(pad), Span(lead, mark.cell_style), Span(text, "head")]
 
 
 def _cells_line(label: str, cells: Sequence[str], layout: Layout) -> Line:
     spans = [Span(" " + fit(label, layout.label), "muted")]
     for cell in cells:
-        spans.append(Span(fit_right(cell, layout.column), _ink(cell)))
+        spans.append(Span(fit_right(cell, layout.column), _cell_style(cell)))
     return tuple(spans)
 
 
@@ -101,7 +101,7 @@ def _stacked_lines(label: str, cells: Sequence[str], layout: Layout) -> Iterator
         yield (Span(" " * (layout.label + 1)), *spans)
 
 
-def _ink(cell: str) -> Ink:
+def _cell_style(cell: str) -> CellStyle:
     if cell == BENCH_FAILED:
         return "bad"
     return "warn" if cell == BENCH_SIMULATED else "text"
@@ -111,13 +111,13 @@ def _ink(cell: str) -> Ink:
 class _Note:
     label: str
     text: str
-    ink: Ink
+    cell_style: CellStyle
 
 
 def _note_lines(rows: Sequence[BenchRow], width: int) -> Iterator[Line]:
     for note in _notes(rows):
         text = fit(f"{note.label}: {printable(note.text)}", width - 2)
-        yield line(" ", Span(text, note.ink))
+        yield line(" ", Span(text, note.cell_style))
 
 
 def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
@@ -125,8 +125,8 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
         if row.status is RowStatus.FAILED:
             yield _Note(f"{glyphs.FAILED} {row.label}", row.error or "failed", "bad")
         if row.execution_note:
-            ink: Ink = "warn" if row.execution == "simulated" else "muted"
-            yield _Note(f"{row.label} {row.execution}", row.execution_note, ink)
+            cell_style: CellStyle = "warn" if row.execution == "simulated" else "muted"
+            yield _Note(f"{row.label} {row.execution}", row.execution_note, cell_style)
         if row.quantized_layers:
             chosen = f", {row.selection}" if row.selection else ""
             kept = f"; {row.kept_note}" if row.kept_note else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 
 from pixart_tui.tui.drawing.lines import Span, line
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.tabs.bench.lines import body_lines, head_lines
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
 from pixart_tui.tui.widgets.pane import Pane
@@ -28,15 +28,15 @@ class BenchPane(Pane):
     @property
     def run(self) -> RunView | None:
         """The benchmark's run."""
-        return self.board.bench.run if self.board and self.board.bench else None
+        return self.overview.bench.run if self.overview and self.overview.bench else None
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws the benchmark that is open."""
         head = self.query_one(LineBlock)
-        if board.bench is None:
+        if overview.bench is None:
             head.show([])
             hint = " No benchmark is open: n starts one; or choose layers on tab 3, then b."
             self.body.show([line(), line(Span(hint, "muted"))])
             return
-        head.show(head_lines(board.bench, width))
-        self.body.show(body_lines(board.bench, width - 1))
+        head.show(head_lines(overview.bench, width))
+        self.body.show(body_lines(overview.bench, width - 1))

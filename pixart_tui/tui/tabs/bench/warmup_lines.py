@@ -8,7 +8,7 @@ from typing import Final
 from pixart_tui.domain.benchmarks.warmup import Region, RegionState, Warmup
 from pixart_tui.domain.events import WarmupProgressed
 from pixart_tui.tui.drawing import glyphs, wording
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, fit_right, line, printable
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, fit_right, line, printable
 
 _NAME_CELLS: Final = 20
 _COLUMNS: Final = (
@@ -19,7 +19,7 @@ _COLUMNS: Final = (
     ("elapsed", 9),
     ("left", 9),
 )
-_MARKS: Final[dict[RegionState, tuple[str, Ink]]] = {
+_MARKS: Final[dict[RegionState, tuple[str, CellStyle]]] = {
     RegionState.WAITING: (glyphs.QUEUED, "muted"),
     RegionState.COMPILING: (glyphs.RUNNING, "live"),
     RegionState.DONE: (glyphs.DONE, "good"),
@@ -36,9 +36,9 @@ def warmup_lines(found: WarmupProgressed, width: int) -> Iterator[Line]:
     head = _cells("region", [name for name, _ in _COLUMNS])
     yield line("   ", Span(fit(head, width - 3), "head"))
     for region in warmup.regions:
-        mark, ink = _MARKS[region.state]
+        mark, cell_style = _MARKS[region.state]
         cells = _cells(printable(region.name), _figures(region))
-        yield line(" ", Span(mark, ink), " ", fit(cells, width - 3))
+        yield line(" ", Span(mark, cell_style), " ", fit(cells, width - 3))
     yield line()
 
 

@@ -11,7 +11,7 @@ from rich.cells import chop_cells
 from pixart_tui.runs.results.pairs import Pair
 from pixart_tui.tui.drawing.lines import Line, Span, fit_middle, line, printable, wrap_path
 from pixart_tui.tui.drawing.states import state_span
-from pixart_tui.tui.state.board import CompareView
+from pixart_tui.tui.state.overview import CompareView
 from pixart_tui.tui.state.pair_loading import LoadedPair
 from pixart_tui.tui.tabs.run_head import outcome_lines
 from pixart_tui.tui.terminal.pictures import ImageMode, Pictures
@@ -110,7 +110,7 @@ def _problem(loaded: LoadedPair | None, pictures: Pictures, width: int) -> Itera
 
 def _files(pair: Pair, width: int) -> Iterator[Line]:
     yield line(Span(" the files are at", "muted"))
-    for path in (pair.twin, pair.image):
+    for path in (pair.reference, pair.image):
         yield from (line(Span(f" {text}", "muted")) for text in wrap_path(str(path), width - 2))
 
 

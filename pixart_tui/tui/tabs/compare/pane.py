@@ -1,4 +1,4 @@
-"""The tab where an image is seen beside its twin."""
+"""The tab where an image is seen beside its reference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.state.board import Board, CompareView, RunView
+from pixart_tui.tui.state.overview import CompareView, Overview, RunView
 from pixart_tui.tui.tabs.compare.lines import empty_lines, pair_lines
 from pixart_tui.tui.terminal.pictures import ImageMode, Pictures
 from pixart_tui.tui.widgets.line_view import LineView
@@ -74,7 +74,7 @@ class ComparePane(Pane):
 
     @property
     def _view(self) -> CompareView | None:
-        return self.board.compare if self.board else None
+        return self.overview.compare if self.overview else None
 
     @property
     def place(self) -> int:
@@ -83,9 +83,9 @@ class ComparePane(Pane):
         keys = [(view.run.id, *pair.key) for pair in view.pairs] if view else []
         return keys.index(self._key) if self._key in keys else 0
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws the pair that is open."""
-        view = board.compare
+        view = overview.compare
         bare = view is None or not view.pairs or self._draws_none
         self.set_class(width >= WIDE, "-wide")
         self.set_class(bare, "-bare")
@@ -94,7 +94,7 @@ class ComparePane(Pane):
             self.body.show(empty_lines(view, width))
             return
         pair = view.pairs[self.place]
-        self.pictures.show((pair.image, pair.twin))
+        self.pictures.show((pair.image, pair.reference))
         if self.pictures.all_three != self._shows_all:
             self.pictures.show_all(self._shows_all)
         self._draw_text(view, width)

@@ -11,7 +11,7 @@ from rich.cells import chop_cells
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.lines import Line, Span, fit, line, printable, spread
 from pixart_tui.tui.drawing.states import state_span
-from pixart_tui.tui.state.board import RunView
+from pixart_tui.tui.state.overview import RunView
 from pixart_tui.tui.tabs.log.reading import LogLine, LogPart, holds
 from pixart_tui.tui.tabs.run_head import outcome_lines
 
@@ -76,7 +76,7 @@ def _rows(found: LogLine, search: Search, width: int) -> Iterator[Row]:
 
 
 def _marked(text: str, query: str) -> Iterator[Span]:
-    """The text with what is searched for in another ink."""
+    """The text with what is searched for in another cell_style."""
     if not query or not holds(text, query):
         yield Span(text)
         return

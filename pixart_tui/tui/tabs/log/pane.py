@@ -15,7 +15,7 @@ from textual.widgets import Input
 
 from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.tui.drawing.lines import Span, line
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.tabs.log import reading
 from pixart_tui.tui.tabs.log.body import LogBody
 from pixart_tui.tui.tabs.log.lines import Row, Search, head_lines, rows_of
@@ -84,10 +84,10 @@ class LogPane(Pane):
     @property
     def run(self) -> RunView | None:
         """The run whose log it is: the one that was looked at, else the newest."""
-        if self.board is None:
+        if self.overview is None:
             return None
-        newest = self.board.runs[0] if self.board.runs else None
-        return self.board.run(self._run_id) or newest
+        newest = self.overview.runs[0] if self.overview.runs else None
+        return self.overview.run(self._run_id) or newest
 
     def show_run(self, run_id: str) -> None:
         """Shows the log of a run, from its end."""
@@ -100,7 +100,7 @@ class LogPane(Pane):
         self._following, self._read_s = True, 0.0
         self.redraw()
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws what was read; reads on where there may be more."""
         run = self.run
         head = self.query_one(LineBlock)

@@ -133,6 +133,6 @@ def _times(score: LayerScore, facts: Facts) -> Iterator[tuple[str, str]]:
         yield "quantized", latency.reason
         return
     saved = f"saves {1000 * latency.saved:.4f} of it, uncertain by {1000 * latency.noise:.4f}"
-    pays = saved if latency.pays else f"{saved}: no faster"
+    pays = saved if latency.speeds_up else f"{saved}: no faster"
     yield "quantized", f"{1000 * latency.quantized:.4f} ms, {pays}"
     yield "", facts.view.profile.conditions.quant_type

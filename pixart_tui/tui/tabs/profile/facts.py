@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pixart_tui.domain.profiles.score import LayerScore, ranked
 from pixart_tui.reporting.score_text import is_imaged, rank_text
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.state.overview import ProfileView
 from pixart_tui.tui.tabs.profile.heat import Scale, measuring_now
 from pixart_tui.tui.tabs.profile.whiskers import Axis
 

@@ -20,8 +20,8 @@ from pixart_tui.reporting.sample_notes import (
 )
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.gauge_lines import gauges_line
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, line, printable, spread
-from pixart_tui.tui.state.board import Figures, ProfileView
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, line, printable, spread
+from pixart_tui.tui.state.overview import Figures, ProfileView
 from pixart_tui.tui.tabs.run_head import outcome_lines, progress_line, state_line
 
 _PROMPT_MOST: Final = 30
@@ -47,11 +47,11 @@ def head_lines(view: ProfileView, width: int) -> list[Line]:
     return lines
 
 
-def _wrapped(texts: Iterable[str], ink: Ink, width: int) -> Iterator[Line]:
+def _wrapped(texts: Iterable[str], cell_style: CellStyle, width: int) -> Iterator[Line]:
     """Each text over as many lines as it needs."""
     for text in texts:
         for part in wrap(printable(text), width - 2):
-            yield line(" ", Span(fit(part, width - 2).rstrip(), ink))
+            yield line(" ", Span(fit(part, width - 2).rstrip(), cell_style))
 
 
 def _facts(view: ProfileView) -> list[str]:
@@ -70,7 +70,7 @@ def _reference_line(view: ProfileView, profile: Profile, width: int) -> Line:
         floor = "not measured"
     marked = [
         Span(f" {glyphs.FLOOR}", "floor"),
-        Span(f" deployment floor {floor}  ", "muted"),
+        Span(f" bf16 floor {floor}  ", "muted"),
     ]
     if conditions.method == "exhaustive":
         marked += [
@@ -103,7 +103,7 @@ def _time_lines(view: ProfileView, width: int) -> Iterator[Line]:
     if not timed:
         return
     total_ms = 1000 * sum(latency.unquantized for latency in timed)
-    idle = sum(score.does_not_pay for score in view.scores)
+    idle = sum(score.no_speedup for score in view.scores)
     mark = f"   {NO_GAIN_MARK} no faster quantized: {wording.count(idle, 'layer')}" if idle else ""
     yield line(Span(fit(f" linear layers {total_ms:.3f} ms a step{mark}", width), "muted"))
 

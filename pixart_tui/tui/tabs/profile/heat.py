@@ -10,15 +10,23 @@ from typing import Final
 from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.reporting.score_text import TIE_MARK
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.drawing.lines import Ink, Span
+from pixart_tui.tui.drawing.lines import CellStyle, Span
 from pixart_tui.tui.drawing.map_lines import Mark
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.state.overview import ProfileView
 
 _BELOW_FLOOR: Final = (1 / 300, 1 / 100, 1 / 30, 1 / 10, 1 / 3, 3.0, 10.0)
 """Nearly all layers alone do less than the deployment dtype does to all of them."""
 _AROUND: Final = (1 / 30, 1 / 10, 1 / 3, 3.0, 10.0, 30.0, 100.0)
-_INKS: Final[tuple[Ink, ...]] = ("heat1", "heat2", "heat3", "heat4", "heat5", "heat6", "heat7")
-_NEUTRAL_INK: Final = 3
+_STYLES: Final[tuple[CellStyle, ...]] = (
+    "heat1",
+    "heat2",
+    "heat3",
+    "heat4",
+    "heat5",
+    "heat6",
+    "heat7",
+)
+_NEUTRAL_STYLE: Final = 3
 _WIDE: Final = 60
 
 
@@ -38,7 +46,7 @@ class Scale:
 
     @classmethod
     def of(cls, view: ProfileView) -> Scale:
-        """Around the deployment floor; without one around the noise, or the median layer."""
+        """Around the bf16 floor; without one around the noise, or the median layer."""
         if view.floor:
             return cls(view.floor, "floor")
         if view.noise:
@@ -58,10 +66,10 @@ class Scale:
     def _level_of(self, ratio: float) -> int:
         return sum(ratio >= bound for bound in self.bounds)
 
-    def ink(self, level: int) -> Ink:
-        """A level's ink: neutral at the reference, two hues away from it."""
-        place = _NEUTRAL_INK + level - self.neutral
-        return _INKS[max(0, min(place, len(_INKS) - 1))]
+    def cell_style(self, level: int) -> CellStyle:
+        """A level's cell_style: neutral at the reference, two hues away from it."""
+        place = _NEUTRAL_STYLE + level - self.neutral
+        return _STYLES[max(0, min(place, len(_STYLES) - 1))]
 
 
 def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
@@ -81,7 +89,7 @@ def layer_mark(score: LayerScore, scale: Scale, now: str | None) -> Mark:
     if score.loss is None:
         return (glyphs.PENDING, " ", "muted")
     level = scale.level(score.loss)
-    return (glyphs.LEVELS[level], TIE_MARK if score.tied else " ", scale.ink(level))
+    return (glyphs.LEVELS[level], TIE_MARK if score.tied else " ", scale.cell_style(level))
 
 
 def measuring_now(view: ProfileView) -> str | None:
@@ -128,7 +136,7 @@ def _exact_levels(scale: Scale) -> Iterator[Span]:
     starts = ("0", *map(_multiple, scale.bounds))
     for level, start in enumerate(starts):
         text = scale.name if level == scale.neutral else start
-        yield Span(f"{glyphs.LEVELS[level]} {text}", scale.ink(level))
+        yield Span(f"{glyphs.LEVELS[level]} {text}", scale.cell_style(level))
 
 
 def _multiple(ratio: float) -> str:

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical
 
 from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.runs.results.pairs import Pair
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, line, printable, wrap_path
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, line, printable, wrap_path
 from pixart_tui.tui.tabs.profile.details import detail_lines
 from pixart_tui.tui.tabs.profile.facts import Facts
 from pixart_tui.tui.terminal.pictures import ImageMode, Pictures
@@ -80,7 +80,7 @@ class LayerDetails(Horizontal):
 
     def _draw_pictures(self, room: int) -> None:
         pair, pictures = self._pair, self.pictures
-        pictures.show((pair.image, pair.twin) if pair is not None else None)
+        pictures.show((pair.image, pair.reference) if pair is not None else None)
         if pictures.all_three != (room >= _ALL_THREE):
             pictures.show_all(room >= _ALL_THREE)
         caption = list(self._caption(pair, room)) if pair is not None else []
@@ -91,12 +91,12 @@ class LayerDetails(Horizontal):
         shown = " | ".join(FACES) if pictures.all_three else f"{pictures.face}  (space: next)"
         loaded = pictures.loaded
         times = f"   difference x{loaded.factor}" if loaded and loaded.factor > 1 else ""
-        texts: list[tuple[str, Ink]] = [(f"{shown}{times}", "title")]
+        texts: list[tuple[str, CellStyle]] = [(f"{shown}{times}", "title")]
         texts += [(f"{printable(pair.prompt)}  seed {pair.seed}", "text"), (pair.figures, "muted")]
         if loaded and loaded.problem:
             texts.append((loaded.problem, "warn"))
-        for text, ink in texts:
-            yield line(Span(fit(f" {text}", room - 1), ink))
+        for text, cell_style in texts:
+            yield line(Span(fit(f" {text}", room - 1), cell_style))
 
     def _file_lines(self, count: int, width: int) -> Iterator[Line]:
         """Where the pictures lie, and what is in the way of seeing them."""
@@ -108,7 +108,7 @@ class LayerDetails(Horizontal):
             return
         told = self._how.reason or "space shows them; of the prompt that it harms most"
         yield line(Span(fit(f" {count} kept   {told}", width), "muted"))
-        for path in (pair.image, pair.twin):
+        for path in (pair.image, pair.reference):
             yield from (line(" ", Span(chunk)) for chunk in wrap_path(str(path), width - 1))
 
     def turn(self) -> None:

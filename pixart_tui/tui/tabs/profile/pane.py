@@ -16,7 +16,7 @@ from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.tui.drawing.layer_grid import LayerGrid
 from pixart_tui.tui.drawing.lines import Line, Span, fit, line
 from pixart_tui.tui.drawing.map_lines import map_layout
-from pixart_tui.tui.state.board import Board, ProfileView, RunView
+from pixart_tui.tui.state.overview import Overview, ProfileView, RunView
 from pixart_tui.tui.tabs.profile.details import cursor_line
 from pixart_tui.tui.tabs.profile.facts import Facts
 from pixart_tui.tui.tabs.profile.head import head_lines
@@ -136,10 +136,10 @@ class ProfilePane(Pane):
 
     @property
     def _view(self) -> ProfileView | None:
-        view = self.board.profile if self.board else None
+        view = self.overview.profile if self.overview else None
         return view.showing(self.quant_type) if view is not None else None
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws the profile that is open."""
         view = self._view
         self._offer_type(view)

@@ -8,8 +8,8 @@ from typing import Final
 
 from pixart_tui.domain.profiles.measurements import Measurement
 from pixart_tui.tui.drawing import wording
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, fit_right, line, printable
-from pixart_tui.tui.state.board import Figures
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, fit_right, line, printable
+from pixart_tui.tui.state.overview import Figures
 
 _COLUMNS: Final = {"seed": 8, "1-SSIM": 12, "PSNR": 12, "latent MSE": 12, "counts": 10}
 """Of each prompt and seed, with their cells."""
@@ -20,7 +20,7 @@ _COUNTS_LESS: Final = 0.995
 _PROMPT_LEAST: Final = 12
 _PROMPT_MOST: Final = 60
 
-_Row = tuple[Mapping[str, str], Ink]
+_Row = tuple[Mapping[str, str], CellStyle]
 _Key = tuple[str, int]
 
 
@@ -44,11 +44,11 @@ def sample_lines(shown: Figures, fqn: str, width: int) -> Iterator[Line]:
     yield line(Span(fit(fit(" prompt", room + 1) + head, width).rstrip(), "head"))
     for seed in conditions.seeds:
         for prompt in conditions.prompts:
-            told, ink = rows.get((prompt, seed), ({"1-SSIM": "to come"}, "muted"))
+            told, cell_style = rows.get((prompt, seed), ({"1-SSIM": "to come"}, "muted"))
             cells = {"seed": str(seed), **told}
             text = f" {fit(printable(prompt), room)}"
             text += "".join(fit_right(cells.get(x, "-"), _COLUMNS[x]) for x in columns)
-            yield line(Span(fit(text, width).rstrip(), ink))
+            yield line(Span(fit(text, width).rstrip(), cell_style))
 
 
 def _columns_within(width: int, wanted: tuple[str, ...], *, several_seeds: bool) -> list[str]:
@@ -83,8 +83,8 @@ def _rows_of_effects(shown: Figures, fqn: str) -> dict[_Key, _Row]:
     weights = shown.effects.weights[:, place].tolist()
     found: dict[_Key, _Row] = {}
     for sample, loss, weight in zip(shown.samples, losses, weights, strict=True):
-        told, ink = _effects_row(loss, weight)
-        found[sample.prompt, sample.seed] = (told, ink)
+        told, cell_style = _effects_row(loss, weight)
+        found[sample.prompt, sample.seed] = (told, cell_style)
     return found
 
 

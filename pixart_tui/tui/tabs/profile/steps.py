@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pixart_tui.reporting.step_shares import StepShares, strip
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.lines import Line, Span, fit, line
-from pixart_tui.tui.state.board import Figures
+from pixart_tui.tui.state.overview import Figures
 
 
 def step_lines(shown: Figures, fqn: str, width: int) -> Iterator[Line]:
@@ -82,9 +82,9 @@ def _most(parts: Sequence[float]) -> str:
 
 def _cut(spans: Sequence[Span], width: int) -> Line:
     found: list[Span] = []
-    for text, ink in spans:
+    for text, cell_style in spans:
         shown = fit(text, min(len(text), max(width, 0)))
-        found.append(Span(shown, ink))
+        found.append(Span(shown, cell_style))
         width -= len(shown)
     return tuple(found)
 

@@ -111,7 +111,7 @@ def _by_importance(facts: Facts, sort: Sort) -> list[Column]:
 
 def _rank_spans(score: LayerScore, facts: Facts) -> tuple[Span, ...]:
     text = fit_right(facts.rank(score), _RANK)
-    return (Span(text), Span(NO_GAIN_MARK, "warn")) if score.does_not_pay else (Span(f"{text} "),)
+    return (Span(text), Span(NO_GAIN_MARK, "warn")) if score.no_speedup else (Span(f"{text} "),)
 
 
 def _chart(score: LayerScore, facts: Facts, width: int) -> Line:

@@ -9,7 +9,7 @@ from math import floor, log10
 
 from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.drawing.lines import Ink, Line, Span
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Axis:
 
 def whisker(score: LayerScore, axis: Axis, width: int) -> Line:
     """``   ──●──  │  ``: the mean, its 95% interval, the reference lines behind them."""
-    cells: list[tuple[str, Ink]] = [(" ", "text")] * width
+    cells: list[tuple[str, CellStyle]] = [(" ", "text")] * width
     for loss, mark in axis.references:
         cells[axis.cell(loss, width)] = (mark, "floor")
     low, mean, high = (axis.cell(loss, width) for loss in _losses(score))
@@ -61,8 +61,10 @@ def _losses(score: LayerScore) -> tuple[float, ...]:
     return (1 - score.ssim_high, 1 - score.ssim, 1 - score.ssim_low)
 
 
-def _spans(cells: Iterable[tuple[str, Ink]]) -> Line:
-    """Cells as spans; a blank takes the ink before it, because each change of ink costs bytes."""
-    inked = accumulate(cells, lambda before, cell: (" ", before[1]) if cell[0] == " " else cell)
-    groups = groupby(inked, key=lambda cell: cell[1])
-    return tuple(Span("".join(mark for mark, _ in group), ink) for ink, group in groups)
+def _spans(cells: Iterable[tuple[str, CellStyle]]) -> Line:
+    """Cells as spans; a blank takes the style before it: each change of style costs bytes."""
+    styled = accumulate(cells, lambda before, cell: (" ", before[1]) if cell[0] == " " else cell)
+    groups = groupby(styled, key=lambda cell: cell[1])
+    return tuple(
+        Span("".join(mark for mark, _ in group), cell_style) for cell_style, group in groups
+    )

@@ -17,7 +17,7 @@ from pixart_tui.domain.requests import (
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.lines import Line, Span, fit, fit_right, line, printable, progress_bar
 from pixart_tui.tui.drawing.states import state_span
-from pixart_tui.tui.state.board import RunView
+from pixart_tui.tui.state.overview import RunView
 from pixart_tui.tui.tabs.run_head import outcome_lines
 
 _STATE: Final = 12
@@ -53,7 +53,7 @@ def run_line(run: RunView, now_s: float, width: int) -> Line:
     model = _model_width(width)
     return (
         Span(" "),
-        Span(fit(state_span(run.state).text, _STATE), state_span(run.state).ink),
+        Span(fit(state_span(run.state).text, _STATE), state_span(run.state).cell_style),
         Span(fit(run.id, _ID)),
         Span(fit(run.kind, _KIND), "muted"),
         Span(fit(fit(run.model, model - 1), model)),

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from pixart_tui.tui.state.board import Board, RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.tabs.runs.lines import detail_lines, empty_lines, head_line, run_line
 from pixart_tui.tui.widgets.cursor_view import CursorView
 from pixart_tui.tui.widgets.line_view import LineBlock, LineView
@@ -53,7 +53,7 @@ class RunsPane(Pane):
     @property
     def run(self) -> RunView | None:
         """The run under the cursor."""
-        runs = self.board.runs if self.board else ()
+        runs = self.overview.runs if self.overview else ()
         cursor = self.query_one(CursorView).cursor
         return runs[cursor] if cursor < len(runs) else None
 
@@ -62,14 +62,16 @@ class RunsPane(Pane):
         self._wanted_id = run_id
         self.redraw()
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws the list with the cursor on the run it was on."""
         view = self.query_one(CursorView)
-        ids = [run.id for run in board.runs]
+        ids = [run.id for run in overview.runs]
         chosen = self._chosen_id(ids, view.cursor)
-        self.query_one("#runs-head", LineBlock).show([head_line(width - 1)] if board.runs else [])
-        lines = [run_line(run, board.now_s, width - 1) for run in board.runs]
-        view.show(lines or empty_lines(board.problem))
+        self.query_one("#runs-head", LineBlock).show(
+            [head_line(width - 1)] if overview.runs else []
+        )
+        lines = [run_line(run, overview.now_s, width - 1) for run in overview.runs]
+        view.show(lines or empty_lines(overview.problem))
         if chosen in ids:
             view.move_to(ids.index(chosen))
         self._drawn_ids = ids

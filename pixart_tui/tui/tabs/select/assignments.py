@@ -8,10 +8,10 @@ from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.drawing.lines import Ink, Span
+from pixart_tui.tui.drawing.lines import CellStyle, Span
 from pixart_tui.tui.drawing.map_lines import Mark
 
-_INKS: tuple[Ink, ...] = ("live", "good", "floor", "warn")
+_STYLES: tuple[CellStyle, ...] = ("live", "good", "floor", "warn")
 
 
 def assignment_mark(score: LayerScore, selection: Selection | None) -> Mark:
@@ -19,8 +19,8 @@ def assignment_mark(score: LayerScore, selection: Selection | None) -> Mark:
     fqn = score.layer.fqn
     if selection is not None and fqn in selection.assignments:
         place = _types(selection).index(selection.assignments[fqn]) % len(glyphs.QUANT_TYPES)
-        beside = NO_GAIN_MARK if score.does_not_pay else " "
-        return (glyphs.QUANT_TYPES[place], beside, _INKS[place])
+        beside = NO_GAIN_MARK if score.no_speedup else " "
+        return (glyphs.QUANT_TYPES[place], beside, _STYLES[place])
     if score.status is LayerStatus.NOT_FINITE:
         return (glyphs.FAILED, " ", "bad")
     if score.status is LayerStatus.EXCLUDED:
@@ -35,7 +35,7 @@ def legend(selection: Selection, scores: Collection[LayerScore]) -> Iterator[Spa
     for place, quant_type in enumerate(_types(selection)):
         count = sum(found == quant_type for found in selection.assignments.values())
         index = place % len(glyphs.QUANT_TYPES)
-        yield Span(f"{glyphs.QUANT_TYPES[index]} {quant_type}: {count}", _INKS[index])
+        yield Span(f"{glyphs.QUANT_TYPES[index]} {quant_type}: {count}", _STYLES[index])
     measured = {score.layer.fqn for score in scores if score.status is LayerStatus.MEASURED}
     kept = len(measured - set(selection.assignments))
     yield Span(f"{glyphs.KEPT} kept: {kept}", "muted")

@@ -9,19 +9,19 @@ from math import exp, log
 from typing import Final
 
 from pixart_tui.tui.drawing import glyphs
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, fit_right, line
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, fit_right, line
 from pixart_tui.tui.drawing.map_lines import legend_lines
 from pixart_tui.tui.tabs.select.plot import Marked, Plot, Point
 
 VERIFIED: Final = "V"
-SEED_VERIFIED: Final = "S"
+ONEDIFF_VERIFIED: Final = "S"
 
 _LABEL: Final = 8
 _TICKS: Final = (0, 25, 50, 75, 100)
 _SMALLEST: Final = 1e-7
 """Smaller losses are drawn there; a selection of nothing has none."""
 
-_Cells = dict[tuple[int, int], tuple[str, Ink]]
+_Cells = dict[tuple[int, int], tuple[str, CellStyle]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Frame:
 
     @classmethod
     def of(cls, plot: Plot, marked: Marked, width: int, height: int) -> Frame:
-        """Axes that hold every point; what the dial selects does not move them."""
-        points = [*plot.ours, *plot.seed_rule, *filter(None, (marked.verified,))]
-        points += filter(None, (marked.seed_verified,))
+        """Axes that hold every point; what the rule_setting selects does not move them."""
+        points = [*plot.ours, *plot.onediff_rule, *filter(None, (marked.verified,))]
+        points += filter(None, (marked.onediff_verified,))
         losses = [point.loss for point in points] + [marked.low, marked.high]
         shown = [loss for loss in losses if loss > _SMALLEST] or [1e-3]
         return cls(width, height, min(shown), max(*shown, 10 * min(shown)))
@@ -80,20 +80,20 @@ def chart_lines(plot: Plot, marked: Marked, width: int, height: int) -> list[Lin
 
 def _legend(plot: Plot, marked: Marked) -> Iterator[Span]:
     yield Span(f"{glyphs.CHOSEN} least loss", "live")
-    if plot.seed_rule:
+    if plot.onediff_rule:
         yield Span(f"{glyphs.KEPT} top percentage", "muted")
     if marked.chosen is not None:
         yield Span(f"{glyphs.POINT} this one, predicted", "warn")
     if marked.verified is not None:
         yield Span(f"{VERIFIED} verified", "good")
-    if marked.seed_verified is not None:
-        yield Span(f"{SEED_VERIFIED} top percentage, verified", "floor")
+    if marked.onediff_verified is not None:
+        yield Span(f"{ONEDIFF_VERIFIED} top percentage, verified", "floor")
 
 
 def _cells(plot: Plot, marked: Marked, frame: Frame) -> _Cells:
     """What is drawn later covers what was drawn before."""
     cells: _Cells = {}
-    for point in _dense(plot.seed_rule, frame):
+    for point in _dense(plot.onediff_rule, frame):
         cells[frame.x(point.share), frame.y(point.loss)] = (glyphs.KEPT, "muted")
     for point in _dense(plot.ours, frame):
         cells[frame.x(point.share), frame.y(point.loss)] = (glyphs.CHOSEN, "live")
@@ -101,14 +101,14 @@ def _cells(plot: Plot, marked: Marked, frame: Frame) -> _Cells:
         x = frame.x(marked.verified.share)
         for y in range(frame.y(marked.high), frame.y(marked.low) + 1):
             cells[x, y] = (glyphs.FLOOR, "good")
-    stand_out: tuple[tuple[Point | None, str, Ink], ...] = (
-        (marked.seed_verified, SEED_VERIFIED, "floor"),
+    stand_out: tuple[tuple[Point | None, str, CellStyle], ...] = (
+        (marked.onediff_verified, ONEDIFF_VERIFIED, "floor"),
         (marked.verified, VERIFIED, "good"),
         (marked.chosen, glyphs.POINT, "warn"),
     )
-    for found, glyph, ink in stand_out:
+    for found, glyph, cell_style in stand_out:
         if found is not None:
-            cells[frame.x(found.share), frame.y(found.loss)] = (glyph, ink)
+            cells[frame.x(found.share), frame.y(found.loss)] = (glyph, cell_style)
     return cells
 
 
@@ -127,7 +127,7 @@ def _row(y: int, cells: _Cells, frame: Frame) -> Line:
     label = fit_right(f"{frame.loss(y):.1e}" if labelled else "", _LABEL)
     drawn = [cells.get((x, y), (" ", "text")) for x in range(frame.width)]
     groups = groupby(drawn, key=lambda cell: cell[1])
-    spans = (Span("".join(glyph for glyph, _ in group), ink) for ink, group in groups)
+    spans = (Span("".join(glyph for glyph, _ in group), cell_style) for cell_style, group in groups)
     return (Span(label, "muted"), Span(glyphs.FLOOR, "track"), *spans)
 
 

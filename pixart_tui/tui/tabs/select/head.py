@@ -1,4 +1,4 @@
-"""What is asked of a selection and what came of it: the dial and the outcome."""
+"""What is asked of a selection and what came of it: the rule_setting and the outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixart_tui.reporting.selection_text import given_up, there_text
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.lines import (
-    Ink,
+    CellStyle,
     Line,
     Span,
     fit,
@@ -24,9 +24,9 @@ from pixart_tui.tui.drawing.lines import (
     printable,
     progress_bar,
 )
-from pixart_tui.tui.state.board import ProfileView, VerifyView
+from pixart_tui.tui.state.overview import ProfileView, VerifyView
 from pixart_tui.tui.tabs.run_head import state_line
-from pixart_tui.tui.tabs.select.dial import RULE_NAMES, RULES, Dial, is_offered
+from pixart_tui.tui.tabs.select.rule_setting import RULE_NAMES, RULES, RuleSetting, is_offered
 from pixart_tui.tui.tabs.select.solving import Answer
 
 _NAMED_TYPES: Final = 2
@@ -35,7 +35,7 @@ _NOT_VERIFIED: Final = ("   not verified: v measures all of them at once", "   n
 
 def head_lines(
     view: ProfileView,
-    dial: Dial,
+    rule_setting: RuleSetting,
     answer: Answer | None,
     verify: VerifyView | None,
     width: int,
@@ -46,17 +46,17 @@ def head_lines(
 
     Args:
         view: The profile.
-        dial: What is asked.
+        rule_setting: What is asked.
         answer: What came of it, None while it is solved.
         verify: The verification of this profile's selection, None without one.
         width: Terminal cells of a line.
         choose_steps: Whether steps are chosen too.
     """
     lines = [state_line(view.run, [types_text(view)], width)]
-    lines += [_rule_line(view, dial, choose_steps=choose_steps)]
-    lines += [_dial_line(dial, width), _outcome_line(view, answer, width)]
+    lines += [_rule_line(view, rule_setting, choose_steps=choose_steps)]
+    lines += [_setting_line(rule_setting, width), _outcome_line(view, answer, width)]
     lines += [*_step_lines(view, answer, width), *_time_lines(answer, width)]
-    lines += [*_loss_lines(answer, verify, dial, width), *_verifying_lines(verify, width)]
+    lines += [*_loss_lines(answer, verify, rule_setting, width), *_verifying_lines(verify, width)]
     return [*lines, *_unfinished_lines(view, width)]
 
 
@@ -76,13 +76,15 @@ def types_text(view: ProfileView) -> str:
     return " + ".join(types) if len(types) <= _NAMED_TYPES else f"{len(types)} quant types"
 
 
-def _rule_line(view: ProfileView, dial: Dial, *, choose_steps: bool) -> Line:
+def _rule_line(view: ProfileView, rule_setting: RuleSetting, *, choose_steps: bool) -> Line:
     spans = [Span(" rule    ", "muted")]
     for rule in RULES:
         offered = is_offered(rule, timed=is_timed(view), mixed=leaves_out_count(view, choose_steps))
-        if not offered and rule != dial.rule:
+        if not offered and rule != rule_setting.rule:
             continue
-        spans.append(Span(f" {RULE_NAMES[rule]} ", "active" if rule == dial.rule else "muted"))
+        spans.append(
+            Span(f" {RULE_NAMES[rule]} ", "active" if rule == rule_setting.rule else "muted")
+        )
     if choose_steps:
         spans.append(Span("  + steps", "live"))
     return tuple(spans)
@@ -93,11 +95,11 @@ def leaves_out_count(view: ProfileView, choose_steps: bool) -> bool:
     return choose_steps or is_mixed(view)
 
 
-def _dial_line(dial: Dial, width: int) -> Line:
-    bar = progress_bar(dial.fraction, width - 24)
+def _setting_line(rule_setting: RuleSetting, width: int) -> Line:
+    bar = progress_bar(rule_setting.fraction, width - 24)
     return (
         Span(f" {glyphs.LEFT}  {glyphs.RIGHT}   ", "muted"),
-        Span(fit_right(dial.text, 9), "title"),
+        Span(fit_right(rule_setting.text, 9), "title"),
         Span("  "),
         *bar,
     )
@@ -149,7 +151,7 @@ def _attention_spans(selection: Selection) -> list[Span]:
 
 
 def _loss_lines(
-    answer: Answer | None, verify: VerifyView | None, dial: Dial, width: int
+    answer: Answer | None, verify: VerifyView | None, rule_setting: RuleSetting, width: int
 ) -> Iterator[Line]:
     """What was predicted and, beside it, what was verified."""
     selection = answer.selection if answer else None
@@ -167,26 +169,28 @@ def _loss_lines(
         return
     loss = found.verified
     interval = f"({wording.loss(loss.low)}-{wording.loss(loss.high)}, {loss.images} images)"
-    good: Ink = "good" if found.holds is not False else "bad"
+    good: CellStyle = "good" if found.holds is not False else "bad"
     verified = f"   verified {wording.loss(loss.loss)}"
     rest = fit(f" {interval}", max(width - len(predicted) - len(verified), 0))
     yield line(Span(predicted, "title"), Span(verified, good), Span(rest, "muted"))
-    yield _verified_line(verify, found, dial, width)
+    yield _verified_line(verify, found, rule_setting, width)
 
 
-def _verified_line(verify: VerifyView, found: Verification, dial: Dial, width: int) -> Line:
+def _verified_line(
+    verify: VerifyView, found: Verification, rule_setting: RuleSetting, width: int
+) -> Line:
     """What the verified figure holds for."""
     parts, kept = [], verify.selection
     if kept is not None:
-        other = (kept.rule, kept.parameter) != (dial.rule, dial.parameter)
+        other = (kept.rule, kept.parameter) != (rule_setting.rule, rule_setting.parameter)
         whose = f"{RULE_NAMES[kept.rule]} {kept.parameter:g}, {len(kept.chosen)} layers"
         if kept.kept_steps:
             whose += f", steps kept: {kept.kept_steps.words}"
         parts.append(f"verified before: {whose}" if other else f"verified: {whose}")
     if found.holds is not None:
         parts.append(f"budget {found.budget:g} {'holds' if found.holds else 'does not hold'}")
-    if found.seed_rule is not None:
-        parts.append(f"top percentage {wording.loss(found.seed_rule.loss)}")
+    if found.onediff_rule is not None:
+        parts.append(f"top percentage {wording.loss(found.onediff_rule.loss)}")
     return line(Span(fit(" " + "  ".join(parts), width).rstrip(), "muted"))
 
 
@@ -197,7 +201,7 @@ def _time_lines(answer: Answer | None, width: int) -> Iterator[Line]:
         return
     saved_ms = 1000 * (selection.predicted_time_saved_s or 0.0)
     share = wording.share(selection.time_share)
-    idle = len(set(selection.chosen) & set(selection.does_not_pay or ()))
+    idle = len(set(selection.chosen) & set(selection.no_speedup or ()))
     effect = "saved" if saved_ms >= 0 else "lost"
     text = f" {share} of linear time   {abs(saved_ms):.3f} ms a step {effect}"
     mark = f"   {NO_GAIN_MARK} no faster: {idle}" if idle else ""

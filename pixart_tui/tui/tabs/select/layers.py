@@ -13,8 +13,8 @@ from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.reporting.score_text import psnr_text
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.layer_names import name_width, shown_name
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, fit, fit_middle, fit_right, line
-from pixart_tui.tui.state.board import ProfileView
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, fit, fit_middle, fit_right, line
+from pixart_tui.tui.state.overview import ProfileView
 from pixart_tui.tui.widgets.lazy_lines import LazyLines
 
 Column = Literal["loss", "summed", "psnr", "share"]
@@ -146,7 +146,7 @@ def _kept_line(score: LayerScore, total: int, columns: Columns) -> Line:
 
 
 def _figures(
-    score: LayerScore, summed: str, total: int, columns: Columns, ink: Ink
+    score: LayerScore, summed: str, total: int, columns: Columns, cell_style: CellStyle
 ) -> tuple[Span, ...]:
     texts: dict[Column, str] = {
         "loss": wording.loss(score.loss),
@@ -155,15 +155,15 @@ def _figures(
         "share": wording.share(score.layer.flops / total if total else 0.0),
     }
     return tuple(
-        Span(fit_right(texts[kind], _WIDTHS[kind]), ink if kind == "loss" else "muted")
+        Span(fit_right(texts[kind], _WIDTHS[kind]), cell_style if kind == "loss" else "muted")
         for kind in columns.kinds
     )
 
 
-def _mark_spans(mark: str, ink: Ink, score: LayerScore) -> tuple[Span, ...]:
-    if score.does_not_pay:
-        return (Span(f" {mark}", ink), Span(NO_GAIN_MARK, "warn"))
-    return (Span(f" {mark} ", ink),)
+def _mark_spans(mark: str, cell_style: CellStyle, score: LayerScore) -> tuple[Span, ...]:
+    if score.no_speedup:
+        return (Span(f" {mark}", cell_style), Span(NO_GAIN_MARK, "warn"))
+    return (Span(f" {mark} ", cell_style),)
 
 
 def _kept_order(score: LayerScore) -> tuple[bool, float]:

@@ -17,16 +17,16 @@ from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.layer_grid import LayerGrid
-from pixart_tui.tui.drawing.lines import Ink, Line, Span, line, wrap_path
+from pixart_tui.tui.drawing.lines import CellStyle, Line, Span, line, wrap_path
 from pixart_tui.tui.drawing.map_lines import legend_lines, map_layout
-from pixart_tui.tui.state.board import Board, ProfileView, RunView, VerifyView
+from pixart_tui.tui.state.overview import Overview, ProfileView, RunView, VerifyView
 from pixart_tui.tui.state.requests import selection_path
 from pixart_tui.tui.tabs.select.assignments import assignment_mark, legend
 from pixart_tui.tui.tabs.select.chart import chart_lines
-from pixart_tui.tui.tabs.select.dial import Dial, is_offered
 from pixart_tui.tui.tabs.select.head import head_lines, is_timed, leaves_out_count
 from pixart_tui.tui.tabs.select.layers import Columns, columns_line, layer_lines, scores_for
 from pixart_tui.tui.tabs.select.plot import Plot, marked_of, plot_of
+from pixart_tui.tui.tabs.select.rule_setting import RuleSetting, is_offered
 from pixart_tui.tui.tabs.select.solving import (
     EXHAUSTIVE,
     Answer,
@@ -98,9 +98,9 @@ class SelectPane(Pane):
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self.dial = Dial()
+        self.rule_setting = RuleSetting()
         self.answer: Answer | None = None
-        self._note: tuple[str, Ink] = ("", "good")
+        self._note: tuple[str, CellStyle] = ("", "good")
         self._solving = False
         self._plot: Plot | None = None
         self.quant_type: str | None = None
@@ -113,7 +113,7 @@ class SelectPane(Pane):
         self._offered_types = False
 
     def compose(self) -> ComposeResult:
-        """The dial; the map; the curve and the layers, or one of them."""
+        """The rule_setting; the map; the curve and the layers, or one of them."""
         yield LineBlock(id="select-head")
         with Horizontal(id="select-main"):
             yield MapView(id="select-map")
@@ -136,10 +136,10 @@ class SelectPane(Pane):
     @property
     def _view(self) -> ProfileView | None:
         """The profile, with the quant types that are chosen from."""
-        view = self.board.profile if self.board else None
+        view = self.overview.profile if self.overview else None
         return view.only(self.quant_type) if view is not None else None
 
-    def draw(self, board: Board, width: int) -> None:
+    def draw(self, overview: Overview, width: int) -> None:
         """Draws the selection; solves it first if what it depends on has changed."""
         view = self._view
         if view is None:
@@ -149,9 +149,9 @@ class SelectPane(Pane):
         self._settle_rule(view)
         if view.scores or not view.run.done:  # else it is still being read
             self._solve_if_needed(view)
-        verify = _verify_of(board, view)
+        verify = _verify_of(overview, view)
         steps = self.choosing_steps
-        head = head_lines(view, self.dial, self.answer, verify, width, choose_steps=steps)
+        head = head_lines(view, self.rule_setting, self.answer, verify, width, choose_steps=steps)
         head += self._note_lines(width)
         self._block("head").show(head)
         selection = self.answer.selection if self.answer and self._answers(view) else None
@@ -182,8 +182,8 @@ class SelectPane(Pane):
         if self.choosing_steps and view.figures and why_no_steps(view) == EXHAUSTIVE:
             self.choosing_steps = False  # another profile was opened
         mixed = leaves_out_count(view, self.choosing_steps)
-        if not is_offered(self.dial.rule, timed=True, mixed=mixed):
-            self.dial = self.dial.next_rule(timed=is_timed(view), mixed=mixed)
+        if not is_offered(self.rule_setting.rule, timed=True, mixed=mixed):
+            self.rule_setting = self.rule_setting.next_rule(timed=is_timed(view), mixed=mixed)
 
     def _divide(self, height: int) -> int:
         """Shows the curve, the layers, or both in a high terminal; how high the curve is."""
@@ -275,55 +275,55 @@ class SelectPane(Pane):
     def _block(self, name: str) -> LineBlock:
         return self.query_one(f"#select-{name}", LineBlock)
 
-    def tell(self, note: str, ink: Ink = "good") -> None:
-        """Says something that stays until the dial moves: where a file was written."""
-        self._note = (note, ink)
+    def tell(self, note: str, cell_style: CellStyle = "good") -> None:
+        """Says something that stays until the rule_setting moves: where a file was written."""
+        self._note = (note, cell_style)
         self.redraw()
 
     def _note_lines(self, width: int) -> list[Line]:
-        text, ink = self._note
+        text, cell_style = self._note
         chunks = wrap_path(text, width - 2) if text else []
-        return [line(" ", Span(chunk, ink)) for chunk in chunks]
+        return [line(" ", Span(chunk, cell_style)) for chunk in chunks]
 
     def _answers(self, view: ProfileView) -> bool:
-        """Whether the answer that is there is about this profile, whatever the dial was."""
+        """Whether the answer that is there is about this profile, whatever the rule_setting was."""
         asked = self.answer.question if self.answer else None
         now = (view.run.id, view.quant_types)
         return asked is not None and (asked.run_id, asked.quant_types) == now
 
     def _solve_if_needed(self, view: ProfileView) -> None:
         known = self.answer.question if self.answer else None
-        question = question_of(view, self.dial, choose_steps=self.choosing_steps)
+        question = question_of(view, self.rule_setting, choose_steps=self.choosing_steps)
         if self._solving or known == question:
             return
         self._solving = True
         self.run_worker(self._solve(view, question), group="solve")
 
     async def _solve(self, view: ProfileView, question: Question) -> None:
-        dial, steps = question.dial, question.choose_steps
-        asked = partial(solve, view, dial, choose_steps=steps, last=self.answer)
+        rule_setting, steps = question.rule_setting, question.choose_steps
+        asked = partial(solve, view, rule_setting, choose_steps=steps, last=self.answer)
         self.post_message(self.Solved(await asyncio.to_thread(asked)))
 
     def on_select_pane_solved(self, message: Solved) -> None:
-        """Shows the outcome; if the dial moved meanwhile, drawing solves again."""
+        """Shows the outcome; if the rule_setting moved meanwhile, drawing solves again."""
         self._solving = False
         self.answer = message.answer
         self.redraw()
 
     def action_turn(self, steps: int) -> None:
         """Moves the rule's parameter."""
-        self._turn_to(self.dial.moved(steps))
+        self._turn_to(self.rule_setting.moved(steps))
 
     def action_next_rule(self) -> None:
         """Takes the next rule."""
         view = self._view
         timed = view is not None and is_timed(view)
         mixed = view is not None and leaves_out_count(view, self.choosing_steps)
-        self._turn_to(self.dial.next_rule(timed=timed, mixed=mixed))
+        self._turn_to(self.rule_setting.next_rule(timed=timed, mixed=mixed))
 
     @property
     def _several_types(self) -> bool:
-        view = self.board.profile if self.board else None
+        view = self.overview.profile if self.overview else None
         return view is not None and len(view.figures) > 1
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -334,13 +334,13 @@ class SelectPane(Pane):
 
     def action_next_type(self) -> None:
         """Chooses from the next quant type alone, and after the last from all of them."""
-        view = self.board.profile if self.board else None
+        view = self.overview.profile if self.overview else None
         if view is None:
             return
         types = (None, *view.quant_types)
         place = types.index(self.quant_type) if self.quant_type in types else 0
         self.quant_type = types[(place + 1) % len(types)]
-        self._turn_to(self.dial)
+        self._turn_to(self.rule_setting)
 
     def action_choose_steps(self) -> None:
         """Chooses also the steps at which less is quantized, or no longer; says where it cannot."""
@@ -351,10 +351,10 @@ class SelectPane(Pane):
             self.tell(f"! {why}", "warn")
             return
         self.choosing_steps = not self.choosing_steps
-        self._turn_to(self.dial)
+        self._turn_to(self.rule_setting)
 
-    def _turn_to(self, dial: Dial) -> None:
-        self.dial = dial
+    def _turn_to(self, rule_setting: RuleSetting) -> None:
+        self.rule_setting = rule_setting
         self._note = ("", "good")
         self.redraw()
 
@@ -379,16 +379,16 @@ class SelectPane(Pane):
         view = self._view
         if view is None or self.answer is None or self.answer.selection is None:
             return
-        asked = question_of(view, self.dial, choose_steps=self.choosing_steps)
+        asked = question_of(view, self.rule_setting, choose_steps=self.choosing_steps)
         if self.answer.question != asked:
-            return  # still solving: what would be saved is not what the dial says
+            return  # still solving: what would be saved is not what the rule_setting says
         self.post_message(self.Chosen(view, self.answer.selection, purpose))
 
 
-def _verify_of(board: Board, view: ProfileView) -> VerifyView | None:
+def _verify_of(overview: Overview, view: ProfileView) -> VerifyView | None:
     """The verification of what is saved beside this profile."""
     request = view.run.request
     if not isinstance(request, ProfileRequest):
         return None
     path = str(selection_path(request, view.quant_types))
-    return next((verify for verify in board.verifications if verify.output == path), None)
+    return next((verify for verify in overview.verifications if verify.output == path), None)

@@ -1,4 +1,4 @@
-"""What is drawn of a profile's selections: loss over share, ours and by the seed's rule."""
+"""What is drawn of a profile's selections: loss over share, ours and by OneDiff's rule."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.selecting.menu import Menu, menu_of_scores
+from pixart_tui.domain.selecting.candidates import Candidates, candidates_of_scores
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.selection import Objective, Selection, choose
-from pixart_tui.tui.state.board import ProfileView, VerifyView
+from pixart_tui.tui.state.overview import ProfileView, VerifyView
 
 _PERCENTAGES: Final = (10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
 
@@ -34,13 +34,13 @@ class Plot:
     Attributes:
         axis: What the shares are of.
         ours: The least loss for a share, predicted.
-        seed_rule: OneDiff's top percentage, predicted.
+        onediff_rule: OneDiff's top percentage, predicted.
         gains: Layer and quant type to what that adds to the share.
     """
 
     axis: Objective
     ours: tuple[Point, ...]
-    seed_rule: tuple[Point, ...]
+    onediff_rule: tuple[Point, ...]
     gains: dict[tuple[str, str], float]
 
     def share(self, assignments: Mapping[str, str]) -> float:
@@ -64,35 +64,37 @@ class Plot:
 
 def plot_of(view: ProfileView) -> Plot:
     """The plot of what is measured so far; takes a second for a large model."""
-    menu = menu_of_scores(view.scores_by_type)
-    curve = pareto_curve(menu)
+    candidates = candidates_of_scores(view.scores_by_type)
+    curve = pareto_curve(candidates)
     plot = Plot(
         axis=curve.axis,
         ours=tuple(Point(point.share, point.predicted) for point in curve.ours),
-        seed_rule=(),
-        gains=_gains(menu, curve.axis),
+        onediff_rule=(),
+        gains=_gains(candidates, curve.axis),
     )
-    return Plot(plot.axis, plot.ours, _seed_rule(menu, plot), plot.gains)
+    return Plot(plot.axis, plot.ours, _onediff_rule(candidates, plot), plot.gains)
 
 
-def _gains(menu: Menu, axis: Objective) -> dict[tuple[str, str], float]:
+def _gains(candidates: Candidates, axis: Objective) -> dict[tuple[str, str], float]:
     if axis == "flops":
-        flops = {target.name: target.flops / (menu.flops or 1) for target in menu.targets}
-        return {option.key: flops[option.target] for option in menu.options}
+        flops = {
+            target.name: target.flops / (candidates.flops or 1) for target in candidates.targets
+        }
+        return {option.key: flops[option.target] for option in candidates.options}
     most: dict[str, float] = {}
-    for option in menu.options:
-        if option.pays:
+    for option in candidates.options:
+        if option.speeds_up:
             most[option.target] = max(most.get(option.target, 0.0), option.saved_s or 0.0)
     whole = sum(most.values())
-    return {option.key: (option.saved_s or 0.0) / whole for option in menu.options}
+    return {option.key: (option.saved_s or 0.0) / whole for option in candidates.options}
 
 
-def _seed_rule(menu: Menu, plot: Plot) -> tuple[Point, ...]:
+def _onediff_rule(candidates: Candidates, plot: Plot) -> tuple[Point, ...]:
     """Selections by count and SSIM; with time on the axis some cost more than they save."""
     points = []
     for percentage in _PERCENTAGES:
         try:
-            found = choose(menu, "top-percentage", percentage)
+            found = choose(candidates, "top-percentage", percentage)
         except PixartTuiError:
             return ()
         points.append(Point(plot.share(found.assignments), found.predicted_loss))
@@ -104,18 +106,18 @@ class Marked:
     """The points that stand out.
 
     Attributes:
-        chosen: What the dial selects, predicted.
+        chosen: What the rule_setting selects, predicted.
         verified: What was measured as a whole.
         low: Lower end of the 95% interval of the verified loss.
         high: Its upper end.
-        seed_verified: The seed's rule at the same share, measured on the same images.
+        onediff_verified: OneDiff's rule at the same share, measured on the same images.
     """
 
     chosen: Point | None = None
     verified: Point | None = None
     low: float = 0.0
     high: float = 0.0
-    seed_verified: Point | None = None
+    onediff_verified: Point | None = None
 
 
 def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None) -> Marked:
@@ -126,7 +128,7 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
     found = verify.verification if verify else None
     if verify is None or found is None or verify.selection is None:
         return Marked(chosen)
-    trial = found.seed_rule
+    trial = found.onediff_rule
     seed = None
     if trial is not None and trial.measured is not None:
         seed = Point(plot.share(trial.assignments), trial.measured.loss)
@@ -135,5 +137,5 @@ def marked_of(plot: Plot, selection: Selection | None, verify: VerifyView | None
         verified=Point(plot.share_of(verify.selection), found.verified.loss),
         low=found.verified.low,
         high=found.verified.high,
-        seed_verified=seed,
+        onediff_verified=seed,
     )

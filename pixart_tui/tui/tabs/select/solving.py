@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import menu_of_scores
+from pixart_tui.domain.selecting.candidates import candidates_of_scores
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from pixart_tui.domain.selecting.selection import Selection
-from pixart_tui.tui.state.board import ProfileView
-from pixart_tui.tui.tabs.select.dial import Dial
+from pixart_tui.tui.state.overview import ProfileView
+from pixart_tui.tui.tabs.select.rule_setting import RuleSetting
 
 if TYPE_CHECKING:
     from pixart_tui.domain.selecting.step_effects import EffectsByType
@@ -30,19 +30,19 @@ class Question:
         run_id: The profile's run.
         quant_types: The quant types to choose from.
         measured: What is done so far, and what of it is scored.
-        dial: The rule and its parameter.
+        rule_setting: The rule and its parameter.
         choose_steps: Whether to choose also the steps at which less is quantized.
     """
 
     run_id: str
     quant_types: tuple[str, ...]
     measured: tuple[int, int]
-    dial: Dial
+    rule_setting: RuleSetting
     choose_steps: bool = False
 
     @property
     def subject(self) -> tuple[object, ...]:
-        """What it is about, whatever the dial says."""
+        """What it is about, whatever the rule_setting says."""
         return (self.run_id, self.quant_types, self.measured, self.choose_steps)
 
 
@@ -63,12 +63,14 @@ class Answer:
     selection: Selection | None = None
     problem: str = ""
     losses: Mapping[str, float] = field(default_factory=dict)
-    case: Case | None = field(default=None, compare=False, repr=False)
+    case: SelectionProblem | None = field(default=None, compare=False, repr=False)
 
 
-def question_of(view: ProfileView, dial: Dial, *, choose_steps: bool = False) -> Question:
-    """The question that a profile and a dial ask."""
-    return Question(view.run.id, view.quant_types, measured_of(view), dial, choose_steps)
+def question_of(
+    view: ProfileView, rule_setting: RuleSetting, *, choose_steps: bool = False
+) -> Question:
+    """The question that a profile and a rule_setting ask."""
+    return Question(view.run.id, view.quant_types, measured_of(view), rule_setting, choose_steps)
 
 
 def measured_of(view: ProfileView) -> tuple[int, int]:
@@ -90,17 +92,21 @@ def why_no_steps(view: ProfileView) -> str:
 
 
 def solve(
-    view: ProfileView, dial: Dial, *, choose_steps: bool = False, last: Answer | None = None
+    view: ProfileView,
+    rule_setting: RuleSetting,
+    *,
+    choose_steps: bool = False,
+    last: Answer | None = None,
 ) -> Answer:
     """Applies the rule; takes a few hundredths of a second, the first time half a second.
 
     Args:
         view: The profile.
-        dial: The rule and its parameter.
+        rule_setting: The rule and its parameter.
         choose_steps: Whether to choose also the steps at which less is quantized.
         last: The answer before: on the same subject it saves most of the time.
     """
-    question = question_of(view, dial, choose_steps=choose_steps)
+    question = question_of(view, rule_setting, choose_steps=choose_steps)
     if not view.figures:
         return Answer(question, problem="the profile has not begun to measure")
     case = _case(view, question, last)
@@ -113,13 +119,13 @@ def solve(
     return Answer(question, selection, losses=losses, case=case)
 
 
-def _case(view: ProfileView, question: Question, last: Answer | None) -> Case:
-    rule, parameter = question.dial.rule, question.dial.parameter
+def _case(view: ProfileView, question: Question, last: Answer | None) -> SelectionProblem:
+    rule, parameter = question.rule_setting.rule, question.rule_setting.parameter
     if last is not None and last.case is not None and last.question.subject == question.subject:
         return last.case.asking(rule, parameter)
     profile = view.profile
-    return Case(
-        menu=menu_of_scores(view.scores_by_type),
+    return SelectionProblem(
+        candidates=candidates_of_scores(view.scores_by_type),
         rule=rule,
         parameter=parameter,
         steps=profile.conditions.calls if profile else 1,

@@ -128,7 +128,7 @@ def test_a_settled_cut_ends_it_and_all_samples_may_be_wanted_nevertheless() -> N
 def test_time_ends_it_once_a_sample_is_measured() -> None:
     events = _run(max_minutes=1e-6)
     (look,) = _looks(events)
-    # A lane may have begun the next one before it was told of the first.
+    # A replica may have begun the next one before it was told of the first.
     assert look.samples == len(_samples(events)) <= 2
     assert look.outcome == "time"
 
@@ -143,7 +143,7 @@ def test_a_resumed_profile_is_the_same_bit_for_bit(whole: list[Yielded], known: 
     assert _looks(resumed) == _looks(whole)
 
 
-def test_lanes_give_what_one_lane_gives(whole: list[Yielded]) -> None:
+def test_replicas_give_what_one_replica_gives(whole: list[Yielded]) -> None:
     two = _run(threads=2)
     assert _untimed(_samples(two)) == _untimed(_samples(whole))
     assert _looks(two) == _looks(whole)
@@ -190,7 +190,7 @@ def test_several_quant_types_share_the_passes(whole: list[Yielded]) -> None:
     assert set(_looks(both)[-1].undecided) == {first, *more}
 
 
-def test_a_check_that_raises_ends_every_lane() -> None:
+def test_a_check_that_raises_ends_every_replica() -> None:
     calls: list[int] = []
 
     def check() -> None:
@@ -221,9 +221,9 @@ def test_a_bfloat16_baseline_gives_effects_of_the_same_size(whole: list[Yielded]
     assert 0.5 < float(sizes[0] / sizes[1]) < 2
 
 
-@pytest.mark.parametrize("lanes", [1, 2])
+@pytest.mark.parametrize("replicas", [1, 2])
 def test_a_full_gpu_goes_on_with_less_memory_and_says_why(
-    whole: list[Yielded], monkeypatch: pytest.MonkeyPatch, lanes: int
+    whole: list[Yielded], monkeypatch: pytest.MonkeyPatch, replicas: int
 ) -> None:
     calm, tried = Backward.measure, []
 
@@ -236,7 +236,7 @@ def test_a_full_gpu_goes_on_with_less_memory_and_says_why(
         return calm(self, samples, plan)
 
     monkeypatch.setattr(Backward, "measure", measure)
-    events = _run(threads=lanes)
+    events = _run(threads=replicas)
     first, *_, second = of(events, PassPlanned)
     assert first.decoder_at_once
     assert not first.reason

@@ -31,7 +31,7 @@ _GRAPHS = _STATES * (memory_plan._GRAPH + memory_plan._ERRORS)
 
 
 def _plans(**changes: object) -> list[PassPlanned]:
-    settings = {"quant_types": 1, "draws": 4, "lanes": 1, "low_memory": False} | changes
+    settings = {"quant_types": 1, "draws": 4, "replicas": 1, "low_memory": False} | changes
     made = renderer(ALPHA, dtype=torch.float32, num_inference_steps=_STEPS)
     return pass_plans(made, **settings)  # type: ignore[arg-type]
 
@@ -46,7 +46,7 @@ def test_low_memory_begins_with_the_smallest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("allowed", "lanes", "first"),
+    ("allowed", "replicas", "first"),
     [
         (_DECODER, 1, _ALL),
         (_DECODER - 1, 1, _ALL.model_copy(update={"decoder_at_once": False})),
@@ -59,10 +59,10 @@ def test_low_memory_begins_with_the_smallest() -> None:
     ],
 )
 def test_each_thing_has_its_share(
-    monkeypatch: pytest.MonkeyPatch, allowed: int, lanes: int, first: PassPlanned
+    monkeypatch: pytest.MonkeyPatch, allowed: int, replicas: int, first: PassPlanned
 ) -> None:
     monkeypatch.setattr(memory_plan, "_CPU_BYTES", allowed)
-    plans = _plans(lanes=lanes, draws=1)
+    plans = _plans(replicas=replicas, draws=1)
     assert plans == ([_SMALLEST] if first == _SMALLEST else [first, _SMALLEST])
 
 

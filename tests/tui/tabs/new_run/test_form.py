@@ -159,7 +159,7 @@ async def test_every_field_of_a_bench_gets_into_its_request(tmp_path: Path) -> N
         ("bench", "compilers", "tensorrt", "is not one of"),
         ("bench", "quant type", "fp9", "there is no quant type"),
         ("bench", "layer file", "none.json", "cannot be read"),
-        ("bench", "matrix", "all", "is not 'seed'"),
+        ("bench", "matrix", "all", "is not 'onediff'"),
         ("bench", "output", ".", "is a directory"),
     ],
 )

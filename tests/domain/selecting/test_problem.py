@@ -8,8 +8,8 @@ import pytest
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target
+from pixart_tui.domain.selecting.problem import SelectionProblem
 from tests.domain.selecting.effects import FP8, by_type, step_effects
 
 _LATE = (0.01, 0.01, 0.02, 0.1, 1.0)
@@ -17,20 +17,20 @@ _EARLY = (1.0, 0.01, 0.01, 0.01, 0.01)
 _STEPS = len(_LATE)
 
 
-def _case(*sizes: tuple[float, ...], **changes: object) -> Case:
+def _case(*sizes: tuple[float, ...], **changes: object) -> SelectionProblem:
     """Targets of equal FLOPs, whose losses are those of their effects."""
     known = step_effects([[0.01 * x for x in of] for of in sizes])
     losses = known.whole.mean(axis=0)
-    menu = Menu(
+    candidates = Candidates(
         targets=tuple(Target(name=name, flops=10) for name in known.targets),
         options=tuple(
-            Option(target=name, quant_type=FP8, ssim=1 - float(loss))
+            Candidate(target=name, quant_type=FP8, ssim=1 - float(loss))
             for name, loss in zip(known.targets, losses, strict=True)
         ),
         quant_types=(FP8,),
     )
-    case = Case(
-        menu=menu,
+    case = SelectionProblem(
+        candidates=candidates,
         rule="flops-share",
         parameter=0.8,
         steps=_STEPS,
@@ -93,6 +93,6 @@ def test_without_effects_steps_cannot_be_chosen() -> None:
 
 def test_a_share_that_nothing_reaches_is_refused_as_it_is_without_steps() -> None:
     case = _case(*[_LATE] * 2)
-    menu = case.menu.model_copy(update={"options": case.menu.options[:1]})
+    candidates = case.candidates.model_copy(update={"options": case.candidates.options[:1]})
     with pytest.raises(RequestError, match="do not reach that share"):
-        replace(case, menu=menu).solved()
+        replace(case, candidates=candidates).solved()

@@ -34,7 +34,7 @@ class Target(Value):
     unquantized_s: float | None = None
 
 
-class Option(Value):
+class Candidate(Value):
     """One quant type of one target.
 
     Attributes:
@@ -43,7 +43,7 @@ class Option(Value):
         ssim: SSIM with this target alone quantized, at most 1.
         saved_s: Seconds that one step of one image gets shorter, negative where it gets longer;
             None where that was not timed.
-        pays: Whether it saves more than the timing is uncertain by; None where it was not timed.
+        speeds_up: Whether it saves more than the uncertainty of its timing; None where not timed.
         steps_share: The part of an image's steps at which it is quantized.
         at_every_step: Whether it is quantized at the kept steps too.
     """
@@ -52,13 +52,13 @@ class Option(Value):
     quant_type: str
     ssim: float
     saved_s: float | None = None
-    pays: bool | None = None
+    speeds_up: bool | None = None
     steps_share: float = 1.0
     at_every_step: bool = True
 
     @property
     def key(self) -> OptionKey:
-        """What names it in a menu."""
+        """What names it among the candidates."""
         return (self.target, self.quant_type)
 
     @property
@@ -67,7 +67,7 @@ class Option(Value):
         return 1.0 - self.ssim
 
 
-class Menu(Value):
+class Candidates(Value):
     """Every target with its options.
 
     Attributes:
@@ -78,7 +78,7 @@ class Menu(Value):
     """
 
     targets: tuple[Target, ...]
-    options: tuple[Option, ...]
+    options: tuple[Candidate, ...]
     quant_types: tuple[str, ...]
     kept_steps: KeptSteps = NO_STEPS
 
@@ -98,8 +98,8 @@ class Menu(Value):
         return tuple(name for name in self.quant_types if name != FP8_ATTENTION)
 
     @property
-    def of_layers(self) -> Menu:
-        """The menu without options for attention, whose targets are all kept."""
+    def of_layers(self) -> Candidates:
+        """The candidates without options for attention, whose targets are all kept."""
         options = tuple(o for o in self.options if o.quant_type != FP8_ATTENTION)
         return self.model_copy(update={"options": options})
 
@@ -121,8 +121,8 @@ class Menu(Value):
         return next(target for target in self.targets if target.name == name)
 
 
-def menu_of(profiles: Sequence[Profile]) -> Menu:
-    """The menu of one or several profiles.
+def candidates_of(profiles: Sequence[Profile]) -> Candidates:
+    """The candidates of one or several profiles.
 
     Args:
         profiles: Of equal conditions but for the quant type, each of another one; one of them may
@@ -132,11 +132,11 @@ def menu_of(profiles: Sequence[Profile]) -> Menu:
         RequestError: They were measured on different things, or two of them under one quant type.
     """
     _check_comparable([profile.conditions for profile in profiles])
-    return menu_of_scores({p.conditions.quant_type: p.scores() for p in profiles})
+    return candidates_of_scores({p.conditions.quant_type: p.scores() for p in profiles})
 
 
-def menu_of_scores(scores: Mapping[str, Sequence[LayerScore]]) -> Menu:
-    """The menu of scores by quant type.
+def candidates_of_scores(scores: Mapping[str, Sequence[LayerScore]]) -> Candidates:
+    """The candidates of scores by quant type.
 
     Args:
         scores: Of every layer of the model, in its order, under each quant type; under
@@ -147,7 +147,7 @@ def menu_of_scores(scores: Mapping[str, Sequence[LayerScore]]) -> Menu:
     for quant_type in ordered:
         for score in scores[quant_type]:
             rows.setdefault(score.layer.fqn, {})[quant_type] = score
-    return Menu(
+    return Candidates(
         targets=tuple(_target(tuple(row.values())) for row in rows.values()),
         options=tuple(o for row in rows.values() for o in _options(row)),
         quant_types=tuple(ordered),
@@ -165,16 +165,16 @@ def _target(row: Sequence[LayerScore]) -> Target:
     )
 
 
-def _options(row: Mapping[str, LayerScore]) -> Iterator[Option]:
+def _options(row: Mapping[str, LayerScore]) -> Iterator[Candidate]:
     for quant_type, score in row.items():
         if score.status is LayerStatus.MEASURED and score.ssim is not None:
             latency = score.latency_s
-            yield Option(
+            yield Candidate(
                 target=score.layer.fqn,
                 quant_type=quant_type,
                 ssim=min(score.ssim, 1.0),
                 saved_s=latency.saved if latency else None,
-                pays=latency.pays if latency else None,
+                speeds_up=latency.speeds_up if latency else None,
             )
 
 
@@ -203,16 +203,19 @@ def _differences(first: Conditions, other: Conditions) -> list[str]:
 
 
 def with_steps_kept(
-    menu: Menu, kept: KeptSteps, steps: int, left: Mapping[OptionKey, float] | None = None
-) -> Menu:
-    """The menu of a deployment that keeps some steps.
+    candidates: Candidates,
+    kept: KeptSteps,
+    steps: int,
+    left: Mapping[OptionKey, float] | None = None,
+) -> Candidates:
+    """The candidates of a deployment that keeps some steps.
 
     What depends on the text alone is computed once an image: it is quantized all the same. Any
     other target may be quantized at the other steps alone or, where it is known what that leaves
     of its loss, at every step.
 
     Args:
-        menu: The menu of all steps.
+        candidates: The candidates of all steps.
         kept: The steps.
         steps: Denoising steps of an image.
         left: Of each option, the part of its loss that is left without the kept steps; None where
@@ -220,7 +223,7 @@ def with_steps_kept(
     """
     share = kept.quantized_share(steps)
 
-    def variants(option: Option) -> tuple[Option, ...]:
+    def variants(option: Candidate) -> tuple[Candidate, ...]:
         if depends_on_text_alone(option.target):
             return (option,)
         part = 1.0 if left is None else left[option.key]
@@ -228,5 +231,5 @@ def with_steps_kept(
         elsewhere = option.model_copy(update=fewer)
         return (elsewhere,) if left is None else (elsewhere, option)
 
-    options = tuple(variant for option in menu.options for variant in variants(option))
-    return menu.model_copy(update={"options": options, "kept_steps": kept})
+    options = tuple(variant for option in candidates.options for variant in variants(option))
+    return candidates.model_copy(update={"options": options, "kept_steps": kept})

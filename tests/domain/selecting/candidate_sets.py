@@ -1,4 +1,4 @@
-"""Menus made up for tests, and every choice that they allow."""
+"""Candidates made up for tests, and every choice that they allow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import product
 from hypothesis import strategies as st
 
 from pixart_tui.domain.layers.roles import fused_group, reads_text
-from pixart_tui.domain.selecting.menu import Menu, Option, Target
+from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target
 
 TYPES = ("fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic")
 NAMES = (
@@ -22,7 +22,7 @@ NAMES = (
 
 
 @st.composite
-def menus(draw: st.DrawFn, most_targets: int = 6, most_types: int = 2) -> Menu:
+def candidates_by_steps(draw: st.DrawFn, most_targets: int = 6, most_types: int = 2) -> Candidates:
     names = NAMES[-draw(st.integers(1, most_targets)) :]
     types = TYPES[: draw(st.integers(1, most_types))]
     times = st.floats(1e-6, 1e-3)
@@ -31,19 +31,19 @@ def menus(draw: st.DrawFn, most_targets: int = 6, most_types: int = 2) -> Menu:
         for name in names
     ]
     options = [
-        Option(
+        Candidate(
             target=target.name,
             quant_type=quant_type,
             ssim=1 - draw(st.floats(0, 0.05)),
             saved_s=(target.unquantized_s or 0) * draw(st.floats(-0.5, 0.7)),
-            pays=True,
+            speeds_up=True,
         )
         for target in targets
         for quant_type in types
         if draw(st.integers(0, 9)) or target is targets[0]
     ]
     options = [o.model_copy(update={"pays": (o.saved_s or 0) > 0}) for o in options]
-    return Menu(targets=tuple(targets), options=tuple(options), quant_types=types)
+    return Candidates(targets=tuple(targets), options=tuple(options), quant_types=types)
 
 
 def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
@@ -56,10 +56,11 @@ def mixed_groups(assignments: Mapping[str, str]) -> list[str]:
     return [group for group, quant_types in found.items() if len(quant_types) > 1]
 
 
-def every_choice(menu: Menu, *, fused: bool) -> Iterator[tuple[Option, ...]]:
+def every_choice(candidates: Candidates, *, fused: bool) -> Iterator[tuple[Candidate, ...]]:
     """All of them, by plain enumeration."""
     by_target = [
-        [None, *(o for o in menu.options if o.target == target.name)] for target in menu.targets
+        [None, *(o for o in candidates.options if o.target == target.name)]
+        for target in candidates.targets
     ]
     for picks in product(*by_target):
         chosen = tuple(option for option in picks if option is not None)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
-from pixart_tui.engine.joint.probe import JointProbe
-from pixart_tui.engine.joint.verifying import samples_of
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.rendering import Settings
+from pixart_tui.engine.verification.probe import JointProbe
+from pixart_tui.engine.verification.verifying import samples_of
 
 
 @dataclass
@@ -38,5 +38,7 @@ def probe(loaded: LoadedPipeline, images: ImageSet, steps: int) -> Probe:
         width=defaults.width,
         max_sequence_length=defaults.max_sequence_length,
     )
-    made = JointProbe(loaded.pipeline, settings, Execution.SIMULATED, lanes=1, check=lambda: None)
+    made = JointProbe(
+        loaded.pipeline, settings, Execution.SIMULATED, replicas=1, check=lambda: None
+    )
     return Probe(made)

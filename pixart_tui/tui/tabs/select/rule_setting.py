@@ -47,7 +47,7 @@ def is_offered(rule: Rule, *, timed: bool, mixed: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Dial:
+class RuleSetting:
     """A rule and a position on its scale.
 
     Attributes:
@@ -58,20 +58,20 @@ class Dial:
     rule: Rule = "top-percentage"
     position: int = _STARTS["top-percentage"]
 
-    def moved(self, steps: int) -> Dial:
-        """The dial turned by some steps, to the end of its scale at most."""
+    def moved(self, steps: int) -> RuleSetting:
+        """The rule_setting turned by some steps, to the end of its scale at most."""
         low, high = _LIMITS[self.rule]
         return replace(self, position=max(low, min(high, self.position + steps)))
 
-    def next_rule(self, *, timed: bool = True, mixed: bool = False) -> Dial:
-        """The dial of the next rule, at its usual place.
+    def next_rule(self, *, timed: bool = True, mixed: bool = False) -> RuleSetting:
+        """The rule_setting of the next rule, at its usual place.
 
         Args:
             timed: Whether layers are timed; else no rule by time is taken.
             mixed: Whether there are several quant types; then the rule of one is left out.
         """
         rule = RULES[(RULES.index(self.rule) + 1) % len(RULES)]
-        found = Dial(rule, _STARTS[rule])
+        found = RuleSetting(rule, _STARTS[rule])
         if is_offered(rule, timed=timed, mixed=mixed):
             return found
         return found.next_rule(timed=timed, mixed=mixed)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 _SEEN_ON_BLANKS: Final = frozenset({"4", "7", "9", "21", "53"})
 """Underlined, reversed, struck through, underlined twice, overlined."""
 _MARKS: Final = frozenset(map(str, (*range(1, 10), 21, *range(51, 54))))
-_INKS: Final = frozenset(map(str, (*range(30, 38), *range(90, 98))))
+_STYLES: Final = frozenset(map(str, (*range(30, 38), *range(90, 98))))
 _PAPERS: Final = frozenset(map(str, (*range(40, 48), *range(100, 108))))
 _LENGTHS: Final = {"5": 3, "2": 5}
 """Of 256 colours and of true colour: parameters with the one that announces it."""
@@ -17,44 +17,44 @@ _UNKNOWN: Final = "?"
 RESET: Final = "\x1b[0m"
 
 
-class Pen(NamedTuple):
+class Sgr(NamedTuple):
     """What the next character looks like.
 
     Attributes:
-        ink: Parameters of its own colour; empty for the terminal's.
+        cell_style: Parameters of its own colour; empty for the terminal's.
         paper: Parameters of the colour behind it.
         marks: Bold, reversed and so on, sorted.
     """
 
-    ink: str = ""
+    cell_style: str = ""
     paper: str = ""
     marks: tuple[str, ...] = ()
 
 
-PLAIN: Final = Pen()
+PLAIN: Final = Sgr()
 
 
 @lru_cache(maxsize=4096)
-def dipped(pen: Pen, parameters: str) -> Pen | None:
-    """The pen after ``ESC [ parameters m``; None where they are none that we know."""
-    ink, paper, marks = pen
+def dipped(sgr: Sgr, parameters: str) -> Sgr | None:
+    """The sgr after ``ESC [ parameters m``; None where they are none that we know."""
+    cell_style, paper, marks = sgr
     for one in _attributes(parameters):
         first = one.partition(";")[0]
         if one == "0":
-            ink, paper, marks = PLAIN
-        elif first == "38" or one in _INKS:
-            ink = one
+            cell_style, paper, marks = PLAIN
+        elif first == "38" or one in _STYLES:
+            cell_style = one
         elif first == "48" or one in _PAPERS:
             paper = one
         elif one == "39":
-            ink = ""
+            cell_style = ""
         elif one == "49":
             paper = ""
         elif one in _MARKS:
             marks = tuple(sorted({*marks, one}))
         else:
             return None
-    return Pen(ink, paper, marks)
+    return Sgr(cell_style, paper, marks)
 
 
 def _attributes(parameters: str) -> Iterator[str]:
@@ -72,8 +72,8 @@ def _attributes(parameters: str) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4096)
-def change(before: Pen | None, after: Pen) -> str:
-    """The shortest that makes one pen of another; None is one that nobody knows."""
+def change(before: Sgr | None, after: Sgr) -> str:
+    """The shortest that makes one sgr of another; None is one that nobody knows."""
     afresh = f"\x1b[{';'.join(['0', *_parameters(after)])}m"
     if before is None or not _is_within(before, after):
         return afresh
@@ -81,18 +81,20 @@ def change(before: Pen | None, after: Pen) -> str:
     return f"\x1b[{';'.join(new)}m" if new else ""
 
 
-def _is_within(before: Pen, after: Pen) -> bool:
-    """Whether nothing of a pen has to be taken back."""
-    loses_colour = (before.ink and not after.ink) or (before.paper and not after.paper)
+def _is_within(before: Sgr, after: Sgr) -> bool:
+    """Whether nothing of an SGR style has to be taken back."""
+    loses_colour = (before.cell_style and not after.cell_style) or (
+        before.paper and not after.paper
+    )
     return not loses_colour and set(before.marks) <= set(after.marks)
 
 
-def _parameters(pen: Pen) -> list[str]:
-    return [one for one in (pen.ink, pen.paper, *pen.marks) if one]
+def _parameters(sgr: Sgr) -> list[str]:
+    return [one for one in (sgr.cell_style, sgr.paper, *sgr.marks) if one]
 
 
 @lru_cache(maxsize=4096)
-def on_blank(pen: Pen) -> Pen:
-    """What of a pen is seen on a space."""
-    marks = tuple(one for one in pen.marks if one in _SEEN_ON_BLANKS)
-    return Pen(pen.ink if marks else "", pen.paper, marks)
+def on_blank(sgr: Sgr) -> Sgr:
+    """What of an SGR style is seen on a space."""
+    marks = tuple(one for one in sgr.marks if one in _SEEN_ON_BLANKS)
+    return Sgr(sgr.cell_style if marks else "", sgr.paper, marks)

@@ -19,7 +19,7 @@ from pixart_tui.tui.app.work import Work
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.drawing.lines import printable
 from pixart_tui.tui.drawing.states import RESUMABLE
-from pixart_tui.tui.state.board import RunView
+from pixart_tui.tui.state.overview import RunView
 from pixart_tui.tui.state.requests import compare_request
 from pixart_tui.tui.tabs.profile.pane import ProfilePane
 from pixart_tui.tui.tabs.select.pane import SelectPane

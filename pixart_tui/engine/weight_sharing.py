@@ -10,7 +10,7 @@ from torch import nn
 _Module = TypeVar("_Module", bound=nn.Module)
 
 
-def weight_twin(module: _Module) -> _Module:
+def weight_sharing_copy(module: _Module) -> _Module:
     """Another module with the same parameters and buffers, whose submodules are its own.
 
     Either can have layers swapped or quantized; the other keeps what they replace, and what is

@@ -1,4 +1,4 @@
-"""A question to a menu with steps to choose: which targets, and at which steps none of them."""
+"""A selection problem: which targets to quantize, and at which steps to quantize none of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
-from pixart_tui.domain.selecting.menu import Menu, OptionKey, with_steps_kept
+from pixart_tui.domain.selecting.candidates import Candidates, OptionKey, with_steps_kept
 from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.solving import Solver
 
@@ -20,24 +20,24 @@ _PARTS: Final = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 _WORTH_TRYING: Final = 1e-3
 """Part by which other steps must be able to be better before they are solved for."""
 _MOST_REMEMBERED: Final = 32
-"""Sets of kept steps whose menus are remembered: some megabytes each."""
+"""Sets of kept steps whose candidates_by_steps are remembered: some megabytes each."""
 
 
 @dataclass
 class _Known:
-    """What was worked out of a menu, whatever the rule and its parameter."""
+    """What was worked out of the candidates, whatever the rule and its parameter."""
 
     choices: tuple[KeptSteps, ...] = ()
-    menus: dict[KeptSteps, Menu] = field(default_factory=dict)
+    candidates_by_steps: dict[KeptSteps, Candidates] = field(default_factory=dict)
     solvers: dict[tuple[KeptSteps, Rule], Solver] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Case:
+class SelectionProblem:
     """What is to be selected.
 
     Attributes:
-        menu: The targets and their options, of all steps.
+        candidates: The targets and their options, of all steps.
         rule: The rule.
         parameter: Its parameter.
         fused: Whether layers that read the same rows are decided together.
@@ -47,7 +47,7 @@ class Case:
         effects: Effects of single calls; None where they are not known.
     """
 
-    menu: Menu
+    candidates: Candidates
     rule: Rule
     parameter: float
     fused: bool = False
@@ -57,7 +57,7 @@ class Case:
     effects: EffectsByType | None = None
     _known: _Known = field(default_factory=_Known, init=False, repr=False, compare=False)
 
-    def asking(self, rule: Rule, parameter: float) -> Case:
+    def asking(self, rule: Rule, parameter: float) -> SelectionProblem:
         """The same by another rule; what was worked out for one is there for the other."""
         found = replace(self, rule=rule, parameter=parameter)
         object.__setattr__(found, "_known", self._known)
@@ -92,7 +92,7 @@ class Case:
         always = set(selection.at_every_step)
         return {
             option.target: option.loss
-            for option in self._menu(selection.kept_steps).options
+            for option in self._candidates(selection.kept_steps).options
             if selection.assignments.get(option.target) == option.quant_type
             and (not selection.kept_steps or option.at_every_step == (option.target in always))
         }
@@ -116,7 +116,9 @@ class Case:
         return found
 
     def _bound(self, kept: KeptSteps, scale: float) -> float:
-        return bound_of(self._menu(kept), self.rule, self.parameter, self._solver(kept), scale)
+        return bound_of(
+            self._candidates(kept), self.rule, self.parameter, self._solver(kept), scale
+        )
 
     def _may_be_better(self, bound: float, found: Selection) -> bool:
         known, _ = self._order(found)
@@ -144,7 +146,7 @@ class Case:
         if not self.choose_steps or self.effects is None:
             return []
         counts = sorted({round(part * self.steps) for part in _PARTS} - {0, self.steps})
-        options = tuple(option.key for option in self.menu.options)
+        options = tuple(option.key for option in self.candidates.options)
         return self._best_steps(options, tuple(counts))
 
     def _best_steps(
@@ -154,28 +156,32 @@ class Case:
         return self.effects.best_steps(options, counts, self.kept_steps)
 
     def _with_kept(self, kept: KeptSteps, scale: float) -> Selection:
-        menu, solver = self._menu(kept), self._solver(kept)
+        candidates, solver = self._candidates(kept), self._solver(kept)
         found = choose(
-            menu, self.rule, self.parameter, fused=self.fused, scale=scale, solver=solver
+            candidates, self.rule, self.parameter, fused=self.fused, scale=scale, solver=solver
         )
         # Whatever it was solved with: the prediction is that of before any joint measurement.
         return found.model_copy(update={"predicted_loss": found.predicted_loss / scale})
 
-    def _menu(self, kept: KeptSteps) -> Menu:
-        menus = self._known.menus
-        if kept not in menus:
-            if len(menus) >= _MOST_REMEMBERED:
-                menus.clear()
+    def _candidates(self, kept: KeptSteps) -> Candidates:
+        candidates_by_steps = self._known.candidates_by_steps
+        if kept not in candidates_by_steps:
+            if len(candidates_by_steps) >= _MOST_REMEMBERED:
+                candidates_by_steps.clear()
                 self._known.solvers.clear()
             left = self.effects.left(kept) if self.effects else None
-            made = with_steps_kept(self.menu, kept, self.steps, left) if kept else self.menu
-            menus[kept] = made
-        return menus[kept]
+            made = (
+                with_steps_kept(self.candidates, kept, self.steps, left)
+                if kept
+                else self.candidates
+            )
+            candidates_by_steps[kept] = made
+        return candidates_by_steps[kept]
 
     def _solver(self, kept: KeptSteps) -> Solver:
         solvers, key = self._known.solvers, (kept, self.rule)
         if key not in solvers:
-            solvers[key] = solver_of(self._menu(kept), self.rule, fused=self.fused)
+            solvers[key] = solver_of(self._candidates(kept), self.rule, fused=self.fused)
         return solvers[key]
 
     def _order(self, selection: Selection) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Images with layers quantized together, and their undisturbed twins."""
+"""Images with layers quantized together, and their reference image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, St
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
-from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.planning import (
@@ -23,6 +22,7 @@ from pixart_tui.engine.sensitivity.planning import (
     resolve_settings,
 )
 from pixart_tui.engine.sensitivity.rendering import Sample
+from pixart_tui.engine.verification.probe import JointProbe, Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Pictured:
 
     Attributes:
         number: Its place among all.
-        comparison: How far the image is from its twin.
+        comparison: How far the image is from its reference.
         pair: Both, None where the image is not finite.
     """
 
@@ -70,10 +70,10 @@ def picture_selection(
         machine=plan.machine, versions=plan.versions, conditions=plan.conditions, layers=layers
     )
     yield StageChanged(stage="encoding")
-    probe = JointProbe(loaded.pipeline, settings, execution, lanes=plan.lanes, check=check)
+    probe = JointProbe(loaded.pipeline, settings, execution, replicas=plan.replicas, check=check)
     joint = Choice.of_one(request.quant_type, layers)
     # Whole batches, so that a resumed run makes the bits that an uninterrupted one makes.
-    size = probe.batch_size * probe.lanes
+    size = probe.batch_size * probe.replicas
     for start in range(0, len(settings.samples), size):
         part = settings.samples[start : start + size]
         if all((sample.prompt, sample.seed) in known for sample in part):

@@ -1,7 +1,7 @@
-"""Measuring layers side by side: one lane a core on a CPU, one lane on a GPU.
+"""Measuring layers side by side: one replica a core on a CPU, one replica on a GPU.
 
-A small model keeps one core busy with one layer better than two cores with one: each lane runs
-single-threaded, so results do not depend on how many lanes there are.
+A small model keeps one core busy with one layer better than two cores with one: each replica runs
+single-threaded, so results do not depend on how many replicas there are.
 """
 
 from __future__ import annotations
@@ -16,25 +16,27 @@ from typing import TypeAlias, TypeVar
 import torch
 
 from pixart_tui.domain.errors import CancelledError
-from pixart_tui.engine.twins import weight_twin
+from pixart_tui.engine.weight_sharing import weight_sharing_copy
 
 # diffusers ships no types; the name says what is meant.
 Pipeline: TypeAlias = object
 
-_Lane = TypeVar("_Lane")
+_Replica = TypeVar("_Replica")
 _Task = TypeVar("_Task")
 _Result = TypeVar("_Result")
 
 
-def lane_count(device: torch.device, threads: int) -> int:
+def replica_count(device: torch.device, threads: int) -> int:
     """How many layers are measured at once."""
     return threads if device.type == "cpu" else 1
 
 
-def twin_of(pipeline: Pipeline) -> Pipeline:
+def replica_of(pipeline: Pipeline) -> Pipeline:
     """A pipeline with a transformer of its own, whose layers can be swapped; weights are shared."""
     components: dict[str, torch.nn.Module] = dict(pipeline.components)  # type: ignore[attr-defined]
-    return type(pipeline)(**components | {"transformer": weight_twin(components["transformer"])})
+    return type(pipeline)(
+        **components | {"transformer": weight_sharing_copy(components["transformer"])}
+    )
 
 
 @contextmanager
@@ -48,53 +50,53 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-class StopSwitch:
-    """A check that every lane makes between steps; it raises once somebody has pressed it."""
+class CancelToken:
+    """A check that every replica makes between steps; it raises once it is cancelled."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
         self._stopped = threading.Event()
 
-    def press(self) -> None:
-        """Ends every lane at its next step."""
+    def cancel(self) -> None:
+        """Ends every replica at its next step."""
         self._stopped.set()
 
     def __call__(self) -> None:
         """Raises if the work is to end."""
         if self._stopped.is_set():
-            raise CancelledError("another lane has ended the work")
+            raise CancelledError("another replica has ended the work")
         self._check()
 
 
-def in_lanes(
-    lanes: Sequence[_Lane],
+def run_parallel(
+    replicas: Sequence[_Replica],
     tasks: Sequence[_Task],
-    work: Callable[[_Lane, _Task], _Result],
-    stop: StopSwitch,
+    work: Callable[[_Replica, _Task], _Result],
+    stop: CancelToken,
 ) -> Generator[_Result, None, None]:
-    """The results as they come, each task done in whichever lane is free.
+    """The results as they come, each task done in whichever replica is free.
 
     Args:
-        lanes: What works; a lane does one task at a time.
+        replicas: What works; a replica does one task at a time.
         tasks: What is to be done.
-        work: Does a task in a lane.
+        work: Does a task in a replica.
         stop: Pressed when the caller stops listening or a task fails.
     """
-    free: SimpleQueue[_Lane] = SimpleQueue()
-    for lane in lanes:
-        free.put(lane)
+    free: SimpleQueue[_Replica] = SimpleQueue()
+    for replica in replicas:
+        free.put(replica)
 
     def do(task: _Task) -> _Result:
-        lane = free.get()
+        replica = free.get()
         try:
-            return work(lane, task)
+            return work(replica, task)
         finally:
-            free.put(lane)
+            free.put(replica)
 
-    pool = ThreadPoolExecutor(len(lanes), initializer=torch.set_num_threads, initargs=(1,))
+    pool = ThreadPoolExecutor(len(replicas), initializer=torch.set_num_threads, initargs=(1,))
     try:
         for future in as_completed([pool.submit(do, task) for task in tasks]):
             yield future.result()
     finally:
-        stop.press()
+        stop.cancel()
         pool.shutdown(cancel_futures=True)

@@ -29,7 +29,7 @@ class ProfilePictures:
         self._run, self._emit = run, emit
 
     def keep_baseline(self, prompt: str, seed: int, pixels: Pixels) -> None:
-        """Keeps an undisturbed image."""
+        """Keeps an reference image."""
         artifact = ArtifactWritten(
             role="baseline_image",
             path=f"artifacts/baseline-{self._number(prompt, seed)}.webp",
@@ -39,8 +39,8 @@ class ProfilePictures:
         keep(self._run, self._emit, artifact, pixels, LAYER_SIDE)
 
     def keep_layer(self, made: LayerImage) -> None:
-        """Keeps an image with one layer quantized, and the undisturbed one beside it."""
-        self.keep_baseline(made.prompt, made.seed, made.twin)
+        """Keeps an image with one layer quantized, and the reference one beside it."""
+        self.keep_baseline(made.prompt, made.seed, made.reference)
         artifact = ArtifactWritten(
             role="layer_image",
             path=f"artifacts/layer-{made.layer}-{self._number(made.prompt, made.seed)}.webp",
@@ -70,7 +70,7 @@ class ProfilePictures:
 
 
 class PairPictures:
-    """Images with a selection quantized and their twins.
+    """Images with a selection quantized and their reference.
 
     Args:
         run: The run.
@@ -85,7 +85,7 @@ class PairPictures:
     def keep_pair(self, number: int, pair: ImagePair) -> None:
         """Keeps a pair; its number is the same in each attempt."""
         comparison = pair.comparison
-        told = (("baseline_image", pair.twin, None), (self._role, pair.image, comparison))
+        told = (("baseline_image", pair.reference, None), (self._role, pair.image, comparison))
         for role, pixels, known in told:
             artifact = ArtifactWritten(
                 role=role,

@@ -12,13 +12,13 @@ from pixart_tui.domain.events import Event, JointMeasured, VerifyFinished
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.profile import Profile, merge_measurements
 from pixart_tui.domain.requests import ProfileRequest, VerifyRequest
-from pixart_tui.domain.selecting.menu import menu_of
+from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import choose
-from pixart_tui.domain.selecting.verification import ImageSet, Trial, Verification
-from pixart_tui.engine.joint.verifying import verify_selection
+from pixart_tui.domain.selecting.verification import ImageSet, JointMeasurement, Verification
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.sensitivity import profile_model
-from tests.engine.joint.probes import probe
+from pixart_tui.engine.verification.verifying import verify_selection
+from tests.engine.verification.probes import probe
 
 _MODEL = "synthetic:alpha-tiny"
 _REPAIRING = ImageSet(prompts=("lion", "key"), seeds=(7,))
@@ -61,7 +61,7 @@ def _request(**changes: object) -> VerifyRequest:
 
 
 def _verified(
-    request: VerifyRequest, profile: Profile, trials: Sequence[Trial] = ()
+    request: VerifyRequest, profile: Profile, trials: Sequence[JointMeasurement] = ()
 ) -> tuple[Verification, list[Event]]:
     events = list(verify_selection(request, [profile], trials=trials))
     (finished,) = [event for event in events if isinstance(event, VerifyFinished)]
@@ -76,7 +76,7 @@ def test_the_verified_figure_is_that_of_all_layers_at_once_on_its_own_set(
     profile: Profile, tiny: LoadedPipeline
 ) -> None:
     found, _ = _verified(_request(), profile)
-    selection = choose(menu_of([profile]), "flops-share", 0.6)
+    selection = choose(candidates_of([profile]), "flops-share", 0.6)
     assert found.trials[-1].assignments == selection.assignments
     measured = probe(tiny, _REPORTING, steps=2).losses(selection.assignments, _REPORTING)
     assert found.verified.loss == pytest.approx(sum(measured) / 3, rel=1e-6)
@@ -101,7 +101,7 @@ def test_more_budget_never_verifies_worse_beyond_noise(profile: Profile) -> None
 
 
 def test_going_on_from_any_point_changes_nothing(profile: Profile) -> None:
-    request = _request(kept_steps=KeptSteps(numbers=(2,)), parameter=0.4, seed_rule=True)
+    request = _request(kept_steps=KeptSteps(numbers=(2,)), parameter=0.4, onediff_rule=True)
     whole, events = _verified(request, profile)
     told = [event.trial for event in events if isinstance(event, JointMeasured)]
     for done in (0, 1, len(told) - 1, len(told)):

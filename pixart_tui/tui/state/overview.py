@@ -115,7 +115,7 @@ class ProfileView:
         run: The run.
         figures: What is known under each quant type; empty until it is planned.
         place: Which of them is shown.
-        floor: The deployment floor.
+        floor: The bf16 floor.
         look: The last decision of the adjoint method.
         memory: What had to be done to need less memory, in words; empty for nothing.
         machine: Where it is measured.
@@ -216,7 +216,7 @@ class CompareView:
 
 
 @dataclass(frozen=True, slots=True)
-class Board:
+class Overview:
     """Everything that the tabs show.
 
     Attributes:

@@ -19,21 +19,20 @@ from pixart_tui.domain.events import (
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.profile import Conditions, Profile
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.domain.selecting.case import Case
-from pixart_tui.domain.selecting.menu import Option, menu_of
-from pixart_tui.domain.selecting.repair import Outcome, repair, seed_rule_at_share
+from pixart_tui.domain.selecting.candidates import Candidate, candidates_of
+from pixart_tui.domain.selecting.problem import SelectionProblem
+from pixart_tui.domain.selecting.repair import Outcome, onediff_rule_at_share, repair
 from pixart_tui.domain.selecting.selection import Selection, describe
 from pixart_tui.domain.selecting.step_effects import EffectsByType
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
+    JointMeasurement,
     Purpose,
-    Trial,
     Verification,
     check_disjoint,
     joint_loss,
     three_sets,
 )
-from pixart_tui.engine.joint.probe import JointProbe, Samples
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.pixels import KeepPair, keep_none
@@ -41,11 +40,12 @@ from pixart_tui.engine.prompts import prompts_for
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.reading import PromptReader
 from pixart_tui.engine.schedule import call_count
-from pixart_tui.engine.sensitivity.lanes import lane_count
+from pixart_tui.engine.sensitivity.parallel import replica_count
 from pixart_tui.engine.sensitivity.planning import prompt_reader
 from pixart_tui.engine.sensitivity.rendering import Sample, Settings
+from pixart_tui.engine.verification.probe import JointProbe, Samples
 
-Told = Generator[Event, None, Trial]
+Told = Generator[Event, None, JointMeasurement]
 
 
 def verify_selection(
@@ -53,7 +53,7 @@ def verify_selection(
     profiles: Sequence[Profile],
     *,
     effects: EffectsByType | None = None,
-    trials: Sequence[Trial] = (),
+    trials: Sequence[JointMeasurement] = (),
     check: Callable[[], None] = lambda: None,
     keep: KeepPair = keep_none,
 ) -> Iterator[Event]:
@@ -82,18 +82,18 @@ def verify_selection(
     loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
     _check_same_model(loaded, conditions)
     calls = call_count(loaded.pipeline, conditions.num_inference_steps, conditions.timesteps)
-    menu = menu_of(profiles)
+    candidates = candidates_of(profiles)
     plan = yield from _plan(request, profiles, prompt_reader(loaded))
     yield StageChanged(stage="encoding")
     probe = JointProbe(
         loaded.pipeline,
         settings_of(conditions, loaded, plan.fitting, plan.repairing, plan.reporting),
         Execution(conditions.execution),
-        lanes=lane_count(torch.device(request.device), request.threads),
+        replicas=replica_count(torch.device(request.device), request.threads),
         check=check,
     )
-    case = Case(
-        menu=menu,
+    case = SelectionProblem(
+        candidates=candidates,
         rule=request.rule,
         parameter=request.parameter,
         fused=request.fused,
@@ -112,8 +112,8 @@ class _Verifier:
     request: VerifyRequest
     plan: VerifyPlanned
     probe: JointProbe
-    case: Case
-    known: list[Trial]
+    case: SelectionProblem
+    known: list[JointMeasurement]
     keep: KeepPair
 
     def run(self) -> Iterator[Event]:
@@ -121,7 +121,7 @@ class _Verifier:
         selection, repaired = yield from self._repair()
         verified = yield from self._trial("report", "the selection", selection)
         every_step = yield from self._every_step(selection)
-        seed_rule = yield from self._seed_rule(selection)
+        onediff_rule = yield from self._onediff_rule(selection)
         if repaired.measured is None or verified.measured is None:
             raise WorkError("an image of the selection holds NaN or infinity", "", "ask for less")
         yield VerifyFinished(
@@ -135,7 +135,7 @@ class _Verifier:
                 repair=repaired.measured,
                 verified=verified.measured,
                 every_step=every_step,
-                seed_rule=seed_rule,
+                onediff_rule=onediff_rule,
                 trials=tuple(self.known),
             ),
         )
@@ -152,19 +152,23 @@ class _Verifier:
             outcome: Outcome = end.value
             return outcome
 
-    def _every_step(self, selection: Selection) -> Generator[Event, None, Trial | None]:
+    def _every_step(self, selection: Selection) -> Generator[Event, None, JointMeasurement | None]:
         if not selection.kept_steps:
             return None
         choice = Choice(assignments=selection.assignments)
         return (yield from self._trial("every-step", "no step kept", selection, choice))
 
-    def _seed_rule(self, selection: Selection) -> Generator[Event, None, Trial | None]:
-        if not self.request.seed_rule or len(self.case.menu.layer_types) > 1:
+    def _onediff_rule(
+        self, selection: Selection
+    ) -> Generator[Event, None, JointMeasurement | None]:
+        if not self.request.onediff_rule or len(self.case.candidates.layer_types) > 1:
             return None
-        options: list[Option] = seed_rule_at_share(self.case.menu, selection.flops_share)
+        options: list[Candidate] = onediff_rule_at_share(
+            self.case.candidates, selection.flops_share
+        )
         rule = self.case.rule
-        beside = describe(self.case.menu, rule, self.case.parameter, options)
-        return (yield from self._trial("seed-rule", "the seed's rule", beside))
+        beside = describe(self.case.candidates, rule, self.case.parameter, options)
+        return (yield from self._trial("onediff-rule", "OneDiff's rule", beside))
 
     def _trial(
         self, purpose: Purpose, label: str, selection: Selection, choice: Choice | None = None
@@ -178,7 +182,7 @@ class _Verifier:
         of = self.plan.repairing if purpose == "repair" else self.plan.reporting
         keep = self.keep if purpose == "report" else keep_none
         measured = self.probe.measure(choice, samples_of(of), keep)
-        trial = Trial(
+        trial = JointMeasurement(
             purpose=purpose,
             label=label,
             **dict(choice),
@@ -244,7 +248,7 @@ def _plan(
         repairing=repairing,
         reporting=reporting,
         rounds=request.rounds,
-        reports=1 + keeps + request.seed_rule,
+        reports=1 + keeps + request.onediff_rule,
     )
     yield plan
     return plan

@@ -9,7 +9,7 @@ import torch
 from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
-from tests.engine.joint.probes import probe
+from tests.engine.verification.probes import probe
 
 _FP8 = {"transformer_blocks.0.attn1.to_q": "fp8_e4m3_e4m3_dynamic"}
 

@@ -1,4 +1,4 @@
-"""All layers of a selection quantized at once, against the undisturbed images of the same set."""
+"""All layers of a selection quantized at once, against the reference images of the same set."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from pixart_tui.engine.quant.attention_swap import attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.simulated import BatchLayout
 from pixart_tui.engine.schedule import call_count
-from pixart_tui.engine.sensitivity.lanes import StopSwitch, in_lanes, torch_threads
+from pixart_tui.engine.sensitivity.parallel import CancelToken, run_parallel, torch_threads
 from pixart_tui.engine.sensitivity.rendering import (
-    Disturbance,
+    Modification,
     Rendered,
     Renderer,
     Sample,
@@ -33,17 +33,17 @@ _Result = TypeVar("_Result")
 Samples: TypeAlias = tuple[Sample, ...]
 
 _CPU_PART: Final = 4
-"""Images that a lane makes at once on a CPU: whatever the number of lanes, so that bits repeat."""
+"""Images that a replica makes at once on a CPU, however many there are, so that bits repeat."""
 
 
 class JointProbe:
-    """Measures selections on sets of images; the undisturbed ones are made once.
+    """Measures selections on sets of images; the reference ones are made once.
 
     Args:
         pipeline: A PixArt pipeline; it is the probe's from here on.
         settings: How the images are made; its samples are those of all sets.
         execution: The reference numerics or the real kernels.
-        lanes: Parts of a set that are made side by side, on a CPU.
+        replicas: Parts of a set that are made side by side, on a CPU.
         check: Called after each denoising step; may raise to give up.
     """
 
@@ -53,7 +53,7 @@ class JointProbe:
         settings: Settings,
         execution: Execution,
         *,
-        lanes: int,
+        replicas: int,
         check: Callable[[], None],
     ) -> None:
         self._settings, self._execution, self._check = settings, execution, check
@@ -64,23 +64,23 @@ class JointProbe:
         with torch_threads(1):
             pack_linears(pipeline.transformer)
             first = Renderer(pipeline, settings, check)
-        self._lanes = [first, *(first.twin() for _ in range(lanes - 1 if on_cpu else 0))]
-        self._twins: dict[tuple[Sample, ...], Rendered] = {}
+        self._replicas = [first, *(first.replica() for _ in range(replicas - 1 if on_cpu else 0))]
+        self._references: dict[tuple[Sample, ...], Rendered] = {}
 
     @property
     def batch_size(self) -> int:
-        """Images that are made at once in a lane."""
+        """Images that are made at once in a replica."""
         return self._size
 
     @property
-    def lanes(self) -> int:
+    def replicas(self) -> int:
         """How many batches are made side by side."""
-        return len(self._lanes)
+        return len(self._replicas)
 
     def measure(
         self, choice: Choice, samples: Samples, keep: KeepPair = keep_none
     ) -> tuple[Comparison, ...]:
-        """Each of the images with the selection quantized against its undisturbed twin.
+        """Each of the images with the selection quantized against its reference image.
 
         Args:
             choice: What is quantized.
@@ -91,10 +91,10 @@ class JointProbe:
             RequestError: A layer that the model does not have.
         """
 
-        def use(disturbed: Rendered, twin: Rendered) -> tuple[Comparison, ...]:
-            found = compare(disturbed, twin)
+        def use(quantized: Rendered, reference: Rendered) -> tuple[Comparison, ...]:
+            found = compare(quantized, reference)
             if keep is not keep_none:
-                for pair in zip(found, disturbed.images, twin.images, strict=True):
+                for pair in zip(found, quantized.images, reference.images, strict=True):
                     _keep_finite(keep, *pair)
             return found
 
@@ -104,31 +104,31 @@ class JointProbe:
     def _map(
         self, choice: Choice, samples: Samples, use: Callable[[Rendered, Rendered], _Result]
     ) -> list[_Result]:
-        """What each part's disturbed images and their undisturbed twins give, in order."""
-        size, stop = self._size, StopSwitch(self._check)
+        """What each part's quantized images and their reference image give, in order."""
+        size, stop = self._size, CancelToken(self._check)
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
         assigned = choice.assignments.items()
         quant_types = {x: parse_quant_type(name) for x, name in assigned if name != FP8_ATTENTION}
 
-        def work(lane: Renderer, part: Samples) -> tuple[Samples, _Result]:
-            renderer = lane.of(part)
-            twin = self._undisturbed(renderer, part)
-            disturb = self._disturbance(renderer, choice, quant_types)
-            (disturbed,) = renderer.render(size, disturb)
-            return part, use(disturbed, twin)
+        def work(replica: Renderer, part: Samples) -> tuple[Samples, _Result]:
+            renderer = replica.of(part)
+            reference = self._reference_of(renderer, part)
+            modify = self._modification(renderer, choice, quant_types)
+            (quantized,) = renderer.render(size, modify)
+            return part, use(quantized, reference)
 
-        with exact_float32(), closing(in_lanes(self._lanes, parts, work, stop)) as results:
+        with exact_float32(), closing(run_parallel(self._replicas, parts, work, stop)) as results:
             found = dict(results)
         return [found[part] for part in parts]
 
-    def _undisturbed(self, renderer: Renderer, part: Samples) -> Rendered:
-        if part not in self._twins:
-            (self._twins[part],) = renderer.render(self._size)
-        return self._twins[part]
+    def _reference_of(self, renderer: Renderer, part: Samples) -> Rendered:
+        if part not in self._references:
+            (self._references[part],) = renderer.render(self._size)
+        return self._references[part]
 
-    def _disturbance(
+    def _modification(
         self, renderer: Renderer, choice: Choice, quant_types: Mapping[str, QuantType]
-    ) -> Disturbance:
+    ) -> Modification:
         return lambda layout: jointly_quantized(
             renderer.transformer,
             quant_types,
@@ -139,9 +139,9 @@ class JointProbe:
         )
 
 
-def _keep_finite(keep: KeepPair, comparison: Comparison, image: Tensor, twin: Tensor) -> None:
+def _keep_finite(keep: KeepPair, comparison: Comparison, image: Tensor, reference: Tensor) -> None:
     if comparison.finite:
-        keep(ImagePair(comparison, to_pixels(image), to_pixels(twin)))
+        keep(ImagePair(comparison, to_pixels(image), to_pixels(reference)))
 
 
 @contextmanager
