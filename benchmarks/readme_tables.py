@@ -4,8 +4,9 @@
 
 A table stands between ``<!-- bench:FILE -->`` and ``<!-- /bench -->``, FILE being a name in
 ``benchmarks/results/``. Several files, with commas between them, make one table of several
-matrices; those that do not exist yet are left out. ``--check`` writes nothing and exits with 1 if
-a page is not what the files say.
+matrices; those that do not exist yet are left out. ``<!-- summary:FILE#ROW=LABEL,...;FILE#... -->``
+makes one short table of some rows. ``--check`` writes nothing and exits with 1 if a page is not
+what the files say.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.benchmarks.rows import BenchResult
-from pixart_tui.reporting.bench_table import matrix_table, table_of, to_markdown
+from pixart_tui.reporting.bench_table import BenchTable, matrix_table, table_of, to_markdown
 
 ROOT: Final = Path(__file__).parent.parent
 RESULTS: Final = ROOT / "benchmarks" / "results"
 
 _BETWEEN: Final = re.compile(r"(<!-- bench:(\S+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
+_SUMMARY: Final = re.compile(r"(<!-- summary:(.+?) -->\n).*?(<!-- /summary -->)", re.DOTALL)
+_COLUMNS: Final = ("it/s", "E2E, s", "memory, GiB", "SSIM")
 
 
 def pages(root: Path = ROOT) -> list[Path]:
@@ -45,7 +48,23 @@ def with_tables(page: str, results: Path = RESULTS) -> str:
     def table(match: re.Match[str]) -> str:
         return match[1] + _table(match[2].split(","), results) + match[3]
 
-    return _BETWEEN.sub(table, page)
+    def summary(match: re.Match[str]) -> str:
+        return match[1] + to_markdown(_summary(match[2].split(";"), results)) + match[3]
+
+    return _SUMMARY.sub(summary, _BETWEEN.sub(table, page))
+
+
+def _summary(wanted: Sequence[str], results: Path) -> BenchTable:
+    """Some rows of some files, ``FILE#ROW=LABEL,...`` each, with the figures that matter most."""
+    lines: list[tuple[str, tuple[str, ...]]] = []
+    for part in wanted:
+        name, _, rows = part.partition("#")
+        table = matrix_table(_read(results / name).rows)
+        places = [table.columns.index(column) for column in _COLUMNS]
+        cells = dict(table.lines)
+        for row, label in (x.split("=") for x in rows.split(",")):
+            lines.append((label, tuple(cells[row][at] for at in places)))
+    return BenchTable(columns=_COLUMNS, lines=tuple(lines), corner="Row")
 
 
 def _table(names: Sequence[str], results: Path) -> str:

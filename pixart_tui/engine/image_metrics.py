@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from pixart_tui.domain.profiles.image_metrics import WINDOW, similarity_map
 
@@ -47,9 +47,9 @@ def psnr_db_per_image(images: Tensor, reference: Tensor) -> list[float | None]:
     """
     return [
         None
-        if torch.equal(image, reference)
-        else float(peak_signal_noise_ratio(image.double(), reference.double(), data_range=1.0))
-        for image, reference in zip(images, reference, strict=True)
+        if torch.equal(image, other)
+        else -10 * math.log10(mse_per_sample(image[None], other[None])[0])
+        for image, other in zip(images, reference, strict=True)
     ]
 
 

@@ -19,7 +19,6 @@ _PACKAGES: Final = (
     "diffusers",
     "transformers",
     "torchao",
-    "torchmetrics",
     "numpy",
 )
 

@@ -59,3 +59,13 @@ def test_several_files_make_one_table_and_absent_ones_are_left_out(results: Path
 def test_a_table_of_one_file_needs_the_file(results: Path) -> None:
     with pytest.raises(FileNotFoundError):
         with_tables(_page("absent.json"), results)
+
+
+def test_a_summary_has_the_rows_that_it_names_under_its_own_labels(results: Path) -> None:
+    names = "alpha.json#none=eager;sigma.json#compile=stock"
+    page = with_tables(f"<!-- summary:{names} -->\nold\n<!-- /summary -->\n", results)
+    head, _, eager, stock = page.splitlines()[1:5]
+    assert head == "| Row | it/s | E2E, s | memory, GiB | SSIM |"
+    assert eager.startswith("| eager | 27.606 |")
+    assert stock.startswith("| stock | 31.758 (1.15x) |")
+    assert "old" not in page

@@ -7,7 +7,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.engine.image_metrics import (
@@ -36,6 +39,16 @@ def test_each_image_is_judged_alone() -> None:
     assert first == pytest.approx(1.0)
     assert second < 0.5
     assert psnr_db_per_image(images, other)[0] is None
+
+
+@pytest.mark.parametrize("scale", [1e-6, 0.3])
+def test_psnr_is_that_of_torchmetrics(scale: float) -> None:
+    images = _images(3)
+    other = (images + scale * torch.randn(images.shape)).clamp(0, 1)
+    pairs = zip(images.double(), other.double(), strict=True)
+    expected = [float(peak_signal_noise_ratio(a, b, data_range=1.0)) for a, b in pairs]
+    # Its logarithm of 10 is a float32.
+    assert psnr_db_per_image(images, other) == pytest.approx(expected, rel=1e-7)
 
 
 @given(st.floats(1e-4, 0.2))
