@@ -32,6 +32,7 @@ lock:  ## write constraints.txt from what is installed
 
 tables: setup  ## write the tables of the README from benchmarks/results, and docs/commands.md
 	$(BIN)/python -m benchmarks.readme_tables
+	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m pixart_tui.cli.reference
 
 clean:

@@ -2,7 +2,7 @@ r"""The adjoint method on a trained PixArt of the published shape: ranks, interv
 
     python -m training.train --published-shape --output build/pixart-emoji-28
     python -m benchmarks.adjoint_method build/pixart-emoji-28 \
-        --output benchmarks/results/adjoint-depth.json
+        --output benchmarks/results/method/adjoint-depth.json
 
 First the adjoint method on 8 prompts at each guidance, with nothing else on the device. Then brute
 force on the same prompts, the joint loss of selections by the sum of their layers' losses beside

@@ -1,7 +1,7 @@
 r"""Self-attention in fp8, block by block: adjoint method, brute force, and the loss of half of it.
 
     python -m benchmarks.attention_choice build/pixart-emoji-28 --device cuda \
-        --output benchmarks/results/attention-choice-28.json
+        --output benchmarks/results/selection/attention-choice-28.json
 
 One adjoint pass measures the loss of each block's attention. Brute force makes the same images with
 one block's attention in fp8 after another. Then the attention of the cheapest quarter, half and

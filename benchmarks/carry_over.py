@@ -139,7 +139,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--prompts", type=int, default=2, help="prompts of each profile made")
     parser.add_argument("--images", type=int, default=8, help="held-out images")
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/carry-over.json"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results/method/carry-over.json")
+    )
     arguments = parser.parse_args()
     checked = read_profile_file(CHECKED)
     result = {

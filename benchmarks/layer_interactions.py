@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=8)
     parser.add_argument("--keep", type=Path, help="keeps the differences here, and goes on there")
     parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/layer-interactions.json")
+        "--output", type=Path, default=Path("benchmarks/results/method/layer-interactions.json")
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:

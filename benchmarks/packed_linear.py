@@ -49,7 +49,7 @@ def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/packed-linear.json")
+        "--output", type=Path, default=Path("benchmarks/results/speed/packed-linear.json")
     )
     output: Path = parser.parse_args().output
     torch.set_num_threads(1)

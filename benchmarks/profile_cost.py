@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=PROFILE_PROMPTS)
     parser.add_argument("--steps", type=int)
     parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/profile-cost-cpu.json")
+        "--output", type=Path, default=Path("benchmarks/results/cost/profile-cost-cpu.json")
     )
     arguments = parser.parse_args()
     date = datetime.now(UTC).isoformat(timespec="seconds")

@@ -75,7 +75,10 @@ def _text(x: float, y: float, text: str, color: str, anchor: str = "start") -> s
 
 def main() -> None:
     """Reads a result and writes its plot."""
-    given = [*sys.argv[1:], *("benchmarks/results/selection-quality.json", "docs/pareto.svg")]
+    given = [
+        *sys.argv[1:],
+        *("benchmarks/results/selection/selection-quality.json", "docs/pareto.svg"),
+    ]
     source, target = (given[0], given[1]) if len(sys.argv) != 2 else (given[0], given[2])
     Path(target).write_text(plot(json.loads(Path(source).read_text())))
     print(f"wrote {target}")

@@ -52,7 +52,7 @@ TRAINED_LIKE: Final = "pixart-emoji"
 """Whose prompts suit every model of these profiles."""
 FP8: Final = "fp8_e4m3.json"
 OTHERS: Final = ("per_tensor_fp8_e4m3.json", "int8_dynamic.json")
-SPEEDS: Final = Path("benchmarks/results/h100-alpha-1024.json")
+SPEEDS: Final = Path("benchmarks/results/speed/h100-alpha-1024.json")
 ROWS: Final = {
     "fp8_e4m3_e4m3_dynamic": "torch-fp8",
     "fp8_e4m3_e4m3_dynamic_per_tensor": "torch-fp8-tensor",
@@ -256,7 +256,7 @@ def main() -> None:
     parser.add_argument("--device", type=torch.device, default="cpu")
     parser.add_argument("--no-time", action="store_true", help="leave the modelled time out")
     parser.add_argument(
-        "--output", type=Path, default=Path("benchmarks/results/selection-quality.json")
+        "--output", type=Path, default=Path("benchmarks/results/selection/selection-quality.json")
     )
     arguments = parser.parse_args()
     command = "python -m benchmarks.selection_quality " + " ".join(sys.argv[1:])

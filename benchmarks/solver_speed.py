@@ -184,7 +184,9 @@ def _summary(found: list[_Spent]) -> dict[str, Any]:
 def main() -> None:
     """Measures and writes the result."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("benchmarks/results/solver-speed.json"))
+    parser.add_argument(
+        "--output", type=Path, default=Path("benchmarks/results/selection/solver-speed.json")
+    )
     arguments = parser.parse_args()
     result = {
         "machine": describe_machine(torch.device("cpu")).model_dump(),

@@ -282,7 +282,9 @@ def main() -> None:
     parser.add_argument("--screen", action="append", type=Screen.parse, dest="screens")
     parser.add_argument("--seconds", type=float, default=20.0, help="of watching, each size")
     parser.add_argument("--repeats", type=int, default=5, help="starts of the dashboard")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results/wire-cpu.json")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "benchmarks/results/terminal/wire-cpu.json"
+    )
     parser.add_argument(
         "--recorded",
         type=Path,

@@ -31,7 +31,7 @@ from training.dataset import DEFAULT_DATA, Dataset, load, random_indices
 from training.sampling import DEFAULT_MODEL, default_call, draw, draw_many, initial_noise
 from training.sampling import load_pipeline as load_model
 
-RESULTS = Path("benchmarks/results/pixart-emoji-quality.json")
+RESULTS = Path("benchmarks/results/model/pixart-emoji-quality.json")
 RECALL_LABELS = 160
 PRECISION_PROMPTS = 16
 SPEED_PROMPTS = 4

@@ -21,7 +21,7 @@ from benchmarks.chaos.findings import read
 from benchmarks.chaos.shim import preload
 
 ROOT: Final = Path(__file__).parents[2]
-RESULT: Final = Path("benchmarks/results/chaos.json")
+RESULT: Final = Path("benchmarks/results/reliability/chaos.json")
 _TRY_LIMIT_S: Final = 900.0
 _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",

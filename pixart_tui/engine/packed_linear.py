@@ -2,8 +2,8 @@
 
 Torch multiplies float32 matrices with MKL, which on AMD processors is slower than oneDNN with
 packed weights: ``benchmarks/packed_linear.py`` measures it, and the figures are in
-``benchmarks/results/packed-linear.json``. Only the order of the additions differs. Where a product
-may be of lower precision, a processor with bfloat16 instructions is twice as fast again.
+``benchmarks/results/speed/packed-linear.json``. Only the order of the additions differs. Where a
+product may be of lower precision, a processor with bfloat16 instructions is twice as fast again.
 """
 
 from __future__ import annotations

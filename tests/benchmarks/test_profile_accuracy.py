@@ -24,11 +24,13 @@ torch = pytest.importorskip("torch")
 
 _ROOT = Path(pixart_tui.__file__).parents[1]
 _MADE = _ROOT / "profiles" / "pixart-emoji" / "fp8_e4m3.json"
-_REFERENCE = _ROOT / "profiles" / "pixart-emoji" / "h100-16x2" / "fp8_e4m3.json"
+_REFERENCE = (
+    _ROOT / "benchmarks" / "results" / "method" / "profiles" / "h100-16x2" / "fp8_e4m3.json"
+)
 
 
 def test_the_committed_figures_come_out_again() -> None:
-    kept = json.loads((_ROOT / "benchmarks/results/adjoint-emoji-16x8-fp8.json").read_text())
+    kept = json.loads((_ROOT / "benchmarks/results/method/adjoint-emoji-16x8-fp8.json").read_text())
     found = profile_accuracy.evaluate(read(_MADE), read(_REFERENCE))
     for name in ("spearman", "intervals_that_hold_brute_force", "median_ratio"):
         assert found["these_images"][name] == pytest.approx(kept["these_images"][name], abs=1e-6)

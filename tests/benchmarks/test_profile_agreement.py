@@ -17,8 +17,8 @@ from pixart_tui.domain.files import sidecar
 from pixart_tui.domain.files.sidecar import ProfileSidecar
 from pixart_tui.domain.profiles.score import LayerScore
 
-_PROFILES = Path(pixart_tui.__file__).parents[1] / "profiles"
-COMMITTED = _PROFILES / "pixart-emoji" / "exhaustive" / "fp8_e4m3.json"
+_ROOT = Path(pixart_tui.__file__).parents[1]
+COMMITTED = _ROOT / "benchmarks/results/method/profiles/exhaustive/fp8_e4m3.json"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.readme_tables import RESULTS, main, with_tables
 from pixart_tui.domain.benchmarks.rows import BenchResult
 
-_STORED = "h200-alpha-1024.json"
+_STORED = "speed/h200-alpha-1024.json"
 
 
 def _page(names: str, content: str = "") -> str:

@@ -10,8 +10,9 @@ from pixart_tui.domain.profiles.measurements import Comparison
 
 _FEWEST_PROMPTS: Final = 4
 _TIMES_THE_MEDIAN: Final = 2.5
-"""Measured: 3.8 for a prompt that diverges (``profiles/pixart-emoji-wide/h100-16x2``), 1.6 at most
-over 16 prompts where none does (``profiles/pixart-emoji/h100-16x2``)."""
+"""Measured: 3.8 for a prompt that diverges (``wide-h100-16x2`` in
+``benchmarks/results/method/profiles``), 1.6 at most over 16 prompts where none does
+(``h100-16x2`` there)."""
 
 
 def diverging_prompts(floor: Iterable[Comparison]) -> tuple[str, ...]:

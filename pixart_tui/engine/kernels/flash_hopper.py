@@ -22,7 +22,7 @@ bf16 the products with values are split like that too. In fp8 they are one produ
 
 Neither paid in bf16 on an H100, whose power limit holds the clock down there, and neither did
 rescaling O only when a maximum grew much; sums made by the tensor cores from e4m3 probabilities
-were 3% faster and 2.5 times less exact. See benchmarks/results/h100-attention-variants.json.
+were 3% faster and 2.5 times less exact. See benchmarks/results/speed/h100-attention-variants.json.
 
 One call with B images, H heads, M queries, N keys and head size D does 4 B H M N D operations.
 """

@@ -100,7 +100,7 @@ def test_a_request_and_its_deployment_come_back_from_their_json() -> None:
 
 
 def test_files_of_earlier_versions_keep_no_steps() -> None:
-    text = (_RESULTS / "cpu-pixart-emoji.json").read_text()
+    text = (_RESULTS / "speed" / "cpu-pixart-emoji.json").read_text()
     assert all("kept_steps" not in row for row in json.loads(text)["rows"])
     result = BenchResult.model_validate_json(text)
     assert {row.kept_steps for row in result.rows} == {NO_STEPS}

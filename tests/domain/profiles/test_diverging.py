@@ -8,7 +8,7 @@ from pixart_tui.domain.profiles.diverging import diverging_prompts
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.runs.results.profile_files import read_profile_file
 
-_PROFILES = Path(__file__).parents[3] / "profiles"
+_PROFILES = Path(__file__).parents[3] / "benchmarks/results/method/profiles"
 
 
 def _comparison(prompt: str, loss: float, seed: int = 0) -> Comparison:
@@ -19,7 +19,7 @@ def _comparison(prompt: str, loss: float, seed: int = 0) -> Comparison:
 
 @pytest.mark.parametrize(
     ("profile", "diverging"),
-    [("pixart-emoji-wide/h100-16x2", ("snowman",)), ("pixart-emoji/h100-16x2", ())],
+    [("wide-h100-16x2", ("snowman",)), ("h100-16x2", ())],
 )
 def test_what_diverges_in_measured_profiles(profile: str, diverging: tuple[str, ...]) -> None:
     measured = read_profile_file(_PROFILES / profile / "fp8_e4m3.json")
