@@ -26,10 +26,11 @@ from tests.scheduler_models import model_with_scheduler
 
 pytestmark = pytest.mark.gpu
 
-_FLIPPED: Final = 0.2
-"""Largest relative difference of effects: 0.12 was measured. The way back runs each block again in
-TF32, where other roundings of the quantized inputs flip."""
 _TYPES: Final = ("fp8_e4m3_e4m3_dynamic", "fp8_e4m3_e4m3_dynamic_per_tensor", "int8_dynamic")
+_FLIPPED: Final = {_TYPES[0]: 0.2, _TYPES[1]: 0.2, _TYPES[2]: 0.3}
+"""Largest relative difference of effects, by quant type: 0.12 was measured for fp8 and 0.22 for
+int8. The way back runs each block again in TF32, where other roundings of the quantized inputs
+flip; int8's largest value of each row lies on a tie, where the last bit decides."""
 
 
 def _run(**changes: object) -> list[Yielded]:
@@ -75,7 +76,7 @@ def test_effects_are_those_of_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     for mine, its in zip(there, here, strict=True):
         assert (mine.prompt, mine.seed) == (its.prompt, its.seed)
         for quant_type in _TYPES:
-            assert _difference(mine, its, quant_type) < _FLIPPED, quant_type
+            assert _difference(mine, its, quant_type) < _FLIPPED[quant_type], quant_type
             nan = [
                 torch.from_numpy(x.effects[quant_type].array()).isnan().any(0) for x in (mine, its)
             ]
@@ -90,7 +91,7 @@ def test_the_smallest_plan_gives_what_the_largest_does() -> None:
     assert (last.samples, last.draws, last.keeps_weights) == (1, 1, False)
     for mine, its in zip(_samples(small), _samples(large), strict=True):
         for quant_type in _TYPES:
-            assert _difference(mine, its, quant_type) < _FLIPPED, quant_type
+            assert _difference(mine, its, quant_type) < _FLIPPED[quant_type], quant_type
     assert [x.look.samples for x in of(small, LookTaken)] == [3]
 
 
@@ -100,7 +101,7 @@ def test_a_stochastic_scheduler_makes_the_same_images_in_every_batch(tmp_path: P
     for one, other in zip(of(large, BaselineImage), of(small, BaselineImage), strict=True):
         torch.testing.assert_close(one.image, other.image, rtol=0, atol=5e-3)
     for mine, its in zip(_samples(small), _samples(large), strict=True):
-        assert _difference(mine, its, _TYPES[0]) < _FLIPPED
+        assert _difference(mine, its, _TYPES[0]) < _FLIPPED[_TYPES[0]]
 
 
 @pytest.mark.parametrize("model", [ALPHA, "pixart-emoji"])
