@@ -44,7 +44,7 @@ from pixart_tui.runs.results.profile_files import read_profile_file
 _OF_STEPS: Final = ("keep_steps", "keep_first_steps", "keep_last_steps", "choose_steps")
 _OF_VERIFYING: Final = (
     "rounds",
-    "onediff_rule",
+    "compare_onediff",
     "repair_prompts",
     "report_prompts",
     "repair_images",
@@ -89,7 +89,6 @@ Examples:
 )
 @click.option(
     "--compare-onediff",
-    "onediff_rule",
     cls=RenamedOption,
     old_names=("--seed-rule",),
     is_flag=True,
@@ -244,7 +243,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         kept_steps=_kept_steps(options, asked),
         choose_steps=options["choose_steps"],
         rounds=options["rounds"],
-        onediff_rule=options["onediff_rule"],
+        onediff_rule=options["compare_onediff"],
         output=str(asked.target),
     )
     if options["detach"]:

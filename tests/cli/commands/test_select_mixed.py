@@ -151,7 +151,7 @@ def test_the_curve_has_the_onediffs_rule_beside(
 ) -> None:
     assert main(["select", profiles[0], "--pareto"]) == 0
     told = capsys.readouterr().out
-    assert "seed's" in told  # the heading folds in 80 columns
+    assert "OneDiff's" in told  # the heading folds in 80 columns
     assert "predicted" in told
     assert not Path(profiles[0]).with_name("fp8_e4m3.selected.json").exists()
 
