@@ -5,17 +5,37 @@ INSTALLED := $(VENV)/.installed
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test setup lock tables clean
+.DEFAULT_GOAL := demo
+
+.PHONY: help demo test check pytest quick gpu setup lock tables clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 demo: setup  ## the main job on the embedded model: profile, select, bench
 	$(BIN)/pixart-tui demo --output-dir build/demo
 
-test: setup  ## what CI runs
+# Either one's failure is this one's.
+test: setup  ## what CI runs: check and all tests, side by side
+	$(MAKE) --jobs=2 --keep-going check pytest
+
+check: setup  ## style, types and the rules of who imports whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+pytest: setup  ## all tests that need no GPU; the slowest are listed
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=40
+
+# The tests of the dashboard that start no dashboard.
+QUICK_TUI = $(shell grep -rL "run_test\|pilot\|tmux\|snap_compare\|Popen" tests/tui --include="test_*.py")
+
+quick: setup  ## the tests of the inner loop: rules, files of runs, the dashboard's parts
+	$(BIN)/pytest -n 2 --dist loadfile tests/domain tests/runs $(QUICK_TUI)
+
+gpu: setup  ## the tests that need a CUDA GPU
+	$(BIN)/pytest -m gpu
 
 setup: $(INSTALLED)
 
@@ -35,5 +55,5 @@ tables: setup  ## write the tables of the README from benchmarks/results, and do
 	$(BIN)/python -m benchmarks.index
 	$(BIN)/python -m pixart_tui.cli.reference
 
-clean:
+clean:  ## delete .venv and build
 	rm -rf $(VENV) build

@@ -2,10 +2,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from pixart_tui.runs.process import launch
+from tests.fork_server import ForkServer
 
 _HERE: Final = Path(__file__).parent
 
@@ -44,3 +48,18 @@ def _a_terminal_with_all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def _fork_server() -> Iterator[ForkServer]:
+    server = ForkServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def forked_workers(_fork_server: ForkServer) -> Iterator[None]:
+    """Processes that this process starts are forked: they need not import torch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(launch, "launcher", _fork_server.launch)
+        yield

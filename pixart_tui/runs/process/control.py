@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import Final
@@ -15,6 +13,7 @@ from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestErro
 from pixart_tui.domain.events import Failure
 from pixart_tui.runs.identity import is_alive, is_stopped
 from pixart_tui.runs.last_word import outcome_of, say
+from pixart_tui.runs.process.launch import Child, launch
 from pixart_tui.runs.process.device_lock import exclusive_run, own_locks
 from pixart_tui.runs.run import Run, RunState
 
@@ -66,17 +65,10 @@ def start_worker(run: Run) -> int:
     return process.pid
 
 
-def _spawn(run: Run) -> subprocess.Popen[bytes]:
+def _spawn(run: Run) -> Child:
     run.paths.cancel.unlink(missing_ok=True)
     with run.paths.log.open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "pixart_tui.worker", str(run.paths.directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=_environment(run),
-            start_new_session=True,
-        )
+        return launch("pixart_tui.worker", [str(run.paths.directory)], _environment(run), log)
 
 
 def _environment(run: Run) -> dict[str, str]:
@@ -160,7 +152,7 @@ def _already_worked_on(run: Run) -> RequestError:
     return RequestError(f"run {run.id} already has a worker", cause, advice)
 
 
-def _wait_until_identified(run: Run, process: subprocess.Popen[bytes], attempt: int) -> None:
+def _wait_until_identified(run: Run, process: Child, attempt: int) -> None:
     deadline = time.monotonic() + _START_LIMIT_S
     while time.monotonic() < deadline:
         ended = process.poll() is not None

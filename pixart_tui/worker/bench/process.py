@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +12,7 @@ from typing import Final
 
 from pixart_tui.domain.deploying.deployment import MemoryOptions
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.runs.process.launch import Child, launch
 from pixart_tui.worker.bench.messages import MESSAGE, CaseFailed, CaseSpec, Message
 
 _POLL_S: Final = 0.1
@@ -73,14 +72,9 @@ def answers(
 
 
 @contextmanager
-def _process(spec_path: Path, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pixart_tui.worker.bench.case", str(spec_path)],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        # A group of its own, so that Inductor's compile workers die with it.
-        start_new_session=True,
-    )
+def _process(spec_path: Path, environment: dict[str, str]) -> Iterator[Child]:
+    # A session of its own, so that Inductor's compile workers die with it.
+    process = launch("pixart_tui.worker.bench.case", [str(spec_path)], environment)
     try:
         yield process
     finally:
@@ -89,9 +83,7 @@ def _process(spec_path: Path, environment: dict[str, str]) -> Iterator[subproces
         process.wait()
 
 
-def _follow(
-    process: subprocess.Popen[bytes], path: Path, check: Callable[[], None]
-) -> Iterator[Message]:
+def _follow(process: Child, path: Path, check: Callable[[], None]) -> Iterator[Message]:
     with path.open("rb") as file:
         torn = b""
         while True:

@@ -30,7 +30,9 @@ _BLOCKS = "transformer blocks"
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Event], Path]:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, forked_workers: None
+) -> tuple[list[Event], Path]:
     """A whole benchmark: eager, compiled, and what this CPU can only simulate."""
     folder = tmp_path_factory.mktemp("bench")
     with pytest.MonkeyPatch.context() as patch:
