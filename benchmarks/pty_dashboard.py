@@ -38,7 +38,7 @@ _LEAVE_LIMIT_S: Final = 10.0
 
 
 class PtyDashboard:
-    """A dashboard that believes it is on a terminal with true colour and synchronized output.
+    """A dashboard that believes it is on a terminal with true color and synchronized output.
 
     Synchronized output marks the begin and the end of each repaint, which is how repaints are
     counted. Nothing is read but what ``follow`` reads: time that is not spent there is not lost,
@@ -159,7 +159,7 @@ class PtyDashboard:
 
 
 def _environment(runs: Path, *, near: bool) -> dict[str, str]:
-    """True colour costs the most bytes; nothing of this terminal reaches it."""
+    """True color costs the most bytes; nothing of this terminal reaches it."""
     own = {name: value for name, value in os.environ.items() if name not in _DROPPED}
     return (
         own

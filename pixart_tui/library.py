@@ -165,7 +165,7 @@ def profile(
         baseline_dtype: Of everything around the quantized layer.
         low_memory: Whether the adjoint method takes as little memory as it can, and longer.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
-        on_event: Told of everything that becomes known; it may raise to give up.
+        on_event: Called with each event; it may raise to give up.
 
     Raises:
         RequestError: Something that cannot be done as asked.
@@ -330,7 +330,7 @@ def bench(
         repeats: Timed calls.
         cold: Whether a start with empty compiler caches is measured.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
-        on_event: Told of everything that becomes known.
+        on_event: Called with each event.
 
     Raises:
         RequestError: Something that cannot be done as asked.

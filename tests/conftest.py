@@ -43,7 +43,7 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _a_terminal_with_all_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def _a_terminal_with_all_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     """Screens look the same wherever the tests run."""
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")

@@ -19,18 +19,18 @@ class Emoji:
     tags: tuple[str, ...]
 
 
-def normalise_code(code: str) -> str:
+def normalize_code(code: str) -> str:
     """Return a code point sequence in lower case without variation selectors."""
     return code.lower().replace("-fe0f", "")
 
 
 def index_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, Emoji]:
-    """Index emojibase entries and their skin-tone variants by normalised code."""
+    """Index emojibase entries and their skin-tone variants by normalized code."""
     index: dict[str, Emoji] = {}
     for entry in entries:
         tags = tuple(str(tag) for tag in entry.get("tags", ()))
         for variant in (entry, *entry.get("skins", ())):
-            code = normalise_code(str(variant["hexcode"]))
+            code = normalize_code(str(variant["hexcode"]))
             index[code] = Emoji(code, str(variant["label"]), tags)
     return index
 
@@ -38,7 +38,7 @@ def index_names(entries: Iterable[Mapping[str, Any]]) -> dict[str, Emoji]:
 def pair(file_stems: Iterable[str], names: Mapping[str, Emoji]) -> list[tuple[str, Emoji]]:
     """Pair each picture's file stem with its emoji, leaving out pictures without a name."""
     stems = sorted(file_stems)
-    return [(stem, names[code]) for stem in stems if (code := normalise_code(stem)) in names]
+    return [(stem, names[code]) for stem in stems if (code := normalize_code(stem)) in names]
 
 
 def caption(label: str, tags: Sequence[str] = ()) -> str:

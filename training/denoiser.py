@@ -100,7 +100,7 @@ def make_examples(latents: Tensor, emoji: Sequence[Emoji], tokenizer: T5Tokenize
     )
 
 
-def zero_initialise(transformer: PixArtTransformer2DModel) -> None:
+def zero_initialize(transformer: PixArtTransformer2DModel) -> None:
     """Start the transformer as the identity: no modulation, no text, no noise."""
     layers = [transformer.proj_out, transformer.adaln_single.linear]
     layers += [block.attn2.to_out[0] for block in transformer.transformer_blocks]

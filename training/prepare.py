@@ -39,7 +39,7 @@ def download(folder: Path) -> list[Path]:
 
 
 def draw(webp: bytes) -> npt.NDArray[np.uint8]:
-    """Centre a picture on a white canvas."""
+    """Center a picture on a white canvas."""
     picture = Image.open(io.BytesIO(webp)).convert("RGBA")
     picture = picture.resize((EMOJI, EMOJI), Image.Resampling.LANCZOS)
     canvas = Image.new("RGBA", (CANVAS, CANVAS), "white")

@@ -33,9 +33,9 @@ from training.architecture import (
 )
 from training.captions import Emoji, caption
 from training.dataset import Dataset, load
-from training.denoiser import Denoiser, make_examples, train_denoiser, zero_initialise
+from training.denoiser import Denoiser, make_examples, train_denoiser, zero_initialize
 from training.options import parse, recipe, vae_budget
-from training.vae import encode, normalise_latents, train_vae
+from training.vae import encode, normalize_latents, train_vae
 from training.vocabulary import build_tokenizer
 
 
@@ -63,7 +63,7 @@ def obtain_vae(options: argparse.Namespace, images: torch.Tensor) -> Autoencoder
         vae.to(memory_format=torch.channels_last)
         steps = train_vae(vae, images, options.vae_batch, budget)
         vae.to(memory_format=torch.contiguous_format)
-        normalise_latents(vae, encode(vae, images))
+        normalize_latents(vae, encode(vae, images))
         print(f"autoencoder: {steps} steps", flush=True)
         torch.save(vae.state_dict(), checkpoint)
     vae.load_state_dict(torch.load(checkpoint, weights_only=True))
@@ -77,7 +77,7 @@ def obtain_denoiser(
     tokenizer, text = obtain_text(options.text_from, dataset.emoji)
     transformer = build_transformer(options.blocks, options.heads, options.head_dim)
     model = Denoiser(text, transformer).to(options.device)
-    zero_initialise(model.transformer)
+    zero_initialize(model.transformer)
     if not (chosen := recipe(options)).budget.empty:
         examples = make_examples(latents, dataset.emoji, tokenizer)
         started = time.monotonic()

@@ -75,7 +75,7 @@ def encode(vae: AutoencoderKL, images: Tensor, batch: int = 64) -> Tensor:
 
 
 @torch.no_grad()
-def normalise_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
+def normalize_latents(vae: AutoencoderKL, latents: Tensor) -> Tensor:
     """Fold a shift and a scale into the autoencoder so that each channel is standard.
 
     The pipeline knows one scaling factor for all channels and no shift, while pictures on white

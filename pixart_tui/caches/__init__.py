@@ -1,1 +1,1 @@
-"""What can be made again, kept for the next run. Imports ``runs``, ``machine``, ``domain``."""
+"""Caches for later runs: all of it can be made again. Imports ``runs``, ``machine``, ``domain``."""

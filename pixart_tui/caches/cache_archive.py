@@ -72,7 +72,7 @@ def _inside(name: str) -> str:
 
 
 class Manifest(Value):
-    """What an archive says of itself.
+    """The description in an archive.
 
     Attributes:
         schema_version: Of the archive's format.
@@ -88,7 +88,7 @@ class Manifest(Value):
 
     @property
     def amount(self) -> Amount:
-        """What the archive holds."""
+        """Counts the archive's files and bytes."""
         return Amount(len(self.files), sum(record.size_bytes for record in self.files.values()))
 
 

@@ -73,7 +73,7 @@ class CompileCache:
 
     @property
     def amount(self) -> Amount:
-        """What it holds."""
+        """Counts the cache's files and bytes."""
         return measure_directory(self.directory)
 
     def require(self) -> None:

@@ -24,7 +24,7 @@ SCHEMA_VERSION: Final = 1
 
 
 class LatencyKey(Value):
-    """What a latency holds for, besides the shape.
+    """The conditions of a latency, besides the shape.
 
     Attributes:
         device: The GPU model, or the processor and the threads that torch uses.
@@ -81,7 +81,7 @@ class LatencyCache:
 
     @classmethod
     def open(cls, key: LatencyKey) -> LatencyCache:
-        """What the file holds for a key; a file that cannot be used holds nothing."""
+        """Returns the file's latencies for a key; nothing if the file cannot be used."""
         path = cache_root() / "latency" / f"{_file_stem(key.device)}.json"
         try:
             content = _read(path)
@@ -90,7 +90,7 @@ class LatencyCache:
         return cls(path, key, {x.shape: x.latency for x in content.entries if x.key == key})
 
     def store(self, measured: Mapping[LinearShape, Latency]) -> str:
-        """Adds latencies to those that the file holds by now.
+        """Adds latencies to those that the file holds.
 
         Returns:
             Why they could not be stored, empty if they were: nothing is lost but time.
@@ -125,7 +125,7 @@ def _read(path: Path) -> _Content:
 
 
 def _entries(path: Path) -> tuple[CachedLatency, ...]:
-    """What is to be kept of the file: nothing if it is damaged."""
+    """Returns the usable content of the file; nothing if it is damaged."""
     try:
         return _read(path).entries
     except _NewerError:

@@ -1,4 +1,4 @@
-"""What warm-ups took on this machine: the estimates of the next ones."""
+"""Keeps the seconds of warm-ups on this machine, which estimate the next ones."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class WarmupTimes:
         return ""
 
     def _read(self) -> _Content:
-        """What the file holds: nothing if it is not there or damaged."""
+        """Returns the file's content; nothing if it is absent or damaged."""
         try:
             return _Content.model_validate_json(self.path.read_bytes())
         except (OSError, ValidationError):

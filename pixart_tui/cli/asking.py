@@ -1,4 +1,4 @@
-"""What a command line asks for, without doing it: the dashboard's form is checked by this."""
+"""Parses a command line without running it: the dashboard's form is checked by this."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def request_of(words: Sequence[str]) -> ProfileRequest | BenchRequest:
 
 
 def as_request_error(error: click.ClickException) -> RequestError:
-    """What click says of a command line, as one of our errors."""
+    """Turns click's complaint about a command line into one of our errors."""
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "pixart-tui"
     parameter = getattr(error, "param", None)

@@ -1,4 +1,4 @@
-"""Standard streams that whoever started us has closed."""
+"""Opens standard streams that the parent process has closed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command takes as text: characters, and no bytes that are none."""
+"""The text type of options: valid characters alone."""
 
 from __future__ import annotations
 

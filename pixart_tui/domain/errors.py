@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class _Explained:
-    """What every error that is shown to a user says.
+    """The base of every error that is shown to a user.
 
     Attributes:
         title: What went wrong, in one short sentence.
@@ -38,7 +38,7 @@ class PixartTuiError(_Explained, Exception):
 
 
 class RequestError(PixartTuiError):
-    """What was asked for cannot be done as asked: a wrong flag, name, file or model.
+    """The request cannot be done as it was made: a wrong flag, name, file or model.
 
     Attributes:
         option: The option of the command line that is to blame, empty if none alone is.

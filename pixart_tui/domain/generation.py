@@ -20,7 +20,7 @@ from pixart_tui.domain.values import Value
 
 RULE: Final = "======================================="
 Purpose: TypeAlias = Literal["warm-up", "image", "resolution", "throughput"]
-"""What a pipeline call is for."""
+"""The purpose of a pipeline call."""
 
 NO_OUTPUT_LINE: Final = "Please set `--output-image` to save the output image"
 
@@ -140,7 +140,7 @@ class PipelineCall(Value):
 
 
 class GenerationPlan(Value):
-    """What will be done.
+    """The plan of a generation.
 
     Attributes:
         machine: Where.
@@ -188,7 +188,7 @@ def fit_line(steps: Sequence[int], elapsed_s: Sequence[float]) -> LinearFit:
 def result_lines(
     plan: GenerationPlan, calls: Sequence[PipelineCall], *, saved: bool, backend: str = ""
 ) -> Iterator[str]:
-    """What OneDiff's script prints of these calls, in its order.
+    """Yields the lines that OneDiff's script prints for these calls, in its order.
 
     Args:
         plan: What was planned.

@@ -1,4 +1,4 @@
-"""What a run does at this very moment: shown while it works, and then of no use to anybody.
+"""A run's load at this moment: shown while it works, and never kept.
 
 It is no event: a journal holds what a run found, and would grow by this every second.
 """
@@ -16,7 +16,7 @@ class Gauges(Value):
     """How busy the device is.
 
     Attributes:
-        source: ``gpu``, by NVML: all of the GPU, whoever uses it; or ``processes``: those of the
+        source: ``gpu``, by NVML: all of the GPU, whatever uses it; or ``processes``: those of the
             run alone.
         utilization: 1 for a GPU that always ran a kernel over the last sample, or for one CPU core.
         memory_bytes: Memory in use; of processes, what is resident.

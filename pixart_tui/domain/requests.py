@@ -1,4 +1,4 @@
-"""What a run was asked to do: the content of ``request.json``."""
+"""Requests: the content of a run's ``request.json``."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ProfileRequest(SamplingRequest):
         max_minutes: After how long the adjoint method begins no further sample; None for no limit.
         low_memory: Whether the adjoint method needs as little memory as it can.
         seeds: One image per prompt and seed.
-        checks: Absolute path of somebody's onediffx JSON that is compared with what is measured;
+        checks: Absolute path of a third party's OneDiff JSON to compare with the measurement;
             None for none.
         output: Absolute path of the onediffx JSON; its sidecar stands beside it. With several quant
             types, those of the others are named after them, in the same directory.
@@ -112,7 +112,7 @@ class ProfileRequest(SamplingRequest):
 
     @property
     def unit(self) -> str:
-        """What is measured one after the other: ``samples`` or ``layers``."""
+        """Returns the unit of the work: ``samples`` or ``layers``."""
         return "samples" if self.method == "adjoint" else "layers"
 
 
@@ -204,7 +204,7 @@ class GenerateRequest(SamplingRequest):
         call_options: More of the pipeline call's arguments.
         multiple_resolutions: Whether 16 other sizes are timed afterwards.
         throughput: Whether calls of 1 to 99 steps are timed afterwards.
-        print_output: Whether whoever asked wants to see the images.
+        print_output: Whether the user wants to see the images.
         output: Absolute path that the first image is saved as, None for nowhere.
     """
 

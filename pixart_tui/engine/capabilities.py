@@ -1,4 +1,4 @@
-"""What this machine can do, found by trying."""
+"""Finds by trying the abilities of this machine."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _check_compiler(device: torch.device) -> Check:
 
 
 def _check_fused(device: torch.device) -> Check:
-    """What ``--compiler torch`` runs here."""
+    """Describes the kernels of ``--compiler torch`` on this machine."""
     name, needs = "fused kernels", "they need an NVIDIA GPU of compute capability 8.0 or newer"
     if device.type != "cuda" or find_spec("triton") is None:
         advice = "without them --compiler torch compiles with Inductor"

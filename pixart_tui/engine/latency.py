@@ -21,7 +21,7 @@ from pixart_tui.engine.bench.clock import Clock, CudaClock, Mark, WallClock
 from pixart_tui.engine.quant.real import first_line, quantize_weight
 
 KERNELS: Final = "fused rows, cuBLASLt, Triton int8; torchao on a CPU"
-"""What ``quantized_linear`` runs; cached times of other kernels are not used. Change both."""
+"""The kernels of ``quantized_linear``: cached times of other kernels are not used. Change both."""
 
 DTYPE: Final = torch.bfloat16
 
@@ -36,7 +36,7 @@ Samples: TypeAlias = npt.NDArray[np.float64]
 
 
 def quantized_linear(linear: nn.Linear, quant_type: QuantType) -> Run:
-    """What deployment runs in the place of a linear, with the activation's quantization.
+    """Builds the deployed form of a linear, with the activation's quantization.
 
     Args:
         linear: bfloat16, on the device that will run it; it is left alone.

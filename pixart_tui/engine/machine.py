@@ -1,4 +1,4 @@
-"""What measures: the device, the machine around it, and the versions of what runs on it."""
+"""Describes the measuring machine, its device and the versions of its software."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ KeepPair = Callable[[ImagePair], None]
 
 
 def keep_none(_image: LayerImage | ImagePair) -> None:
-    """Nobody wants the images."""
+    """Drops the images."""
 
 
 def to_pixels(image: Tensor) -> Pixels:

@@ -1,4 +1,4 @@
-"""What a model reads of its prompts: where it cuts them off, and which are the same to it."""
+"""Finds how a model reads prompts: where it cuts them off, and which are the same to it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class PromptReader:
         )
 
     def _cut_off(self, prompt: str) -> str:
-        """What the model does not read; the last token that it does is the end of the text."""
+        """Returns the text that the model does not read; the last token it reads is an end mark."""
         ids = self._ids(prompt)
         if len(ids) <= self.tokens:
             return ""

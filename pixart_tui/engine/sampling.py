@@ -107,7 +107,7 @@ def initial_latents(
         width: Image width in pixels.
         dtype: What the noise is drawn in, by default the text encoder's dtype as the stock
             pipeline does. The same seed may give quite another noise in another dtype (torch 2.11
-            in bfloat16), so whoever compares dtypes has to name one.
+            in bfloat16), so a comparison of dtypes has to name one.
 
     Returns:
         Noise, (len(seeds), channels, height / 8, width / 8).
@@ -234,7 +234,7 @@ def guide(prediction: Tensor, guidance_scale: float) -> Tensor:
 def micro_conditions(
     transformer: Transformer, embeds: Tensor, height: int, width: int
 ) -> dict[str, Tensor | None]:
-    """What the 1024 models of PixArt-alpha are told of the image's size, one row for each text."""
+    """Builds the size conditions of the 1024 models of PixArt-alpha, one row for each text."""
     if not transformer.use_additional_conditions:
         return {"resolution": None, "aspect_ratio": None}
     rows = embeds.shape[0]

@@ -85,11 +85,11 @@ class Schedule:
 
     @property
     def init_noise_sigma(self) -> Any:
-        """What the initial noise is multiplied by; a number or a scalar tensor."""
+        """Returns the factor of the initial noise; a number or a scalar tensor."""
         return self._scheduler.init_noise_sigma
 
     def inputs(self, latents: Tensor, call: int) -> Tensor:
-        """What the transformer gets at a call, shaped like the latents."""
+        """Returns the transformer's input at a call, shaped like the latents."""
         inputs: Tensor = self._scheduler.scale_model_input(latents, self.timesteps[call])
         return inputs
 
@@ -249,7 +249,7 @@ def _check_timesteps(scheduler: Scheduler, timesteps: Sequence[int]) -> None:
 
 
 def _step_options(scheduler: Scheduler, generators: Sequence[torch.Generator]) -> dict[str, Any]:
-    """What the stock pipelines hand to each step, as far as the scheduler takes it."""
+    """Builds the extra arguments of each step, as far as the scheduler takes them."""
     taken = inspect.signature(scheduler.step).parameters
     options = {"eta": 0.0, "generator": list(generators) or None}
     return {name: value for name, value in options.items() if name in taken}

@@ -1,1 +1,1 @@
-"""What the machine is and can do, found out without torch. Imports ``domain``."""
+"""Describes the machine without torch. Imports ``domain``."""

@@ -1,4 +1,4 @@
-"""What a new run asks for where the user does not say: the device and the threads."""
+"""Chooses device and threads of a new run where the user names none."""
 
 from __future__ import annotations
 

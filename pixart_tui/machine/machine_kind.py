@@ -19,7 +19,7 @@ _UUID: Final = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class MachineKind(Value):
-    """What compiled code is made for: two machines of one kind can exchange it.
+    """The kind of machine that compiled code is made for: machines of one kind can exchange it.
 
     Attributes:
         device_name: The GPU's name, or the processor's.
@@ -41,7 +41,7 @@ class MachineKind(Value):
         return f"{name}-{digest[:12]}"
 
     def differences(self, other: MachineKind) -> list[str]:
-        """What keeps this machine from using the other's code: ``torch 2.13.0, not 2.11.0``."""
+        """Returns why this machine cannot use the other's code: ``torch 2.13.0, not 2.11.0``."""
         mine, theirs = _facts(self), _facts(other)
         return [
             f"{name} {mine[name] or 'none'}, not {theirs.get(name) or 'none'}"
@@ -103,7 +103,7 @@ def _gpu(device: str) -> tuple[str, str]:
 
 
 def visible_gpu(device: str) -> str:
-    """What NVML calls ``cuda:N``: a number among all GPUs, or a UUID.
+    """Returns NVML's name of ``cuda:N``: a number among all GPUs, or a UUID.
 
     NVML counts all GPUs, CUDA those that ``CUDA_VISIBLE_DEVICES`` leaves.
     """

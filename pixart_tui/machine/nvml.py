@@ -1,4 +1,4 @@
-"""What NVML tells of a GPU. It may refuse, as it does in some containers: there is no figure then.
+"""Reads GPU figures from NVML. Some containers refuse it: there is no figure then.
 
 Without torch, so that a process that measures nothing need not load it.
 """

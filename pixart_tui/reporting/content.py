@@ -1,4 +1,4 @@
-"""What a report shows, and the words of it that HTML and Markdown share."""
+"""Builds the content of a report, in words that HTML and Markdown share."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def _steps(found: Conditions) -> str:
 
 
 def profile_notes(found: Measured) -> Iterator[str]:
-    """What the figures of a profile are to be compared with."""
+    """Yields the figures to compare a profile's losses with."""
     profile = found.profile
     scores = profile.scores()
     if found.look is not None:
@@ -238,7 +238,7 @@ def step_table(
 
 
 def verification_lines(selection: Selection, found: Verification) -> Iterator[str]:
-    """What was chosen, and what it measured."""
+    """Yields the selection and its measured loss."""
     targets = (*selection.chosen, *selection.kept)
     blocks = sum(map(is_attention, targets))
     yield (

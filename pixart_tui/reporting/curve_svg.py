@@ -1,4 +1,4 @@
-"""The predicted curve as an inline SVG that takes its colours from the page."""
+"""The predicted curve as an inline SVG that takes its colors from the page."""
 
 from __future__ import annotations
 

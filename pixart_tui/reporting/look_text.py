@@ -1,4 +1,4 @@
-"""What a look at the measurements found, and what more samples would bring, in words."""
+"""Describes a look at the measurements, and the use of more samples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What there is to say of a profile's samples: how linear they are, and which ones stand out."""
+"""Describes a profile's samples: how linear they are, and which ones stand out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _record(sample: SampleEffects, found: SampleStatistics) -> SampleRecord:
 
 
 def sample_records(profile: Profile, found: EffectStatistics | None) -> tuple[SampleRecord, ...]:
-    """What is known of each sample of a profile.
+    """Builds the notes on each sample of a profile.
 
     Args:
         profile: The profile.

@@ -1,4 +1,4 @@
-"""What every screen writes of a layer's score."""
+"""Formats a layer's score for every screen."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def is_imaged(score: LayerScore) -> bool:
 
 
 def every_layer_label(quant_type: str) -> str:
-    """What an image with every layer quantized is called."""
+    """Names an image with every layer quantized."""
     return f"every layer in {quant_type}"
 
 

@@ -1,4 +1,4 @@
-"""What there is to say of the steps of a selection and of its predicted loss, in words."""
+"""Describes a selection's steps and its predicted loss in words."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def kept_text(selection: Selection) -> str:
 
 
 def there_text(selection: Selection) -> str:
-    """What is quantized at the kept steps."""
+    """Describes the layers that are quantized at the kept steps."""
     there = selection.choice.through_kept_steps
     return f"{count(len(there), 'layer')} quantized there too" if there else "in 16 bits"
 

@@ -28,8 +28,8 @@ _DARK: Final = {
 }
 
 
-def _levels(colours: dict[int, tuple[str, str]]) -> str:
-    return "".join(f".d{n}{{background:{a};color:{b}}}" for n, (a, b) in colours.items())
+def _levels(colors: dict[int, tuple[str, str]]) -> str:
+    return "".join(f".d{n}{{background:{a};color:{b}}}" for n, (a, b) in colors.items())
 
 
 STYLE: Final = (

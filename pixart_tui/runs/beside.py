@@ -1,6 +1,6 @@
 """Files and folders that are made beside what they become, and cleared once their writer is dead.
 
-A living writer holds a lock on its own, so what can be locked is nobody's.
+A living writer holds a lock on its own, so a file that can be locked has no owner.
 """
 
 from __future__ import annotations
@@ -82,12 +82,12 @@ def _remove_if_dead(path: Path) -> None:
 
 
 def _hold(handle: int) -> bool:
-    """Locks what was just made; False where somebody took it for a dead writer's before."""
+    """Locks a file that was just made; False where another process took it for a dead writer's."""
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks, where nobody clears anything
+    except OSError:  # a file system without locks, where nothing is cleared
         return True
     return os.fstat(handle).st_nlink > 0
 

@@ -98,7 +98,7 @@ def delete_run(run: Run) -> None:
             f"run {run.id} is {run.state()}", "", f"cancel it first: pixart-tui cancel {run.id}"
         )
     while run.paths.directory.exists():
-        with suppress(FileNotFoundError):  # somebody else deletes it at the same time
+        with suppress(FileNotFoundError):  # another process deletes it at the same time
             shutil.rmtree(run.paths.directory)
 
 

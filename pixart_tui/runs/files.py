@@ -1,4 +1,4 @@
-"""Writing what somebody named: whole or not at all, and never in the place of something else."""
+"""Writes the files that a user names: whole or not at all, and never in place of another file."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def is_stream(path: Path) -> bool:
         return True
     try:
         there = _standing(path)
-    except OSError:  # told by whoever writes it
+    except OSError:  # the writer reports it
         return False
     return there is not None and not stat.S_ISREG(there.st_mode)
 

@@ -81,7 +81,7 @@ def is_stopped(worker: WorkerIdentity) -> bool:
 
 
 def has_pulse(heartbeat: Path) -> bool:
-    """Whether somebody touched the file a moment ago."""
+    """Whether the file was touched a moment ago."""
     try:
         return time.time() - heartbeat.stat().st_mtime < _HEARTBEAT_LIMIT_S
     except OSError:
@@ -89,7 +89,7 @@ def has_pulse(heartbeat: Path) -> bool:
 
 
 def _status_fields(pid: int) -> list[str]:
-    """What ``/proc/PID/stat`` says behind the name; ``X``, dead, where there is no process."""
+    """Reads ``/proc/PID/stat`` behind the name; ``X``, dead, where there is no process."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -57,7 +57,7 @@ def say(path: Path, attempt: int, outcome: AttemptFinished) -> None:
 
 
 def heard(path: Path) -> LastWord | None:
-    """What was said, None where nothing was."""
+    """Returns the last word, None without one."""
     try:
         return LastWord.model_validate_json(path.read_bytes())
     except (OSError, ValidationError):

@@ -11,7 +11,7 @@ from pixart_tui.domain.live import LIVE_VERSION, Live
 
 
 def write_live(path: Path, live: Live) -> None:
-    """Puts a sample in the place of the one before; not synced, as nobody needs it later.
+    """Puts a sample in the place of the one before; not synced, as it is not needed later.
 
     A disk that is full must not end the work: the old sample then stays.
     """

@@ -7,7 +7,7 @@ from pixart_tui.runs.snapshot import RunSnapshot
 
 
 def describe_memory(snapshot: RunSnapshot) -> str:
-    """What is done at once and why it is not what it was; empty while nothing went wrong."""
+    """Describes the batch and why it changed; empty while nothing went wrong."""
     batch, passes = snapshot.batch, snapshot.pass_plan
     if passes is not None and passes.reason:
         samples, draws = count(passes.samples, "sample"), count(passes.draws, "draw")

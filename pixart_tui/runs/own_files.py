@@ -29,7 +29,7 @@ def write_own(path: Path, content: bytes) -> None:
 
 
 def unwritten(path: Path, error: OSError) -> WorkError:
-    """What to say of a run's file that cannot be written."""
+    """Builds the error of a run's file that cannot be written."""
     return WorkError(
         f"{path} could not be written",
         error.strerror or str(error),
@@ -55,10 +55,10 @@ def trim_log(path: Path, most_bytes: int = LOG_MOST_BYTES) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OwnFiles:
-    """What stands in a run's directory as long as its worker lives.
+    """Keeps a run's files in place as long as its worker lives.
 
     Attributes:
-        journal: Where this is gone, somebody deletes the run: nothing is put back any more.
+        journal: Where this is gone, the run is being deleted: nothing is put back any more.
         contents: Files that others may need while the worker lives, and what they hold.
         log: What the worker prints.
     """

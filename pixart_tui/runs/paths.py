@@ -66,7 +66,7 @@ class RunPaths:
 
     @property
     def request(self) -> Path:
-        """What was asked."""
+        """The file of the request."""
         return self.directory / "request.json"
 
     @property
@@ -76,7 +76,7 @@ class RunPaths:
 
     @property
     def log(self) -> Path:
-        """What the worker and its libraries print."""
+        """The file of the worker's output."""
         return self.directory / "worker.log"
 
     @property
@@ -96,7 +96,7 @@ class RunPaths:
 
     @property
     def live(self) -> Path:
-        """What the worker does at this moment."""
+        """The file of the worker's live figures."""
         return self.directory / "live.json"
 
     @property

@@ -1,4 +1,4 @@
-"""One run: its request, its state, and what its journal says by now."""
+"""One run: its request, its state, and the fold of its journal."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Run:
         record: What was asked, None where ``request.json`` cannot be read.
         problem: Why it cannot be read; empty otherwise.
         journal_problem: Why the journal cannot be read; empty otherwise.
-        snapshot: What its journal says by now.
+        snapshot: The fold of its journal so far.
         unjournalled: How the last attempt ended, where the journal could not take that.
     """
 
@@ -182,7 +182,7 @@ class Run:
 
     @property
     def is_gone(self) -> bool:
-        """Whether somebody deleted it."""
+        """Whether it was deleted."""
         return not self.paths.directory.is_dir()
 
     def stopped_worker(self) -> WorkerIdentity | None:
@@ -211,7 +211,7 @@ class Run:
         return is_alive(worker, self.paths.heartbeat)
 
     def trouble(self) -> Failure | None:
-        """What ended the run, if it ended badly: as its worker said, or as its files tell."""
+        """Returns why a run ended badly: as its worker said, or as its files tell."""
         state, finished = self.state(), self.snapshot.finished
         if state is not RunState.STALE:
             return finished.failure if state.is_finished and finished is not None else None
@@ -267,7 +267,7 @@ def _method(path: Path) -> object:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    """What stands in a file; nothing where it is no object."""
+    """Reads the object in a file; an empty one where the file holds none."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError):

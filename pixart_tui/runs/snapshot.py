@@ -49,7 +49,7 @@ _RECENT: Final = 9
 
 @dataclass
 class RunSnapshot:
-    """What is known of a run after the events that were applied.
+    """The state of a run after the events that were applied.
 
     Attributes:
         attempts: Workers that started so far.
@@ -62,10 +62,10 @@ class RunSnapshot:
         batch_sizes: Every such number, in the order of use.
         measured: Layer to its measurements of whole images, in the order of measuring.
         samples: Prompt and seed to the effects that the adjoint method measured.
-        pass_plan: How that method uses the memory by now, None until it is known.
+        pass_plan: How that method uses the memory at present, None until it is known.
         look: Its last decision.
         floor: The bf16 floor.
-        checked: How somebody's profile compares with this one.
+        checked: How a third party's profile compares with this one.
         bench_plan: What a benchmark will measure.
         bench_rows: Label to row, in the planned order.
         warmups: Label to what the row's latest process has compiled.

@@ -1,4 +1,4 @@
-"""What an attempt hands to its job."""
+"""The values that an attempt hands to its job."""
 
 from __future__ import annotations
 

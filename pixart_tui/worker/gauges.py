@@ -17,7 +17,7 @@ _LOOK_UP_EVERY: Final = 5
 
 
 def gauge_reader(device: str) -> Callable[[], Gauges | None]:
-    """What to ask again and again.
+    """Returns a reader of the device's figures.
 
     Args:
         device: ``cpu`` or ``cuda:N``.

@@ -26,7 +26,7 @@ PACES_KEPT: Final = 60
 
 
 class LiveReport:
-    """What there is to tell by now."""
+    """Reports the latest figures."""
 
     def __init__(self) -> None:
         self._pace: tuple[str, deque[float]] = ("", deque(maxlen=PACES_KEPT))

@@ -1,4 +1,4 @@
-"""What a worker prints goes to its log, and never ends its work: a full disk only swallows it."""
+"""Sends a worker's output to its log; a full disk drops output and never ends the work."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Log(io.FileIO):
 
 
 def print_to_log() -> None:
-    """Makes every print of this process safe, whoever prints."""
+    """Makes every print of this process safe."""
     sys.stdout, sys.stderr = (
         io.TextIOWrapper(
             io.BufferedWriter(_Log(number, "wb", closefd=False)),

@@ -11,7 +11,7 @@ from pixart_tui.runs.paths import runs_root
 
 _BAD: dict[str, tuple[list[str], str]] = {
     "unknown command": (["profil"], "No such command"),
-    "unknown flag": (["profile", "--colour"], "--colour"),
+    "unknown flag": (["profile", "--color"], "--color"),
     "flag without its value": (["profile", "--quant-type"], "--quant-type"),
     "fp8 attention without the kernels": (["bench", "--fp8-attention"], "--compiler torch"),
     "unknown quant type": (["profile", "--quant-type", "fp8_e4m4_dynamic"], "fp8_e4m4_dynamic"),

@@ -125,7 +125,7 @@ def test_it_can_be_heard_and_read_in_the_dark() -> None:
     assert all(a.get("scope") in {"col", "row"} for tag, a in reader.tags if tag == "th")
 
 
-def test_the_map_says_levels_by_digits_and_not_by_colour_alone() -> None:
+def test_the_map_says_levels_by_digits_and_not_by_color_alone() -> None:
     html = render_html(_report())
     assert '<td class="d4" title="transformer_blocks.0.attn1.to_q: 1-SSIM 3.0e-04">4</td>' in html
     assert '<td class="none" title="tiny: K = 3">x</td>' in html

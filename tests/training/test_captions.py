@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from training.captions import Emoji, caption, caption_variants, index_names, normalise_code, pair
+from training.captions import Emoji, caption, caption_variants, index_names, normalize_code, pair
 from training.vocabulary import LETTER_SCORE, SPACE, build_tokenizer, build_vocabulary, pieces
 
 ENTRIES: list[dict[str, Any]] = [
@@ -21,7 +21,7 @@ ENTRIES: list[dict[str, Any]] = [
 
 
 def test_variation_selectors_do_not_part_a_picture_from_its_name() -> None:
-    assert normalise_code("1F44B-FE0F-200D") == "1f44b-200d"
+    assert normalize_code("1F44B-FE0F-200D") == "1f44b-200d"
 
 
 def test_pictures_are_paired_in_order_and_strangers_are_left_out() -> None:

@@ -1,4 +1,4 @@
-"""Schedules, the latents' normalisation and the assets that training leaves."""
+"""Schedules, the latents' normalization and the assets that training leaves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.architecture import DEFAULT_CALL
 from training.dataset import random_indices
 from training.evaluate import nearest
 from training.schedule import PRINT_EVERY, Budget, Clock, constant_then_decay, cosine
-from training.vae import normalise_latents
+from training.vae import normalize_latents
 
 ASSETS = Path(pixart_tui.__file__).parent / "assets"
 MODEL = ASSETS / "pixart-emoji"
@@ -75,14 +75,14 @@ def test_a_training_that_diverged_stops() -> None:
         clock.report("stage", torch.tensor(float("nan")))
 
 
-def test_normalising_latents_changes_no_picture() -> None:
+def test_normalizing_latents_changes_no_picture() -> None:
     torch.manual_seed(0)
     vae = AutoencoderKL(block_out_channels=(8,), norm_num_groups=4, layers_per_block=1).eval()
     images = torch.rand(4, 3, 8, 8) * 2 - 1
     with torch.no_grad():
         before = vae.encode(images).latent_dist
         decoded = vae.decode(before.mode()).sample
-        expected = normalise_latents(vae, before.mode())
+        expected = normalize_latents(vae, before.mode())
         after = vae.encode(images).latent_dist
         torch.testing.assert_close(after.mode(), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(vae.decode(after.mode()).sample, decoded, atol=1e-4, rtol=1e-3)

@@ -30,7 +30,7 @@ class Tmux:
 
     @property
     def screen(self) -> str:
-        """What stands in the terminal, without colours."""
+        """What stands in the terminal, without colors."""
         return self.tmux("capture-pane", "-p")
 
     def until(self, condition: Callable[[], bool]) -> None:

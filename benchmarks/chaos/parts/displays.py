@@ -19,7 +19,7 @@ _SEQUENCES: Final = {
     "a title": f"\x1b]0;{_MARK}\x07",
     "a clipboard": f"\x1b]52;c;{_MARK}\x07",
     "a link": f"\x1b]8;;http://{_MARK}\x1b\\here\x1b]8;;\x1b\\",
-    "a colour": f"\x1b[31m{_MARK}\x1b[0m",
+    "a color": f"\x1b[31m{_MARK}\x1b[0m",
     "a cleared screen": f"\x1b[2J{_MARK}\x1b[H",
     "a C1 sequence": f"\x9b31m{_MARK}",
     "a device control string": f"\x1bP{_MARK}\x1b\\",

@@ -149,7 +149,7 @@ def bench_request(
     output: Path | None,
     **shared: Any,
 ) -> BenchRequest:
-    """What the options of ``bench`` ask for; ``words`` are the command line, for the record.
+    """Builds the request of ``bench``; ``words`` are the command line, for the record.
 
     Raises:
         RequestError: It cannot be done.

@@ -56,7 +56,7 @@ def demo(output_dir: Path) -> int:
         _give_up(bench_run)
         raise
     if profile_run.state() is not RunState.DONE:
-        return exit_code  # nobody reads on; both runs go on
+        return exit_code  # the reader is gone; both runs go on
     _select(profile_run, output)
     return follow(bench_run, "plain")
 

@@ -58,13 +58,13 @@ def _check_terminal() -> Check:
     columns, lines = shutil.get_terminal_size()
     over = "over SSH" if "SSH_CONNECTION" in os.environ else "local"
     inside = ", in tmux" if "TMUX" in os.environ else ""
-    colours = os.environ.get("COLORTERM") or "256 colours or fewer (COLORTERM is not set)"
+    colors = os.environ.get("COLORTERM") or "256 colors or fewer (COLORTERM is not set)"
     terminal = os.environ.get("TERM", "none")
     fits = columns >= 80 and lines >= 24
     return Check(
         name="terminal",
         ok=fits and sys.stdout.isatty(),
-        detail=f"{terminal}, {columns}x{lines}, {colours}, {over}{inside}",
+        detail=f"{terminal}, {columns}x{lines}, {colors}, {over}{inside}",
         next_step="" if fits else "the dashboard needs 80x24",
     )
 
@@ -118,7 +118,7 @@ def _user() -> str:
 
 
 def _kills_user_processes() -> bool | None:
-    """What logind's configuration says, None where it says nothing."""
+    """Whether logind kills a user's processes at logout; None where it says nothing."""
     places = ("/usr/lib/systemd", "/etc/systemd", "/run/systemd")
     files = [
         *(Path(place, "logind.conf") for place in places),

@@ -174,7 +174,7 @@ def _check_device(record: SelectionSidecar, device: str) -> None:
 def _selection(
     references: Sequence[str], options: Mapping[str, Any]
 ) -> tuple[SelectionSidecar, Path]:
-    """What is exported, and the file that it comes from."""
+    """Returns the selection to export, and its file."""
     saved = _saved(references[0]) if len(references) == 1 else None
     if saved is not None:
         named = {"quant_types": "quant-type"}

@@ -128,7 +128,7 @@ Examples:
     "checks",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Measure somebody's JSON again, as its .meta.json says where it has one, and say where it "
+    help="Measure a third party's JSON again, as its .meta.json says, and say where it "
     "disagrees; exit code 1 if it does.",
 )
 @click.option("--detach", is_flag=True, help="Print the run's id and return.")
@@ -170,7 +170,7 @@ def profile_request(
     output: Path | None,
     **sampling: Any,
 ) -> ProfileRequest:
-    """What the options of ``profile`` ask for.
+    """Builds the request of ``profile``.
 
     Raises:
         RequestError: It cannot be done.

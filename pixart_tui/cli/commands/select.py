@@ -128,7 +128,7 @@ def select(profiles: tuple[str, ...], **options: Any) -> int:
 
 
 def _refuse_unused(options: Mapping[str, Any]) -> None:
-    """Refuses options that would change nothing, rather than leave somebody believing they did."""
+    """Refuses options that would change nothing, rather than let a user believe they did."""
     unused: tuple[str, ...]
     if options["pareto"]:
         unused, why = (*RULE_OPTIONS, *_OF_VERIFYING, *_OF_STEPS, "verify", "output"), "--pareto"
@@ -290,7 +290,7 @@ def _refuse_another(profile: Profile, path: Path) -> None:
     # Not the profiles as a whole: a file's scores stand in for the effects that a run holds.
     if (there.conditions, there.scores()) != (profile.conditions, profile.scores()):
         raise RequestError(
-            f"{path} holds another profile by now",
+            f"{path} holds another profile now",
             "another run has written it since",
             f"verify that one: pixart-tui select {path} --verify; or profile again",
         )

@@ -1,4 +1,4 @@
-"""How somebody's profile compares with what was measured, as lines."""
+"""Prints how a third party's profile compares with a fresh measurement."""
 
 from __future__ import annotations
 

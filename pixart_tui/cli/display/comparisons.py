@@ -24,7 +24,7 @@ def print_similarity(found: ImageSimilarity) -> None:
 
 
 def print_comparison(run: Run) -> None:
-    """What a run compared, a line for each prompt and seed."""
+    """Prints the pairs of a comparison, a line for each prompt and seed."""
     plan = run.snapshot.compare_plan
     assert plan is not None
     conditions = plan.conditions

@@ -18,7 +18,7 @@ _OPTIONS: Final = (
     click.option(
         "--theme",
         type=click.Choice(("dark", "light", "ansi-dark", "ansi-light")),
-        help="The dashboard's colours; ansi takes the terminal's own.",
+        help="The dashboard's colors; ansi takes the terminal's own.",
     ),
     click.option(
         "--images",
@@ -35,7 +35,7 @@ _OPTIONS: Final = (
 
 
 class Viewer(NamedTuple):
-    """What the dashboard is opened with, by whichever command opens it.
+    """The arguments of the dashboard, shared by all commands that open it.
 
     Attributes:
         settings: How it looks, and its keys; None without a terminal.
@@ -55,7 +55,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
     """The settings of the configuration file, with the options in front.
 
     Raises:
-        RequestError: The file cannot be read, or says what nobody knows.
+        RequestError: The file cannot be read, or has an unknown setting.
     """
     from pixart_tui.tui.app.settings import read_settings, settings_path
 

@@ -1,4 +1,4 @@
-"""What a generation made: the lines of OneDiff's script, and its images in the terminal."""
+"""Prints a generation's result: the lines of OneDiff's script, and its images in the terminal."""
 
 from __future__ import annotations
 

@@ -83,14 +83,14 @@ def _print_lines(run: Run) -> None:
 
 @dataclass
 class _News:
-    """What is told once, when it happens, beside the progress."""
+    """Tracks events that are reported once, beside the progress."""
 
     _noticed: int = 0
     _memory: str = ""
     _look: Look | None = None
 
     def lines(self, snapshot: RunSnapshot) -> Iterator[str]:
-        """What has happened since the last call."""
+        """Yields the news since the last call."""
         for notice in snapshot.notices[self._noticed :]:
             yield f"notice: {notice}"
         self._noticed = len(snapshot.notices)

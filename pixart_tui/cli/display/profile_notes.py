@@ -1,4 +1,4 @@
-"""What the plain table says of a profile below its rows."""
+"""Yields the notes below the plain table of a profile."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _BAR: Final = 40
 
 
 def print_selection(selection: Selection, path: Path) -> None:
-    """What a selection chose, and how to use its file."""
+    """Prints a selection, and how to use its file."""
     out = console()
     for line in (*_chosen_lines(selection), *_time_lines(selection)):
         out.print(line, highlight=False)
@@ -30,7 +30,7 @@ def print_selection(selection: Selection, path: Path) -> None:
 
 
 def print_verification(selection: Selection, found: Verification) -> None:
-    """What the joint measurements say of a selection."""
+    """Prints the joint measurements of a selection."""
     out = console()
     for line in (
         *_chosen_lines(selection, verified=True),
@@ -83,7 +83,7 @@ def _chosen_lines(selection: Selection, *, verified: bool = False) -> Iterator[s
 
 
 def _time_lines(selection: Selection) -> Iterator[str]:
-    """What a selection does to the time of a step, where the layers were timed."""
+    """Describes the time that a selection saves, where the layers were timed."""
     share, saved_s = selection.time_share, selection.predicted_time_saved_s
     idle = selection.no_speedup
     if share is None or saved_s is None or idle is None:

@@ -30,7 +30,7 @@ _SHOWN_LAYERS: Final = 12
 
 
 def print_outcome(run: Run) -> None:
-    """What a run has found so far, and the files that it wrote."""
+    """Prints the result of a run so far, and the files that it wrote."""
     _print_profile_run(run)
     _print_bench_run(run)
     if run.record is not None and isinstance(run.record.request, GenerateRequest):

@@ -9,13 +9,13 @@ from pixart_tui.runs.snapshot import RunSnapshot
 
 
 class WarmupNews:
-    """Remembers what was told of each region."""
+    """Remembers the latest update of each region."""
 
     def __init__(self) -> None:
         self._told: dict[tuple[str, bool, str], str] = {}
 
     def lines(self, snapshot: RunSnapshot) -> Iterator[str]:
-        """What has happened since the last call."""
+        """Yields the news since the last call."""
         for label, found in snapshot.warmups.items():
             for region in found.warmup.regions:
                 key = (label, found.warmup.cached, region.name)
@@ -37,7 +37,7 @@ def _times(region: Region) -> str:
 
 
 def describe_warmup(snapshot: RunSnapshot) -> str:
-    """What compiles at this moment, in a few words; empty if nothing does."""
+    """Names the regions that compile at this moment; empty if none does."""
     found = snapshot.warming_up
     if found is None:
         return ""

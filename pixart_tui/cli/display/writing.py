@@ -1,4 +1,4 @@
-"""What commands write to a terminal or a pipe: text of others is shown and never obeyed.
+"""Writes to a terminal or a pipe: foreign text is shown and never obeyed.
 
 Everything goes through here. No text is markup, no character controls the terminal, and what a
 stream's encoding lacks is written as its ASCII character.

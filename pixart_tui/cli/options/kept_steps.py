@@ -41,7 +41,7 @@ def kept_steps_options(command: _Command) -> _Command:
 
 
 def kept_steps_fields(options: Mapping[str, Any]) -> KeptSteps:
-    """What the options of :func:`kept_steps_options` ask for."""
+    """Reads the options of :func:`kept_steps_options`."""
     text = options["keep_steps"]
     return KeptSteps(
         first=options["keep_first_steps"],

@@ -46,7 +46,7 @@ def memory_options(command: _Command) -> _Command:
 
 
 def memory_fields(options: dict[str, Any]) -> MemoryOptions:
-    """What the options of :func:`memory_options` ask for.
+    """Reads the options of :func:`memory_options`.
 
     Raises:
         RequestError: A budget and a switch.

@@ -55,7 +55,7 @@ def quantization_fields(
 
 
 def _contradictions(parsed: dict[str, Any]) -> Iterator[str]:
-    """What of ``--quantize-config`` a mixed selection says itself."""
+    """Yields the parts of ``--quantize-config`` that a mixed selection says itself."""
     if "quant_type" in parsed:
         yield '"quant_type"'
     if parsed.get("top_percentage", 100) != 100:

@@ -1,4 +1,4 @@
-"""What commands that choose layers share: the rules' options, and where profiles come from."""
+"""Options of the selection rules, and the profiles to select from."""
 
 from __future__ import annotations
 

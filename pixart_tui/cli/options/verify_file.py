@@ -1,4 +1,4 @@
-"""What ``profile --verify FILE`` measures: what the file says that it was measured on."""
+"""Reads the settings of ``profile --verify FILE`` from the file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPTIONS: Final[Mapping[str, str]] = {
 """The command's parameters and the fields of the conditions that stand in for them."""
 
 _STEPS: Final = frozenset(("steps", "timesteps"))
-"""Either says which steps are made, so that whoever types one settles both."""
+"""Either says which steps are made: giving one settles both."""
 
 
 def fields_of_checked(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def fields_of_checked(path: Path, fields: Mapping[str, Any]) -> dict[str, Any]:
     Without a sidecar the file settles its quant type alone, by its published name.
 
     Args:
-        path: Somebody's onediffx JSON.
+        path: A third party's OneDiff JSON.
         fields: What the command line says.
 
     Raises:

@@ -22,7 +22,7 @@ from pixart_tui.domain.layers.steps import NO_STEPS
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, BenchRequest
 
 PUBLISHED_ON: Final = "OneDiff, H800, 2024-05-29"
-"""What the published figures were measured on, and when."""
+"""The machine and date of the published figures."""
 
 BEST_CONFIG: Final = json.dumps(
     {
@@ -33,7 +33,7 @@ BEST_CONFIG: Final = json.dumps(
 """The compiler configuration that the report names for the best performance."""
 
 MATRIX_MEMORY: Final = MemoryOptions(budget_bytes=6 * 2**30)
-"""What the memory row keeps to unless the request says otherwise."""
+"""The budget of the memory row by default."""
 
 PAYING_ROWS: Final = 1024
 PAYING_FEATURES: Final = 64
@@ -185,7 +185,7 @@ def scattered_file(layers: Sequence[Layer]) -> str:
 
 
 def torch_config(request: BenchRequest, *, on_gpu: bool) -> str:
-    """What the compiler ``torch`` is given in a request's rows, as JSON text.
+    """Returns the settings of the compiler ``torch`` in a request's rows, as JSON text.
 
     A matrix has the report's best mode on a GPU; on a CPU, where most of it means nothing, the
     compiler's defaults.
@@ -196,7 +196,7 @@ def torch_config(request: BenchRequest, *, on_gpu: bool) -> str:
 
 
 def config_of(request: BenchRequest, compiler: Compiler, *, on_gpu: bool) -> str:
-    """What a compiler is given in a request's rows, as JSON text; empty for its defaults."""
+    """Returns the settings of a compiler in a request's rows, as JSON; empty for defaults."""
     if compiler == "torch":
         return torch_config(request, on_gpu=on_gpu)
     return request.compiler_config if compiler == "nexfort" else ""

@@ -1,4 +1,4 @@
-"""What a benchmark measures: the rows of OneDiff's table, and the file that keeps them."""
+"""The rows of a benchmark, and the file that keeps them."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Statistic(Value):
 
     @classmethod
     def of(cls, samples: Sequence[float]) -> Statistic:
-        """Summarises at least one sample."""
+        """Summarizes at least one sample."""
         return cls(
             median=statistics.median(samples), min=min(samples), max=max(samples), n=len(samples)
         )
 
 
 class Clocks(Value):
-    """What the GPU did while the timed calls ran, as NVML tells it: medians over samples.
+    """The GPU's clock, power and temperature during the timed calls, by NVML: medians over samples.
 
     Attributes:
         sm_mhz: Clock of the streaming multiprocessors.
@@ -237,14 +237,14 @@ class BenchRow(Value):
 
     @property
     def kept_note(self) -> str:
-        """What is done at kept steps; empty where there are none."""
+        """Describes the kept steps; empty without any."""
         if not self.kept_steps:
             return ""
         return spell_kept(self.kept_steps, self.steps, self.layers_at_kept_steps)
 
 
 def describe_warmups(row: BenchRow) -> list[str]:
-    """What a row's first calls compiled or found, a line for each region and kind of start."""
+    """Describes what a row's first calls compiled or found, a line a region and kind of start."""
     starts = (("cold", row.warmup_compile_regions), ("cached", row.warmup_cache_regions))
     return [f"{start}: {made}" for start, regions in starts for made in describe_finished(regions)]
 

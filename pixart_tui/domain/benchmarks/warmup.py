@@ -1,4 +1,4 @@
-"""What compiles while a pipeline warms up, region by region."""
+"""Tracks the regions that compile while a pipeline warms up."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def describe_region(region: Region) -> str:
 
 
 def describe_finished(regions: Sequence[Region]) -> list[str]:
-    """What a finished warm-up made, a line each: ``transformer blocks 12.3 s (1 made)``."""
+    """Describes a finished warm-up, a line each: ``transformer blocks 12.3 s (1 made)``."""
     return [
         f"{region.name} {region.elapsed_s:.1f} s ({_made(region)})"
         for region in regions

@@ -66,7 +66,7 @@ _SHOWN_CHARACTERS: Final = 60
 
 @dataclass(frozen=True, slots=True)
 class CompilerConfig:
-    """What the compiler ``torch`` is asked for; the defaults are those of the seed.
+    """The settings of the compiler ``torch``; the defaults are OneDiff's.
 
     Attributes:
         modes: Names out of ``MODES``; where two set the same option the earlier one wins.
@@ -91,7 +91,7 @@ class CompilerConfig:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedModes:
-    """What a list of modes comes to.
+    """The effect of a list of modes.
 
     Attributes:
         transformer: What runs the transformer: our own kernels, or a compiler, block by block or
@@ -120,7 +120,7 @@ _FIELDS: Final = {known.name for known in fields(ResolvedModes)} - {"inductor"}
 
 
 def resolve_modes(modes: Collection[str]) -> ResolvedModes:
-    """What these modes, names out of ``MODES``, come to: of two that differ the earlier wins."""
+    """Merges modes, names out of ``MODES``: of two that differ the earlier wins."""
     options: dict[str, Option] = {}
     for mode in modes:
         options = {**MODES[mode], **options}

@@ -23,7 +23,7 @@ VAE_DECODINGS: tuple[VaeDecoding, ...] = ("whole", "sliced", "strips", "tiled")
 
 
 class MemoryOptions(Value):
-    """What is done to need less GPU memory; the defaults do nothing.
+    """Switches that save GPU memory; the defaults do nothing.
 
     Attributes:
         text_encoder_8bit: Whether the text encoder's linears hold int8 weights.

@@ -14,13 +14,13 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.values import Value
 
 STAGING_BYTES: Final = 640 * 2**20
-"""What staged blocks may take together: less than decoding a 1024x1024 image in strips does."""
+"""Memory that staged blocks may take together: less than decoding a 1024x1024 image in strips."""
 
 _GIB: Final = 2**30
 
 
 class MemoryParts(Value):
-    """What each part of a pipeline takes on the GPU, in bytes.
+    """Memory of each part of a pipeline on the GPU, in bytes.
 
     Attributes:
         blocks: Number of the text encoder's blocks.

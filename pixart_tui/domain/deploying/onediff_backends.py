@@ -18,7 +18,7 @@ from pixart_tui.domain.errors import RequestError
 NEXFORT_CONFIG: Final = (
     '{"mode": "max-optimize:max-autotune:low-precision", "memory_format": "channels_last"}'
 )
-"""What OneDiff's script gives nexfort unless the user says otherwise."""
+"""The arguments that OneDiff's script gives nexfort by default."""
 
 _WHEELS: Final[Mapping[OnediffBackend, str]] = {
     "nexfort": "PyPI has no nexfort; its vendor's wheels are for torch 2.3.0 (+torch230cu121) or "

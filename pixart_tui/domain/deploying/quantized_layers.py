@@ -14,7 +14,7 @@ from pixart_tui.domain.layers.quant_types import parse_quant_type
 
 @dataclass(frozen=True, slots=True)
 class ChosenLayers:
-    """What is quantized, and what could not be.
+    """The quantized layers, and those that could not be quantized.
 
     Attributes:
         choice: What is quantized.
@@ -26,7 +26,7 @@ class ChosenLayers:
 
     @property
     def note(self) -> str:
-        """What was skipped, with one reason; empty for nothing."""
+        """Describes the skipped layers, with one reason; empty for none."""
         if not self.skipped:
             return ""
         fqn, reason = next(iter(self.skipped.items()))

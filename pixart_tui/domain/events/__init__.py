@@ -1,4 +1,4 @@
-"""What happens in a run, in order: the lines of ``events.jsonl``.
+"""Events of a run, in order: the lines of ``events.jsonl``.
 
 The engine yields these; the worker journals them; every screen is a fold over them.
 Imports the values that events hold, of every other room.

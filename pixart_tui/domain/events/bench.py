@@ -20,14 +20,14 @@ class BenchPlanned(Value):
 
 
 class BenchRowUpdated(Value):
-    """A row with what is known of it by now."""
+    """A row with what is known of it so far."""
 
     type: Literal["bench_row"] = "bench_row"
     row: BenchRow
 
 
 class WarmupProgressed(Value):
-    """What a row's process has compiled by now, while its first call runs.
+    """Everything that a row's process has compiled so far, while its first call runs.
 
     Attributes:
         label: The row.

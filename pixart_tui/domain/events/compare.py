@@ -13,7 +13,7 @@ from pixart_tui.domain.values import Value, read_old_names
 
 
 class ComparePlanned(Value):
-    """What will be compared; written once per attempt, equal in all of them.
+    """The plan of a comparison; written once per attempt, equal in all of them.
 
     Attributes:
         machine: Where it is made.

@@ -9,7 +9,7 @@ from pixart_tui.domain.values import Value
 
 
 class GeneratePlanned(Value):
-    """What pipeline calls will be made; once per attempt."""
+    """The plan of a generation's pipeline calls; once per attempt."""
 
     type: Literal["generate_planned"] = "generate_planned"
     plan: GenerationPlan

@@ -20,7 +20,7 @@ from pixart_tui.domain.values import Value, read_old_names
 
 
 class ProfilePlanned(Value):
-    """What will be measured; written once per attempt, equal in all of them.
+    """The plan of a profile; written once per attempt, equal in all of them.
 
     Attributes:
         machine: Where it is measured.
@@ -62,7 +62,7 @@ class ProfilePlanned(Value):
         return {**self.layers_excluded, FP8_ATTENTION: self.attention_excluded}
 
     def targets(self, quant_type: str) -> tuple[Layer, ...]:
-        """What is measured under a quant type: the layers, or the blocks' attention."""
+        """Returns the targets under a quant type: the layers, or the blocks' attention."""
         return self.attention if quant_type == FP8_ATTENTION else self.layers
 
 
@@ -156,7 +156,7 @@ class LookTaken(Value):
 
 
 class ProfileChecked(Value):
-    """Somebody's profile was compared with what was measured."""
+    """A third party's profile was compared with the measurement."""
 
     type: Literal["profile_checked"] = "profile_checked"
     source: str

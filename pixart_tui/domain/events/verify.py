@@ -12,7 +12,7 @@ from pixart_tui.domain.values import Value
 
 
 class VerifyPlanned(Value):
-    """What a selection is verified on; written once per attempt, equal in all of them.
+    """The plan of a verification; written once per attempt, equal in all of them.
 
     Attributes:
         machine: Where it is measured.

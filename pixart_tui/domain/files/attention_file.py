@@ -1,4 +1,4 @@
-"""What fp8 attention costs in each block, in a form that nobody takes for OneDiff's JSON.
+"""Reads and writes the loss of fp8 attention in each block; no reader takes it for OneDiff's JSON.
 
 OneDiff reads an object of layers and would look for linear layers of these names; it fails at the
 first line of this one.

@@ -1,4 +1,4 @@
-"""What a benchmark writes beside its JSON."""
+"""Names the files that a benchmark writes beside its JSON."""
 
 from __future__ import annotations
 

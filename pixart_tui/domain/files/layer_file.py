@@ -30,7 +30,7 @@ class LayerFile:
     mixed: Choice | None = None
 
     def choice(self, quant_type: str, top_percentage: float, kept_steps: KeptSteps) -> Choice:
-        """What is quantized; a mixed selection says all of it by itself.
+        """Returns the quantized layers; a mixed selection says all of it by itself.
 
         Args:
             quant_type: Of OneDiff's layers.

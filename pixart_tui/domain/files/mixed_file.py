@@ -17,7 +17,7 @@ from pixart_tui.domain.values import Value
 from pixart_tui.domain.words import count
 
 FORMAT: Final = "pixart-tui mixed selection 1"
-"""What tells the file from OneDiff's, in which every value is an object."""
+"""The mark that tells the file from OneDiff's, in which every value is an object."""
 
 
 class MixedLayer(Value):
@@ -70,7 +70,7 @@ def is_mixed(text: str) -> bool:
 
 
 def parse(text: str, source: str) -> Choice:
-    """What a file says.
+    """Parses the content of a file.
 
     Args:
         text: The file's text.

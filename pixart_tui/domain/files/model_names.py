@@ -1,4 +1,4 @@
-"""What files of a model are named after."""
+"""Names the files of a model."""
 
 from __future__ import annotations
 

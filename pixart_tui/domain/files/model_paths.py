@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def model_path(model: str) -> Path:
-    """A model's name as a path; a ``~`` of nobody's stays as it is."""
+    """A model's name as a path; a ``~`` of an unknown user stays as it is."""
     return Path(os.path.expanduser(model))  # noqa: PTH111 - Path's own raises where no user is
 
 

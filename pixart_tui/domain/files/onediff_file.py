@@ -56,7 +56,7 @@ def sidecar_path(path: PurePath) -> PurePath:
 
 
 def companions(path: PurePath) -> tuple[PurePath, ...]:
-    """What a profile has beside its JSON: the sidecar, and the effects of the adjoint method."""
+    """Lists the files beside a profile's JSON: the sidecar, and the adjoint method's effects."""
     return sidecar_path(path), path.with_name(path.name.removesuffix(".json") + EFFECTS_ENDING)
 
 

@@ -18,7 +18,7 @@ def selection_record(
     names: Sequence[str],
     verification: Verification | None = None,
 ) -> SelectionSidecar:
-    """What is known of a selection.
+    """The record of a selection.
 
     Args:
         profiles: What the selection was made from, one for each quant type.

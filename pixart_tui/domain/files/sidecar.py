@@ -23,7 +23,7 @@ PROFILE_AGAIN = "profile again with: pixart-tui profile"
 
 
 class SampleRecord(Value):
-    """What is known of one sample of the adjoint method, beside its effects.
+    """The record of one sample of the adjoint method, beside its effects.
 
     Attributes:
         prompt: The prompt.

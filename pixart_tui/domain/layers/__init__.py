@@ -1,1 +1,1 @@
-"""What can be quantized and to what: layers, quant types, roles, steps. Imports no other room."""
+"""Targets of quantization: layers, quant types, roles, steps. Imports no other room."""

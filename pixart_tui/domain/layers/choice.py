@@ -1,4 +1,4 @@
-"""What is quantized to what, and at which steps: all that the images of a selection depend on."""
+"""A choice: which targets are quantized to which types, and at which steps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pixart_tui.domain.values import Value
 from pixart_tui.domain.words import count
 
 MIXED: Final = "mixed"
-"""What stands for a quant type where there are several."""
+"""The name in place of a quant type where there are several."""
 
 
 class Choice(Value):
-    """What is quantized.
+    """Targets, their quant types, and the steps without quantization.
 
     Attributes:
         assignments: Target to the name of its quant type.
@@ -74,7 +74,7 @@ class Choice(Value):
 
     @property
     def through_kept_steps(self) -> tuple[str, ...]:
-        """What is quantized at the kept steps, although it is computed anew at each of them."""
+        """Returns the targets that are quantized at the kept steps and computed at each of them."""
         return tuple(fqn for fqn in self.at_every_step if not depends_on_text_alone(fqn))
 
     def without(self, targets: Collection[str]) -> Self:
@@ -95,7 +95,7 @@ def spell_types(layers_by_type: Mapping[str, int]) -> str:
 
 
 def spell_kept(kept: KeptSteps, steps: int, layers: int) -> str:
-    """What is done at kept steps, in a sentence without its full stop.
+    """Describes the kept steps in a sentence without its full stop.
 
     Args:
         kept: The steps, at least one.

@@ -13,7 +13,7 @@ NO_GAIN_MARK: Final = "≈"
 
 
 class LinearShape(Value):
-    """What the time of a linear layer depends on; many layers share one shape.
+    """The shape of a linear layer's product, which decides its time; many layers share one.
 
     Attributes:
         rows: M of the matrix product.

@@ -1,4 +1,4 @@
-"""What a profile measures and a selection decides about: linear layers and self-attention."""
+"""Layers of a model: linear layers and self-attention, the targets of profiles and selections."""
 
 from __future__ import annotations
 

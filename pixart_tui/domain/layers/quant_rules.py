@@ -1,4 +1,4 @@
-"""What the CUDA kernels cannot quantize: shapes that they refuse and devices that lack them."""
+"""Rules of the CUDA kernels: shapes that they refuse and devices that lack them."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ INT4_GROUP_SIZE: Final = 128
 """Weights that share one int4 scale: torchao's default, along the input features."""
 
 FP8_ATTENTION: Final = "fp8_attention"
-"""What profiles and selections call self-attention that multiplies in fp8. It is no quant type of a
+"""The name of fp8 self-attention in profiles and selections. It is no quant type of a
 linear layer: nexfort has none for attention."""
 
 
@@ -48,7 +48,7 @@ class Granularity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QuantType:
-    """What one quant type does to a linear layer.
+    """The formats of weight and activation under one quant type.
 
     Attributes:
         name: nexfort's name for it, ``fp8_e4m3_e4m3_dynamic`` for example.

@@ -1,4 +1,4 @@
-"""What a layer's name says of how a deployment runs it."""
+"""Derives a layer's role in a deployment from its name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What effects say of the layers' losses: estimates, intervals, and which layers are ties.
+"""Estimates the layers' losses from effects, with intervals and ties.
 
 Given a sample, the effects of a draw are normal with mean 0 (measured kurtosis: 3.15), so that a
 mean of their squares is a chi-square variate. Two questions have two intervals: the loss on *these
@@ -118,7 +118,7 @@ def _early_sum(effects: npt.NDArray[np.float32]) -> float:
 
 @dataclass(frozen=True)
 class SampleStatistics:
-    """What one sample's effects say, under one quant type.
+    """Statistics of one sample's effects, under one quant type.
 
     With u the sum of a draw's effects over the late calls that every draw reached, and v over all
     calls, the estimate is mean(u^2) over all draws + mean(v^2 - u^2) over those that reached all:
@@ -210,7 +210,7 @@ class SampleStatistics:
 
     @cached_property
     def weights(self) -> Floats:
-        """What each layer's loss counts, (layers,): 1 in the linear range, less near saturation."""
+        """The weight of each layer's loss, (layers,): 1 in the linear range, then less."""
         found: Floats = 1 / (1 + self.losses / self.linearity.saturation)
         return found
 
@@ -237,7 +237,7 @@ class SampleStatistics:
 
 @dataclass(frozen=True)
 class EffectStatistics:
-    """What the effects of several samples say of every layer, under one quant type.
+    """Statistics of several samples' effects for every layer, under one quant type.
 
     Attributes:
         samples: Their statistics.
@@ -260,7 +260,7 @@ class EffectStatistics:
 
     @property
     def weights(self) -> Floats:
-        """What each sample's loss of each layer counts, (samples, layers)."""
+        """Returns the weight of each sample's loss of each layer, (samples, layers)."""
         return np.stack([sample.weights for sample in self.samples])
 
     @cached_property

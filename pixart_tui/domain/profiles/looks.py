@@ -19,7 +19,7 @@ Outcome = Literal["", "settled", "spent", "time"]
 
 
 class Look(Value):
-    """What was known after a fixed number of samples.
+    """The state of a profile after a fixed number of samples.
 
     Attributes:
         samples: How many.
@@ -65,7 +65,7 @@ def look_at(
     """The decision over these samples.
 
     Args:
-        samples: Those measured by now, at least one, in the planned order.
+        samples: Those measured so far, at least one, in the planned order.
         quant_types: Each has a cut of its own.
         cut: Percentage of the layers, by count, that would be quantized.
         planned: Samples at the most.

@@ -58,5 +58,5 @@ class Measurement(Comparison):
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What makes two measurements the same: merging by it is idempotent."""
+        """Returns the key by which measurements are the same: merging by it is idempotent."""
         return (self.layer, self.quant_type, self.prompt, self.seed)

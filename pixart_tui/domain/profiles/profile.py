@@ -19,7 +19,7 @@ from pixart_tui.domain.profiles.score import LayerScore, noise_of
 
 
 class Conditions(Value):
-    """What a profile was measured on; two profiles with equal conditions are comparable.
+    """The conditions of a profile; profiles with equal conditions are comparable.
 
     Attributes:
         model: The model as it was asked for.
@@ -69,7 +69,7 @@ class Conditions(Value):
 
     @property
     def call_name(self) -> str:
-        """What a transformer call is told as: ``step`` where each step makes one, else ``call``."""
+        """Names a transformer call: ``step`` where each step makes one, else ``call``."""
         return "call" if self.num_calls else "step"
 
     @property
@@ -103,7 +103,7 @@ class Profile(Value):
     scored: tuple[LayerScore, ...] | None = None
 
     def effect_statistics(self) -> EffectStatistics | None:
-        """What the effects say; None where there are none. It takes a while for many samples."""
+        """Returns the statistics of the effects, None without any. Many samples take a while."""
         if not self.effects:
             return None
         # Only now: it needs numpy, which takes a viewer longer to load than its first paint.

@@ -1,4 +1,4 @@
-"""Somebody's profile against one that was measured again: what agrees, and what does not."""
+"""Compares a third party's profile with a fresh measurement."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ROUNDING: Final = 1e-7
 
 
 class Claim(Value):
-    """What a file says of one layer.
+    """A file's claim about one layer.
 
     Attributes:
         fqn: The layer.
@@ -81,14 +81,14 @@ class ProfileCheck(Value):
 
 
 def claims_of_file(ssim_by_fqn: Mapping[str, float]) -> tuple[Claim, ...]:
-    """What a JSON without a sidecar claims: figures without intervals."""
+    """Reads the claims of a JSON without a sidecar: figures without intervals."""
     return tuple(Claim(fqn=fqn, ssim=x, low=x, high=x) for fqn, x in ssim_by_fqn.items())
 
 
 def claims_of_scores(
     ssim_by_fqn: Mapping[str, float], scores: Sequence[LayerScore], machine: Machine
 ) -> tuple[Claim, ...]:
-    """What a JSON and its sidecar claim. The figures are the JSON's, as OneDiff reads those."""
+    """Reads the claims of a JSON and its sidecar. OneDiff reads the JSON: its figures count."""
     gpu = gpu_of(machine)
     known = {score.layer.fqn: score for score in scores}
     claims = []

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LayerStatus(StrEnum):
-    """What is known of a layer."""
+    """How far a layer is measured."""
 
     PENDING = "pending"
     MEASURED = "measured"

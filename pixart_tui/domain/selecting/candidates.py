@@ -1,4 +1,4 @@
-"""What can be chosen: the targets of a model, and for each the quant types that were measured."""
+"""The search space: the targets of a model, each with the quant types that were measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OptionKey: TypeAlias = tuple[str, str]
 
 
 class Target(Value):
-    """What a selection decides about.
+    """A target of a selection: a layer, or a block's attention.
 
     Attributes:
         name: A layer's fqn, or of a block's attention module.
@@ -58,7 +58,7 @@ class Candidate(Value):
 
     @property
     def key(self) -> OptionKey:
-        """What names it among the candidates."""
+        """Returns the key of a candidate."""
         return (self.target, self.quant_type)
 
     @property

@@ -1,4 +1,4 @@
-"""What is decided at once: a target, or targets that a fused deployment must treat alike."""
+"""Groups targets that are decided together, as a fused deployment treats them alike."""
 
 from __future__ import annotations
 

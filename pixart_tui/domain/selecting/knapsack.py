@@ -64,7 +64,7 @@ class Knapsack:
 
     @property
     def slack(self) -> float:
-        """What rounding may add to a sum of weights."""
+        """Returns the largest rounding error of a sum of weights."""
         return _ROUNDING * (float(np.abs(self.weight).sum()) or 1.0)
 
     def fits(self, picks: Indices) -> bool:

@@ -25,7 +25,7 @@ _MOST_REMEMBERED: Final = 32
 
 @dataclass
 class _Known:
-    """What was worked out of the candidates, whatever the rule and its parameter."""
+    """Intermediate results of the candidates, whatever the rule and its parameter."""
 
     choices: tuple[KeptSteps, ...] = ()
     candidates_by_steps: dict[KeptSteps, Candidates] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class SelectionProblem:
-    """What is to be selected.
+    """A selection problem.
 
     Attributes:
         candidates: The targets and their options, of all steps.
@@ -137,7 +137,7 @@ class SelectionProblem:
 
     @property
     def _choices(self) -> tuple[KeptSteps, ...]:
-        """What is asked for, and further steps if they are to be chosen, fewest first."""
+        """Returns the kept steps that were asked for, and further choices, fewest steps first."""
         if not self._known.choices:
             self._known.choices = (self.kept_steps, *self._further())
         return self._known.choices

@@ -91,7 +91,7 @@ class Selection(Value):
 
     @property
     def choice(self) -> Choice:
-        """What is quantized to what, and when."""
+        """Returns the selection's choice: targets, quant types and steps."""
         return Choice(
             assignments=self.assignments,
             kept_steps=self.kept_steps,
@@ -100,7 +100,7 @@ class Selection(Value):
 
     @property
     def gain(self) -> float:
-        """What it is worth: seconds saved where everything was timed, else FLOPs."""
+        """Returns the gain: seconds saved where everything was timed, else FLOPs."""
         if self.predicted_time_saved_s is not None:
             return self.predicted_time_saved_s
         return self.flops_share if self.quantized_flops is None else self.quantized_flops
@@ -256,7 +256,7 @@ def describe(
 
 
 def objective_of(candidates: Candidates, rule: Rule) -> Objective:
-    """What a rule counts as gain over the candidates."""
+    """Returns the function that gives a candidate's gain under a rule."""
     if rule == "top-percentage":
         return "count"
     if rule == "flops-share" or (rule == "max-loss" and not candidates.timed):
@@ -294,7 +294,7 @@ def _solved(
 
 
 def solver_of(candidates: Candidates, rule: Rule, *, fused: bool = False) -> Solver:
-    """What answers the questions of a rule that weighs gain against loss."""
+    """Builds the solver of a rule that weighs gain against loss."""
     candidates = _decided(candidates, rule)
     objective = objective_of(candidates, rule)
     flops = {target.name: float(target.flops) for target in candidates.targets}

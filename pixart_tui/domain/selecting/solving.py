@@ -60,11 +60,11 @@ class Solver:
         return max(found, key=lambda chosen: (self._gain(chosen), -predicted_loss(chosen)))
 
     def loss_bound(self, needed: float) -> float:
-        """What no choice whose gains reach ``needed`` is predicted to lose less than."""
+        """Returns a lower bound of the loss of every choice whose gain reaches ``needed``."""
         return min(variant.loss_bound(needed) for variant in self._variants)
 
     def gain_bound(self, budget: float) -> float:
-        """What no choice whose predicted loss stays within ``budget`` gains more than."""
+        """Returns an upper bound of the gain of every choice whose loss stays within ``budget``."""
         return max(variant.gain_bound(budget) for variant in self._variants)
 
     @property

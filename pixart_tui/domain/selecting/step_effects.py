@@ -113,7 +113,7 @@ class StepEffects:
 
     @cached_property
     def weights(self) -> Floats:
-        """What a loss counts in each sample, (samples, targets): less where losses level off."""
+        """The weight of a loss in each sample, (samples, targets): less where losses level off."""
         found: Floats = 1 / (1 + self.whole / np.array(self.saturations)[:, None])
         return found
 

@@ -1,4 +1,4 @@
-"""What joint measurements say of a selection: on the repair set, and on a set of its own."""
+"""Joint measurements of a selection: on the repair set, and on a set of their own."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class JointMeasurement(Value):
 
     @property
     def choice(self) -> Choice:
-        """What was quantized."""
+        """Returns the choice that was quantized."""
         return Choice(
             assignments=self.assignments,
             kept_steps=self.kept_steps,

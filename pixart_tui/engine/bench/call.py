@@ -70,7 +70,7 @@ def prompts_of(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]
 
 
 def prompt_notices(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]:
-    """What there is to say of how the model reads the prompts."""
+    """Returns notes on how the model reads the prompts."""
     found = _reader(loaded).notices(_asked(request), request.negative_prompt)
     return tuple(notice.text for notice in found)
 

@@ -46,7 +46,7 @@ class CudaClock:
     """Events in the current CUDA stream: they mark the GPU's progress without waiting for it."""
 
     def mark(self) -> torch.cuda.Event:
-        """An event after the work that is queued by now."""
+        """Records an event after the work that is queued so far."""
         event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         event.record()
         return event

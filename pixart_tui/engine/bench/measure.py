@@ -24,7 +24,7 @@ from pixart_tui.engine.image_metrics import psnr_db_per_image, ssim_per_image
 Pipeline: TypeAlias = Any
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Task = Literal["warm-up", "figures", "speed", "quality"]
-"""What is measured: the first calls of a cold start; the first call, the timed ones and the
+"""The measured calls: the first calls of a cold start; the first call, the timed ones and the
 image; the same without the image; or the image alone."""
 
 FIRST_CALL: Final = "first call"
@@ -37,7 +37,7 @@ COLD_CALLS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What is being done.
+    """The current phase.
 
     Attributes:
         name: ``FIRST_CALL``, ``NEXT_CALLS`` or ``TIMED_CALLS``.
@@ -81,7 +81,7 @@ class NextCall:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What the timed calls asked of the machine.
+    """The machine's load during the timed calls.
 
     Attributes:
         peak_bytes: Largest memory: of torch's allocator on CUDA, else of the process.
@@ -145,7 +145,7 @@ def measure(
         prompts: What the other calls take in turn, from the second on.
         repeats: Timed calls after the first.
         device: Where the pipeline is.
-        pace: Told of every step, None for nobody.
+        pace: Called at every step; None for no calls.
     """
     yield Phase(FIRST_CALL, 0, 1)
     first, image = _timed_call(pipeline, call, device, pace)

@@ -25,7 +25,7 @@ class IterationTimer(Generic[Mark]):
 
     Args:
         clock: What suits the device.
-        pace: Told of each step, None for nobody.
+        pace: Called at each step; None for no calls.
     """
 
     def __init__(self, clock: Clock[Mark], pace: StepPace | None = None) -> None:

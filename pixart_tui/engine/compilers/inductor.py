@@ -33,7 +33,7 @@ _MODES: Final[dict[str, str | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class CompilePlan:
-    """What ``torch.compile`` is given.
+    """The arguments of ``torch.compile``.
 
     Attributes:
         mode: Its ``mode``; None for the default.
@@ -54,7 +54,7 @@ class CompilePlan:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """What this process found in Inductor's FX graph cache.
+    """This process's hits and misses in Inductor's FX graph cache.
 
     Attributes:
         hits: Graphs that were taken from the cache.
@@ -66,7 +66,7 @@ class CacheUse:
 
 
 def compile_plan(compiler: str, device: torch.device) -> CompilePlan | None:
-    """What a stock compiler does on a device, None for ``none``."""
+    """Returns the plan of a stock compiler on a device, None for ``none``."""
     if compiler == "none":
         return None
     on_gpu = device.type == "cuda"
@@ -102,7 +102,7 @@ def make_positions_contiguous(transformer: Transformer) -> None:
 
 
 def cache_use() -> CacheUse:
-    """What this process has found in the FX graph cache so far."""
+    """Counts this process's hits and misses in the FX graph cache so far."""
     found: Counter[str] = counters["inductor"]
     missed = found["fxgraph_cache_miss"] + found["fxgraph_cache_bypass"]
     return CacheUse(hits=found["fxgraph_cache_hit"], misses=missed)

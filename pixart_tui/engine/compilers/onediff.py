@@ -26,7 +26,7 @@ Pipeline: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class OnediffPlan:
-    """What OneDiff is asked for.
+    """The request to OneDiff.
 
     Attributes:
         backend: Which back-end compiles.
@@ -42,7 +42,7 @@ class OnediffPlan:
 
 
 def onediff_plan(backend: OnediffBackend, config: str) -> OnediffPlan:
-    """What a back-end is asked for.
+    """Builds the request to a back-end.
 
     Args:
         backend: Which one.
@@ -112,7 +112,7 @@ def _compile_with_oneflow(pipeline: Pipeline) -> None:
 
 
 def _refuse_ours(deployment: Deployment) -> None:
-    """What only our own compilers know to do."""
+    """Refuses settings that only our own compilers have."""
     if deployment.compiler == "oneflow" and deployment.choice.assignments:
         raise oneflow_does_not_quantize()
     ours = (

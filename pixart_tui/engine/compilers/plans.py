@@ -23,7 +23,7 @@ Plan: TypeAlias = OurPlan | OnediffPlan
 
 
 def plan_for(compiler: str, config: str, device: torch.device) -> Plan | None:
-    """What a compiler does on a device, None for ``none``.
+    """Returns the plan of a compiler on a device, None for ``none``.
 
     Args:
         compiler: Its name.
@@ -67,7 +67,7 @@ def apply_plan(
         fp8_attention: Whether self-attention multiplies in fp8, or the blocks' attention modules
             whose does; only our own kernels can.
         kept_fp8_attention: The same of the kept transformer.
-        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
+        on_capture: Called with each CUDA graph that we capture, and the seconds it took.
         kept_transformer: The transformer that runs at the kept steps; see ``kept_steps``.
 
     Raises:

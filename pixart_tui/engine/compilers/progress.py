@@ -114,7 +114,7 @@ class WarmupProgress:
         self._ticker = threading.Thread(target=self._tick, name="warm-up", daemon=True)
 
     def take(self, region: Region) -> None:
-        """Takes in what a region is by now; what comes after the end is left out."""
+        """Takes in the current state of a region; updates after its end are ignored."""
         with self._lock:
             if self._over.is_set():
                 return
@@ -131,7 +131,7 @@ class WarmupProgress:
     def add(
         self, name: str, *, compiled: int = 0, from_cache: int = 0, elapsed_s: float = 0.0
     ) -> None:
-        """Takes in that some more of a region is ready, where nobody knows how many will follow."""
+        """Takes in that more of a region is ready, where its total is unknown."""
         with self._lock:
             known = self.region(name)
             changes = {
@@ -161,7 +161,7 @@ class WarmupProgress:
             return self._say()
 
     def _ended(self, region: Region) -> Region:
-        """What was made serves; what was not even begun stays as it is and says so."""
+        """Returns a region's final state; a region that was not begun stays as it is and says so."""
         state = RegionState.DONE if region.ready else RegionState.WAITING
         return self._by_now(region).model_copy(update={"state": state})
 
@@ -219,7 +219,7 @@ def _hearing_triton(progress: WarmupProgress) -> Iterator[None]:
     """Counts the kernels of this package that Triton compiles or finds in its cache.
 
     Inductor's are part of its graphs. Nothing is imported: a pipeline that runs kernels of ours
-    has imported Triton by now.
+    has imported Triton already.
     """
     knobs: Any = sys.modules.get("triton.knobs")
     if knobs is None:

@@ -47,7 +47,7 @@ def apply_torch(
         plan: What is done.
         fp8_attention: Whether our own kernels multiply self-attention in fp8, or in which blocks.
         kept_fp8_attention: In which blocks of the kept transformer.
-        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
+        on_capture: Called with each CUDA graph that we capture, and the seconds it took.
         kept_transformer: Another transformer that is compiled likewise.
 
     Raises:

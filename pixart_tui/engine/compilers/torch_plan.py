@@ -1,4 +1,4 @@
-"""What the compiler ``torch`` does on a device: settled before anything is changed, and shown."""
+"""Plans the work of the compiler ``torch`` on a device, before anything is changed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WITHOUT_GPU: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class TorchPlan:
-    """What is done to a pipeline.
+    """The changes to a pipeline.
 
     Attributes:
         mode: The modes, joined by colons.
@@ -82,7 +82,7 @@ class TorchPlan:
 
 
 def torch_plan(config: CompilerConfig, device: torch.device) -> TorchPlan:
-    """What a configuration comes to on a device."""
+    """Returns the plan of a configuration on a device."""
     modes = resolve_modes(config.modes)
     on_gpu = device.type == "cuda"
     transformer = _executor(modes, on_gpu, config.dynamic)

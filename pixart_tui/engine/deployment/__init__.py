@@ -36,7 +36,7 @@ def deploy(
         execution: How the quantized layers are computed; None where none are. nexfort has its own
             kernels and is not asked.
         device: Where the pipeline is.
-        on_capture: Told of each CUDA graph that we capture ourselves, with the seconds it took.
+        on_capture: Called with each CUDA graph that we capture, and the seconds it took.
 
     Raises:
         RequestError: A layer, a compiler or an option that this pipeline or device cannot take, or

@@ -78,7 +78,7 @@ class KeptStepsCall:
         self._step = 0
 
     def __call__(self, *args: Any, encoder_hidden_states: Tensor, **kwargs: Any) -> Any:
-        """What the transformer gives for this step.
+        """Returns the prediction for this step.
 
         Raises:
             WorkError: There are more calls than steps, so that nothing tells which step this is.

@@ -25,7 +25,7 @@ def fqn_to_config(assignments: Mapping[str, str]) -> Any:
 
 
 def config_dict(assignments: Mapping[str, str]) -> dict[str, Any]:
-    """The same as torchao serialises it, for ``torchao.core.config.config_from_dict``."""
+    """The same as torchao serializes it, for ``torchao.core.config.config_from_dict``."""
     from torchao.core.config import config_to_dict
 
     content: dict[str, Any] = config_to_dict(fqn_to_config(assignments))

@@ -44,7 +44,7 @@ def install(
         fp8_attention: Whether self-attention multiplies in fp8: of all blocks, of none, or of those
             whose attention module is named (``transformer_blocks.3.attn1``).
         kept_fp8_attention: The blocks of the kept transformer whose self-attention does.
-        on_capture: Told of each captured graph, with the seconds it took.
+        on_capture: Called with each captured graph and the seconds it took.
         kept_transformer: Another transformer that shares weights, and the modules that read the
             text alone, with the pipeline's.
 

@@ -1,4 +1,4 @@
-"""What depends on the text alone: once per image, at addresses that never change."""
+"""Computes text-only tensors once per image, at addresses that never change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Transformer: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class TextState:
-    """What the blocks attend to.
+    """Keys and values of the text, for every block.
 
     Attributes:
         keys: One (B T, H, D) for each block.

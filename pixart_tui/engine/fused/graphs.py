@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 OnCapture: TypeAlias = Callable[[float], None]
-"""Told of each captured graph, and the seconds that it took with its warm-up."""
+"""Called with each captured graph and the seconds that it took, warm-up included."""
 
 _WARMUP_CALLS: Final = 2
 _GRAPHS_KEPT: Final = 8
@@ -33,7 +33,7 @@ class GraphPool:
     so all graphs of a pipeline work in the same memory: as much as the hungriest one takes.
 
     Args:
-        on_capture: Told of each graph that is captured with this pool.
+        on_capture: Called with each graph that is captured with this pool.
     """
 
     def __init__(self, on_capture: OnCapture = lambda _elapsed_s: None) -> None:

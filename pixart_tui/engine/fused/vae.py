@@ -75,7 +75,7 @@ def fuse_middle(vae: Vae) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Image:
-    """What goes from one step to the next.
+    """The tensors that one step hands to the next.
 
     Attributes:
         x: (images, channels, height, width), channels_last.
@@ -148,7 +148,7 @@ class _Resnet:
 
         block, residual, free = self.block, image.x, None
         if block.conv_shortcut is not None:
-            # Nobody else reads the input: the norm may overwrite it.
+            # Nothing else reads the input: the norm may overwrite it.
             residual, free = _convolved(image.x, block.conv_shortcut), image.x
         x = _normalized(image, block.norm1, silu=True, out=free)
         x = _convolved(x, block.conv1)

@@ -25,7 +25,7 @@ _GIB: Final = 2**30
 
 @dataclass(frozen=True, slots=True)
 class BatchMemory:
-    """What a batch takes beside the weights, by estimate.
+    """Estimated memory of a batch beside the weights.
 
     Attributes:
         image_bytes: One image.
@@ -44,7 +44,7 @@ class BatchMemory:
 def estimate_batch(
     pipeline: Pipeline, call: GenerateCall, size: tuple[int, int], device: torch.device
 ) -> BatchMemory:
-    """What the images of a call take on a device.
+    """Estimates the memory of a call's images on a device.
 
     Args:
         pipeline: As it was loaded: its weights are there already.
@@ -114,7 +114,7 @@ def _too_large(call: GenerateCall, memory: BatchMemory, fitting: int, said: str)
 
 
 def _limits() -> Iterator[int]:
-    """What the limits of the process and of its control group leave."""
+    """Returns the memory left within the limits of the process and of its control group."""
     soft, _ = resource.getrlimit(resource.RLIMIT_AS)
     if soft != resource.RLIM_INFINITY:
         yield soft - psutil.Process().memory_info().vms

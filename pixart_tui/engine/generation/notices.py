@@ -1,4 +1,4 @@
-"""What a user has to be told of a generation before it begins."""
+"""Warns of settings that do not take effect as requested, before a generation begins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a generation's pipeline is quantized, and by whom."""
+"""Decides which layers of a generation's pipeline are quantized, and by which backend."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def plan_quantization(
 
 
 def _mixture(choice: Choice, loaded: LoadedPipeline, call: GenerateCall) -> Iterator[str]:
-    """What a mixed selection does, in words; refuses to keep every step."""
+    """Describes a mixed selection; refuses one that keeps every step."""
     if len(choice.quant_types) > 1:
         yield f"layers by quant type: {spell_types(choice.layers_by_type)}"
     if choice.kept_steps:
@@ -117,7 +117,7 @@ def _by_nexfort(
 
 
 def _wanted(request: GenerateRequest, layers: Sequence[Layer]) -> Choice:
-    """What the request's file chooses; every layer where there is none."""
+    """Returns the layers that the request's file chooses; every layer without a file."""
     path = request.quant_submodules_config_path
     if path is None:
         return Choice.of_one(request.quant_type, [layer.fqn for layer in layers])

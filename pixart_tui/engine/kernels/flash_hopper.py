@@ -371,7 +371,7 @@ def attention_kernel(
     v_buffers = allocate(v_desc, v_tail_desc, _SLOTS, TAIL and not FP8)
     at = 0
     if FP8:
-        # Before barriers are initialised, which may lie where addresses are written.
+        # Before barriers are initialized, which may lie where addresses are written.
         write_addresses()
         at = read_address(v_buffers[0])
     v = ring_of(v_buffers, _SLOTS, _CONSUMERS)
@@ -380,7 +380,7 @@ def attention_kernel(
     turns = gl.allocate_shared_memory(gl.int64, [_CONSUMERS, 1], mbarrier.MBarrierLayout())
     for part in gl.static_range(_CONSUMERS):
         mbarrier.init(turns.index(part), count=1)
-    # TMA completes barriers through the asynchronous proxy: it must see them initialised.
+    # TMA completes barriers through the asynchronous proxy: it must see them initialized.
     fence_async_shared()
     work = ((q_desc, q_tail_desc), (k_desc, k_tail_desc), (v_desc, v_tail_desc), q, k, v)
     plan = (blocks, count, heads)

@@ -113,7 +113,7 @@ def _pieces(p, layout: gl.constexpr):
 def e4m3_words(p, layout: gl.constexpr):
     """Probabilities (rows, 128) as left factors: words that stay whole on the way around the loop.
 
-    A thread multiplies 4 neighbouring columns, but owns two pairs that are 8 apart: the columns
+    A thread multiplies 4 neighboring columns, but owns two pairs that are 8 apart: the columns
     are renamed, `permute_keys` stores the values in the same order.
     """
     return gl.inline_asm_elementwise(

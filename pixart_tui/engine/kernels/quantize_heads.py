@@ -160,7 +160,7 @@ def _quantize(
 
 
 def quantize_heads(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What `flash_attention_fp8` reads.
+    """Makes the inputs of `flash_attention_fp8`.
 
     Args:
         q: (B, S, H, D), the last dimension contiguous; ``k`` and ``v`` have the same strides.

@@ -1,4 +1,4 @@
-"""What quantizing a row's values changes in them, in one pass over the row.
+"""Computes the rounding error of quantizing a row's values, in one pass over the row.
 
 Codes and scales are those of ``engine.quant.reference``, and what a code stands for is rounded to
 the tensor's dtype as there; the difference is formed in float32. Bytes: a row is read once and its

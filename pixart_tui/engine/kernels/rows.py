@@ -30,7 +30,7 @@ _TENSOR_BLOCK: Final = 4096
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the linears that follow read.
+    """The outputs of a row pass, for the linears that follow.
 
     Attributes:
         plain: Whether any of them reads the row as it is.
@@ -48,8 +48,8 @@ class Rows:
     """Rows as the following linears read them.
 
     Attributes:
-        plain: (rows, channels) in the model's dtype; None where nobody reads it.
-        codes: (rows, channels), quantized; None where nobody reads them.
+        plain: (rows, channels) in the model's dtype; None where nothing reads it.
+        codes: (rows, channels), quantized; None where nothing reads them.
         scales: float32, (rows, 1) or one value; None without codes.
     """
 
@@ -60,7 +60,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """What is added to the residual stream: ``gate * (y + bias)``.
+    """The term added to the residual stream: ``gate * (y + bias)``.
 
     Attributes:
         y: (rows, channels).

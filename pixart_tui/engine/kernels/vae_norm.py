@@ -111,7 +111,7 @@ def factors_kernel(
     squares_ptr,
     bias_ptr,
     weight_ptr,
-    centre_ptr,
+    center_ptr,
     scale_ptr,
     pixels,
     channels,
@@ -143,19 +143,19 @@ def factors_kernel(
     e = tl.arange(0, BLOCK_D)
     channel = group * width + e
     in_group = e < width
-    centre = tl.zeros([BLOCK_D], tl.float32) + mean
+    center = tl.zeros([BLOCK_D], tl.float32) + mean
     if BIASED:
-        centre -= tl.load(bias_ptr + channel, mask=in_group, other=0.0).to(tl.float32)
+        center -= tl.load(bias_ptr + channel, mask=in_group, other=0.0).to(tl.float32)
     weight = tl.load(weight_ptr + channel, mask=in_group, other=0.0).to(tl.float32)
     out = image * channels + channel
-    tl.store(centre_ptr + out, centre, mask=in_group)
+    tl.store(center_ptr + out, center, mask=in_group)
     tl.store(scale_ptr + out, weight / tl.sqrt(variance + eps), mask=in_group)
 
 
 @triton.jit
 def apply_kernel(
     x_ptr,
-    centre_ptr,
+    center_ptr,
     scale_ptr,
     shift_ptr,
     out_ptr,
@@ -166,14 +166,14 @@ def apply_kernel(
     BLOCK_P: tl.constexpr,
     BLOCK_C: tl.constexpr,
 ):
-    """(x - centre) * scale + shift of one chunk of pixels and one block of channels."""
+    """(x - center) * scale + shift of one chunk of pixels and one block of channels."""
     chunk = tl.program_id(0)
     image = tl.program_id(2).to(tl.int64)
     c = tl.program_id(1) * BLOCK_C + tl.arange(0, BLOCK_C)
     pixel = tl.arange(0, BLOCK_P)
     at = pixel[:, None] * channels + c[None, :]
     base = (image * pixels + chunk * rows) * channels
-    centre = tl.load(centre_ptr + image * channels + c)[None, :]
+    center = tl.load(center_ptr + image * channels + c)[None, :]
     scale = tl.load(scale_ptr + image * channels + c)[None, :]
     shift = tl.load(shift_ptr + c).to(tl.float32)[None, :]
     left = tl.minimum(pixels - chunk * rows, rows)
@@ -181,7 +181,7 @@ def apply_kernel(
         inside = (first + pixel < left)[:, None]
         offset = base + first * channels + at
         x = tl.load(x_ptr + offset, mask=inside, other=0.0).to(tl.float32)
-        y = (x - centre) * scale + shift
+        y = (x - center) * scale + shift
         if SILU:
             y = y / (1.0 + tl.exp(-y))
         tl.store(out_ptr + offset, y.to(out_ptr.dtype.element_ty), mask=inside)
@@ -227,12 +227,12 @@ def group_norm(
     _check(x)
     out = torch.empty_like(x) if out is None else out
     images, channels = x.shape[:2]
-    centre, scale = _factors(moments, norm, bias)
+    center, scale = _factors(moments, norm, bias)
     block = _channel_block(channels)
     rows = _rows(moments.pixels, channels, block, _APPLY_PROGRAMS)
     apply_kernel[(triton.cdiv(moments.pixels, rows), channels // block, images)](
         x,
-        centre,
+        center,
         scale,
         norm.bias,
         out,
@@ -278,7 +278,7 @@ def _factors(
     moments: Moments, norm: torch.nn.GroupNorm, bias: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     images, chunks, channels = moments.mean.shape
-    centre, scale = torch.empty(
+    center, scale = torch.empty(
         2, images, channels, device=moments.mean.device, dtype=torch.float32
     ).unbind()
     width = channels // norm.num_groups
@@ -287,7 +287,7 @@ def _factors(
         moments.squares,
         norm.weight if bias is None else bias,
         norm.weight,
-        centre,
+        center,
         scale,
         moments.pixels,
         channels,
@@ -301,7 +301,7 @@ def _factors(
         BLOCK_D=max(16, triton.next_power_of_2(width)),
         num_warps=8,
     )
-    return centre, scale
+    return center, scale
 
 
 def _channel_block(channels: int) -> int:

@@ -1,4 +1,4 @@
-"""What loading hands over: the pipeline, and what is known about it without running it."""
+"""The result of loading: the pipeline, and all that is known without running it."""
 
 from __future__ import annotations
 

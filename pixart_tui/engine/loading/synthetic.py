@@ -45,7 +45,7 @@ Config: TypeAlias = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Recipe:
-    """What a synthetic pipeline is made of.
+    """The parts of a synthetic pipeline.
 
     Attributes:
         family: Which pipeline it is.
@@ -237,7 +237,7 @@ def _draw(values: Tensor, module: nn.Module, name: str, generator: torch.Generat
 def _scale_queries(text_encoder: Any) -> None:
     """T5 divides no scores by the root of the head size; its queries start that much smaller.
 
-    As ``T5PreTrainedModel`` initialises them. Without it softmax picks single tokens, and any
+    As ``T5PreTrainedModel`` initializes them. Without it softmax picks single tokens, and any
     rounding grows into other embeddings.
     """
     for block in text_encoder.encoder.block:

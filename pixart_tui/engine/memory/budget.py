@@ -15,7 +15,7 @@ Pipeline: TypeAlias = Any
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What a budget chose.
+    """The choice that a budget makes.
 
     Attributes:
         options: The switches, without the budget.

@@ -14,7 +14,7 @@ Affine: TypeAlias = tuple[Tensor, Tensor]
 
 
 def group_norm_affine(norm: nn.GroupNorm, strips: Iterable[Tensor]) -> Affine:
-    """What a group norm multiplies and adds, from an image that comes in strips.
+    """Computes the factors and terms of a group norm from an image that comes in strips.
 
     Sums are kept in float64: the variance is the difference of two of them.
 

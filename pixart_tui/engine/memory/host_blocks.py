@@ -94,7 +94,7 @@ class _Stream:
       that the allocator now hands out for the places;
     * ``enter``: a block's computation waits for its copy;
     * ``leave``: the next copy into a place waits for the computation that reads it;
-    * ``end``: whoever gets the memory of the places next, in the computing stream, comes after
+    * ``end``: the next user of this memory, in the computing stream, comes after
       every copy, even if an error left copies that no block has waited for.
 
     So no tensor needs ``record_stream``. On a CPU the copies are plain ones.

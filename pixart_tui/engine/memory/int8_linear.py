@@ -19,7 +19,7 @@ class Int8Linear(nn.Module):
     The weight is unpacked for each product: where a GPU takes an unpacked operand from registers
     (Hopper), within the product; elsewhere in one kernel before it, so that a CUDA graph can hold
     it and nothing of the unpacked weight outlives the product. It is called ``weight`` and is int8,
-    which is how T5's feed-forward recognises that it must not cast its activations to it.
+    which is how T5's feed-forward recognizes that it must not cast its activations to it.
 
     Args:
         linear: What is quantized; it is left as it was.

@@ -1,4 +1,4 @@
-"""What the parts of a pipeline take on a GPU: weights counted, activations from the shapes.
+"""Sizes a pipeline's parts on a GPU: weights counted, activations from the shapes.
 
 Where a factor is not a plain count of tensors it was measured: see docs/memory.md.
 """

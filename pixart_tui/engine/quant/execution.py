@@ -1,4 +1,4 @@
-"""What a device runs for real and what has to be simulated, found out by trying."""
+"""Finds by trying which quant types a device runs for real, and which are simulated."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Execution(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """What will run on a device and why.
+    """The execution on a device, and its reason.
 
     Attributes:
         execution: Real kernels, or the reference numerics.

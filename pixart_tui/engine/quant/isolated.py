@@ -13,7 +13,7 @@ from pixart_tui.engine.quant.real import first_line, quantize_weight
 from pixart_tui.engine.quant.simulated import ONE_IMAGE, BatchLayout
 
 KERNEL_DTYPE: Final = torch.bfloat16
-"""What deployment hands to the kernels, and what every one of them takes."""
+"""The dtype that deployment hands to the kernels, and that all of them take."""
 
 
 class IsolatedRealLinear(nn.Module):
@@ -58,7 +58,7 @@ class IsolatedRealLinear(nn.Module):
         return y.to(x.dtype)
 
     def extra_repr(self) -> str:
-        """What ``print`` shows of the layer."""
+        """Returns the layer's text for ``print``."""
         return f"real {self.quant_type.name}"
 
     def _run_image_by_image(self, x: Tensor) -> Tensor:

@@ -53,7 +53,7 @@ def restore_weight(linear: nn.Linear, weight: nn.Parameter) -> None:
 
 
 def config_name(quant_type: QuantType) -> str:
-    """What does the work, for reports."""
+    """Returns the name of the kernel, for reports."""
     if _is_per_tensor_weight_only(quant_type):
         return "Float8Tensor"
     return type(torchao_config(quant_type)).__name__

@@ -77,7 +77,7 @@ class SimulatedLinear(nn.Module):
         return functional.linear(self.rounded(x), self.weight, self.bias)
 
     def rounding_error(self, x: Tensor) -> Tensor:
-        """What quantizing the activation changes in it, in the dtype of ``x``.
+        """Computes the rounding error of quantizing the activation, in the dtype of ``x``.
 
         The difference is formed in float32. On a GPU one kernel does it.
         """
@@ -102,7 +102,7 @@ class SimulatedLinear(nn.Module):
         return every.reshape(rows)
 
     def extra_repr(self) -> str:
-        """What ``print`` shows of the layer."""
+        """Returns the layer's text for ``print``."""
         return f"{self.in_features}, {self.out_features}, simulated {self.quant_type.name}"
 
     def rounded(self, x: Tensor) -> Tensor:

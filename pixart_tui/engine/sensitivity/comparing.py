@@ -25,7 +25,7 @@ See = Callable[[Rendered, Rendered], None]
 
 
 def _unseen(_rendered: Rendered, _reference: Rendered) -> None:
-    """Nobody looks at the images."""
+    """Ignores the images."""
 
 
 class Comparer:
@@ -40,7 +40,7 @@ class Comparer:
 
     Attributes:
         reference: Makes the reference images.
-        batch_size: Images at once, by now.
+        batch_size: Images at once, at present.
     """
 
     def __init__(self, reference: Renderer, batch_size: int) -> None:

@@ -14,7 +14,7 @@ Pipeline: TypeAlias = object
 def release_text_encoder(pipeline: Pipeline) -> None:
     """Frees the pipeline's text encoder (T5-XXL: 9 GiB in bfloat16) once all prompts are encoded.
 
-    It is freed and not moved to the CPU: nobody needs it again.
+    It is freed and not moved to the CPU: nothing needs it again.
     """
     pipeline.text_encoder = None  # type: ignore[attr-defined]
     free_unused()

@@ -1,4 +1,4 @@
-"""What a profile will measure: settings, layers, and the conditions that they hold for."""
+"""Plans a profile: settings, layers, and the conditions of its measurements."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def prompt_reader(loaded: LoadedPipeline) -> PromptReader:
 
 
 def prompt_notices(request: ProfileRequest, loaded: LoadedPipeline) -> Iterator[Noticed]:
-    """What there is to say of how the model reads the prompts."""
+    """Yields notes on how the model reads the prompts."""
     return prompt_reader(loaded).notices(_prompts(request), request.negative_prompt)
 
 

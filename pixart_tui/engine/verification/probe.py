@@ -104,7 +104,7 @@ class JointProbe:
     def _map(
         self, choice: Choice, samples: Samples, use: Callable[[Rendered, Rendered], _Result]
     ) -> list[_Result]:
-        """What each part's quantized images and their reference image give, in order."""
+        """Yields the result of each part's quantized and reference images, in order."""
         size, stop = self._size, CancelToken(self._check)
         parts = [samples[i : i + size] for i in range(0, len(samples), size)]
         assigned = choice.assignments.items()

@@ -13,8 +13,8 @@ from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestErro
 from pixart_tui.domain.events import Failure
 from pixart_tui.runs.identity import is_alive, is_stopped
 from pixart_tui.runs.last_word import outcome_of, say
-from pixart_tui.runs.process.launch import Child, launch
 from pixart_tui.runs.process.device_lock import exclusive_run, own_locks
+from pixart_tui.runs.process.launch import Child, launch
 from pixart_tui.runs.run import Run, RunState
 
 _PROFILE_ENVIRONMENT: Final = {
@@ -25,11 +25,11 @@ _PROFILE_ENVIRONMENT: Final = {
     "MALLOC_MMAP_THRESHOLD_": "268435456",
     "MALLOC_TRIM_THRESHOLD_": "1073741824",
 }
-"""What the worker of a profile or a verification gets unless the user's environment says
+"""Environment of the worker of a profile or a verification, unless the user's own says
 otherwise. What measures speed gets nothing: it has to measure what the user would see."""
 
 _TEXT_ENVIRONMENT: Final = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "utf-8:backslashreplace"}
-"""What every worker gets: logs and files are UTF-8 whatever the viewer's locale is."""
+"""Environment of every worker: logs and files are UTF-8 whatever the viewer's locale is."""
 
 _START_LIMIT_S: Final = 20.0
 _CANCEL_GRACE_S: Final = 10.0
@@ -169,7 +169,7 @@ def _wait_until_identified(run: Run, process: Child, attempt: int) -> None:
 
 
 def _why_not_started(run: Run, attempt: int) -> PixartTuiError:
-    """What kept a worker from starting: its own last word, else that becomes its last word."""
+    """Returns why a worker did not start: its own last word, or this becomes its last word."""
     run.poll()
     said = run.snapshot.finished
     if said is not None and said.failure is not None and run.snapshot.attempts >= attempt:
@@ -190,7 +190,7 @@ def _not_started(run: Run, attempt: int, cause: str) -> WorkError:
 
 
 def error_of(failure: Failure) -> PixartTuiError:
-    """What a worker said that stood in its way."""
+    """Turns a worker's failure into an error."""
     kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
     return kind(failure.title, failure.cause, failure.next_step)
 

@@ -86,7 +86,7 @@ def _is_live_here(run: Run) -> bool:
 def own_locks() -> Path:
     """The directory of locks, made if it is not there.
 
-    Everybody can write in the directory for temporary files: what somebody else put there first
+    Every user can write in the directory for temporary files: what another user put there first
     could hold a run up for ever, or have it write where a link points.
 
     Raises:
@@ -101,7 +101,7 @@ def own_locks() -> Path:
         raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE) from error
     private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not os.environ.get(LOCKS_VARIABLE) and not (private and found.st_uid == os.getuid()):
-        cause = "somebody else may have made it: it is a link, or others can write there"
+        cause = "another user may have made it: it is a link, or others can write there"
         raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE)
     return root
 

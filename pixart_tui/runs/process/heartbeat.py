@@ -1,4 +1,4 @@
-"""What a living worker does every two seconds: above all it touches a file, for other hosts."""
+"""Runs every two seconds while a worker lives: it touches a file, for other hosts."""
 
 from __future__ import annotations
 

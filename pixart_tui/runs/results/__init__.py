@@ -1,1 +1,1 @@
-"""What a run leaves: pictures, profiles, effects as files. Imports ``runs`` and ``reporting``."""
+"""A run's results as files: pictures, profiles, effects. Imports ``runs`` and ``reporting``."""

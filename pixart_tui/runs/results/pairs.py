@@ -42,12 +42,12 @@ class Pair:
 
     @property
     def words(self) -> str:
-        """What is quantized: a layer, a benchmark's row, or every layer to a quant type."""
+        """Names the quantized part: a layer, a benchmark's row, or every layer to a quant type."""
         return every_layer_label(self.label) if self.every_layer else self.label
 
     @property
     def key(self) -> tuple[str, str, int]:
-        """What stays the same while a run goes on."""
+        """Returns a key that stays the same while a run goes on."""
         return (self.label, self.prompt, self.seed)
 
     @property

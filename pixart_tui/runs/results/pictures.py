@@ -36,7 +36,7 @@ _TEXT: Final = (20, 20, 20)
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs between two images.
+    """The difference of two images.
 
     Attributes:
         image: The absolute difference of each channel, times the factor.
@@ -89,7 +89,7 @@ def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
     """Keeps a reduced image as lossless WebP; tells whether it could.
 
     A picture is no measurement: where it cannot be kept, the log says so and the work goes on.
-    The run's own directory is not made again once somebody deleted it.
+    The run's own directory is not made again once it is deleted.
     """
     encoded = io.BytesIO()
     reduced(image, side).save(encoded, "WEBP", lossless=True, method=0)
@@ -121,7 +121,7 @@ def write_image(path: Path, image: Image.Image) -> None:
 
 
 def difference(image: Image.Image, reference: Image.Image) -> Difference:
-    """What differs between two images of one size, made visible."""
+    """Computes the visible difference of two images of one size."""
     values = np.abs(np.asarray(image).astype(np.int16) - np.asarray(reference))
     bright = float(np.percentile(values, _NEARLY_ALL)) or float(values.max())
     factor = 1

@@ -84,7 +84,7 @@ def profile_sidecar(
 
 
 def read_claims(path: Path) -> tuple[Claim, ...]:
-    """What a profile's JSON claims, with the intervals and times of its sidecar if it has one.
+    """Reads the claims of a profile's JSON, with the sidecar's intervals and times if it has one.
 
     Raises:
         RequestError: A file cannot be read.
@@ -98,7 +98,7 @@ def read_claims(path: Path) -> tuple[Claim, ...]:
 
 
 def read_selection_file(path: Path) -> SelectionSidecar | None:
-    """What is known of a saved selection; None where the file is not one with its sidecar."""
+    """Reads the record of a saved selection; None where the file has no sidecar of one."""
     beside = Path(onediff_file.sidecar_path(path))
     try:
         content = json.loads(beside.read_bytes())

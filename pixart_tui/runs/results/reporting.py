@@ -1,4 +1,4 @@
-"""What a report shows of a run, or of a profile's files."""
+"""Collects the content of a report from a run, or from a profile's files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PNG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"RIFF", b"WEBP"
 
 
 def report_of_run(run: Run) -> Report:
-    """A run's report, of what it holds by now.
+    """Builds the report of a run from what it holds so far.
 
     Raises:
         RequestError: It holds nothing to report.
@@ -177,7 +177,7 @@ def _pictures(run: Run) -> Iterator[Picture]:
 
 
 def _media_type(data: bytes) -> str | None:
-    """What an image's first bytes say; None for what no browser is to be given."""
+    """Returns the media type by an image's first bytes; None for types that no browser gets."""
     if data.startswith(_PNG):
         return "image/png"
     return "image/webp" if data[:4] == _RIFF and data[8:12] == _WEBP else None

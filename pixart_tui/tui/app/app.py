@@ -154,7 +154,7 @@ class DashboardApp(ActingApp):
 
     @property
     def _theme_asked(self) -> str:
-        """The theme that is set; of 16 colours the terminal's own, which a theme would lose."""
+        """The theme that is set; of 16 colors the terminal's own, which a theme would lose."""
         theme = self._settings.display.theme
         if self.console.color_system == "standard" and not self.no_color:
             theme = themes.OF_16_COLOURS[theme]
@@ -183,7 +183,7 @@ class DashboardApp(ActingApp):
         self.post_message(OverviewRead(await asyncio.to_thread(read)))
 
     def on_overview_read(self, message: OverviewRead) -> None:
-        """Shows what the runs are by now."""
+        """Shows the current state of the runs."""
         self._reading = False
         if not self.query(TabStrip):
             return  # the screen is being taken down

@@ -1,4 +1,4 @@
-"""What background work tells the app; only the app's handlers change the screen."""
+"""Messages from background work to the app, whose handlers alone change the screen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class OverviewRead(Message):
     """The runs were read.
 
     Attributes:
-        overview: What they are by now.
+        overview: The current state of all runs.
     """
 
     def __init__(self, overview: Overview) -> None:

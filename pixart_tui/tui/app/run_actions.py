@@ -1,4 +1,4 @@
-"""What the dashboard's keys do to runs: threads do the work, handlers tell how it went."""
+"""Actions on runs behind the dashboard's keys: threads work, handlers report."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class ActingApp(App[None]):
         return not run.state.is_finished
 
     def offer_actions(self) -> None:
-        """Tells the footer if other actions make sense by now."""
+        """Updates the footer if other actions apply now."""
         offer = tuple(self._makes_sense(name) for name in _ON_RUNS)
         if offer != self._offer:
             self._offer = offer

@@ -1,4 +1,4 @@
-"""What the user set in the configuration file: how the dashboard looks, and its keys."""
+"""Reads the configuration file: the dashboard's look and its keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Display(BaseModel):
     """How the dashboard looks.
 
     Attributes:
-        theme: The colours; the ``ansi`` themes take the terminal's own.
+        theme: The colors; the ``ansi`` themes take the terminal's own.
         images: How pictures are drawn.
         ascii: Whether everything is drawn in ASCII.
         mouse: Whether the dashboard takes the mouse from the terminal.
@@ -65,7 +65,7 @@ def read_settings(path: Path) -> Settings:
     """The settings in a file; the usual ones where there is none.
 
     Raises:
-        RequestError: It cannot be read, is not TOML, or says what nobody knows.
+        RequestError: It cannot be read, is not TOML, or has an unknown setting.
     """
     advice = "mend it, or move it away"
     if not path.exists():
@@ -83,6 +83,6 @@ def read_settings(path: Path) -> Settings:
 def _refused(path: Path, error: ValidationError) -> RequestError:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
-    known = {"extra_forbidden": "nobody knows this setting"}
+    known = {"extra_forbidden": "unknown setting"}
     cause = f"{place}: {known.get(first['type'], first['msg'])}"
     return RequestError(f"{path} cannot be used", cause, "mend it: docs/dashboard.md lists all")

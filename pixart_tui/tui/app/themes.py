@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual.theme import Theme as Colours
+from textual.theme import Theme as Colors
 
 from pixart_tui.tui.app.settings import Theme
 
-DARK: Final = Colours(
+DARK: Final = Colors(
     name="pixart-dark",
     primary="#7fb2d9",
     secondary="#9aa7b8",
@@ -23,7 +23,7 @@ DARK: Final = Colours(
     dark=True,
     variables={"footer-background": "#1b1f26", "footer-key-foreground": "#7fb2d9"},
 )
-LIGHT: Final = Colours(
+LIGHT: Final = Colors(
     name="pixart-light",
     primary="#2b6a99",
     secondary="#5d6b7c",
@@ -60,4 +60,4 @@ OF_16_COLOURS: Final[dict[Theme, Theme]] = {
     "ansi-dark": "ansi-dark",
     "ansi-light": "ansi-light",
 }
-"""What takes a theme's place where the terminal has no more colours."""
+"""Themes for terminals with 16 colors."""

@@ -1,4 +1,4 @@
-"""What the dashboard's keys do to runs and files. All of it blocks: threads call it."""
+"""Work on runs and files behind the dashboard's keys. It blocks: threads call it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pixart_tui.tui.tabs.new_run.checking import Ask
 
 
-def _nobody_answers(words: Sequence[str]) -> ProfileRequest | BenchRequest:
+def _no_answer(words: Sequence[str]) -> ProfileRequest | BenchRequest:
     raise RequestError(f"there is no command line that could be asked: {' '.join(words)}")
 
 
@@ -37,7 +37,7 @@ class Work:
     """
 
     start: Callable[[Run], int] = control.start_worker
-    ask: Ask = _nobody_answers
+    ask: Ask = _no_answer
 
     def start_new(self, words: Sequence[str]) -> tuple[str, str]:
         """Does what a command line asks for; returns the run's id and kind."""

@@ -20,7 +20,7 @@ _SAID: Final = {*_MOVES, "next_tab", "previous_tab", *(f"show_{tab}" for tab, _ 
 
 
 def help_lines(app: App[None], tab: str) -> list[Line]:
-    """The help for a tab, with the keys as they are mapped by now."""
+    """Builds the help of a tab, with the current keys."""
     title = dict(TABS)[tab]
     here, everywhere = _keys(app)
     return [
@@ -52,7 +52,7 @@ def _keys(app: App[None]) -> tuple[list[Line], list[Line]]:
 
 
 def _common(app: App[None]) -> list[Line]:
-    """What is worth no line for each key."""
+    """Yields keys that share one line."""
     shown = {
         active.binding.id: app.get_key_display(active.binding)
         for active in app.active_bindings.values()
@@ -71,7 +71,7 @@ def _key_line(keys: str, text: str) -> Line:
 
 
 class HelpScreen(ModalScreen[None]):
-    """What each key does and each mark means."""
+    """Yields each key with its action, and each mark with its meaning."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "Close")

@@ -1,4 +1,4 @@
-"""What the columns and the marks of each tab mean, for the help screen."""
+"""Texts of the help screen: columns and marks of each tab."""
 
 from __future__ import annotations
 
@@ -108,4 +108,4 @@ KEYS: Final[dict[str, str]] = {
     "find_previous": "the line before that holds it",
     "follow_log": "the end of the log, and on as it grows",
 }
-"""What a key does in more words than the footer has room for, by the binding's id."""
+"""Longer descriptions of keys than the footer holds, by the binding's id."""

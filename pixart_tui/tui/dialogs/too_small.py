@@ -1,4 +1,4 @@
-"""What a terminal sees that is too small for the tabs."""
+"""The screen of a terminal that is too small for the tabs."""
 
 from __future__ import annotations
 

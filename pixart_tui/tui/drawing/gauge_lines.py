@@ -1,4 +1,4 @@
-"""What the device does at this moment, in one line: utilisation, memory, power, temperature."""
+"""Draws the device's load in one line: utilization, memory, power, temperature."""
 
 from __future__ import annotations
 

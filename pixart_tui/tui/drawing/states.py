@@ -1,4 +1,4 @@
-"""Each state's mark and cell_style: a state is never told by its colour alone."""
+"""Each state's mark and cell_style: a state is never told by its color alone."""
 
 from __future__ import annotations
 

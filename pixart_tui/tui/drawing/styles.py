@@ -1,4 +1,4 @@
-"""What each cell_style looks like in the theme.
+"""Maps cell styles to the theme's colors.
 
 Textual works out a widget's component classes one by one for every widget that has some. All views
 of lines would have the same twenty: the screen at the bottom has them, once.
@@ -58,18 +58,18 @@ class StyledScreen(Screen[None]):
 
 
 def rich_style(app: App[object], cell_style: CellStyle, paper: Style) -> Style:
-    """The colours of an cell_style by now.
+    """Returns the current colors of a style.
 
     Args:
         app: The app, for its theme.
         cell_style: The cell_style.
-        paper: The colour that the view has behind its texts, as some styles have their own.
+        paper: The color that the view has behind its texts, as some styles have their own.
     """
     style = app.screen_stack[0].get_component_rich_style(f"cell_style--{cell_style}")
     return style if cell_style in _WITH_PAPER else style + paper
 
 
 def behind_cursor(app: App[object]) -> Style:
-    """What the line under the cursor has behind its texts."""
+    """Returns the background of the line under the cursor."""
     cursor = app.screen_stack[0].get_component_rich_style(_CURSOR)
     return Style(bgcolor=cursor.bgcolor, reverse=cursor.reverse or None)

@@ -1,1 +1,1 @@
-"""What the dashboard knows at one moment, read from runs. Imports ``drawing.wording``."""
+"""The dashboard's state at one moment, read from runs. Imports ``drawing.wording``."""

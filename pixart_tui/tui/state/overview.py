@@ -1,4 +1,4 @@
-"""What the dashboard shows at one moment, as values that no thread changes any more."""
+"""Immutable values of everything that the dashboard shows at one moment."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class RunView:
 
     @property
     def kind(self) -> str:
-        """What was asked for: ``profile``, ``bench``; ``?`` where the request cannot be read."""
+        """Returns the kind of the request: ``profile``, ``bench``; ``?`` if it cannot be read."""
         return self.request.kind if self.request else "?"
 
     @property
@@ -72,7 +72,7 @@ class RunView:
 
     @property
     def unit(self) -> str:
-        """What a profile measures one after the other: ``samples`` or ``layers``."""
+        """Returns the unit of a profile's work: ``samples`` or ``layers``."""
         return self.request.unit if isinstance(self.request, ProfileRequest) else "layers"
 
     @property
@@ -83,7 +83,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is known under one quant type.
+    """A profile's scores under one quant type.
 
     Attributes:
         profile: The profile.
@@ -137,7 +137,7 @@ class ProfileView:
 
     @property
     def shown(self) -> Figures | None:
-        """What is known under the quant type that is shown."""
+        """Returns the scores under the quant type that is shown."""
         return self.figures[self.place] if self.figures else None
 
     @property
@@ -209,7 +209,7 @@ class VerifyView:
 
 @dataclass(frozen=True, slots=True)
 class CompareView:
-    """A run with the pictures that it has kept by now, in pairs."""
+    """A run with the pictures that it has kept so far, in pairs."""
 
     run: RunView
     pairs: tuple[Pair, ...] = ()

@@ -88,7 +88,7 @@ class RunWatch:
         *,
         scored: bool = True,
     ) -> Overview:
-        """The overview by now.
+        """Returns the current overview.
 
         Args:
             profile_id: The profile to open; the newest one if None.
@@ -234,7 +234,7 @@ def _measured_view(view: RunView, run: Run, statistics: Statistics) -> ProfileVi
 
 
 def figures_of(profile: Profile, known: Statistics | None = None) -> Figures:
-    """What is known under the quant type of a profile.
+    """Builds the view of one quant type of a profile.
 
     Args:
         profile: The profile.
@@ -247,7 +247,7 @@ def figures_of(profile: Profile, known: Statistics | None = None) -> Figures:
 
 
 def _statistics(profile: Profile, known: Statistics) -> EffectStatistics:
-    """What the effects say; of samples that were seen before nothing is worked out again."""
+    """Returns the statistics of the effects; samples seen before are not computed again."""
     # Only now: the first paint needs no numpy.
     from pixart_tui.domain.profiles.effect_statistics import EffectStatistics, SampleStatistics
 
@@ -265,7 +265,7 @@ def _unscored(view: RunView | None) -> ProfileView | None:
 
 
 def _live(watched: _Watched) -> Live | None:
-    """What the run does at this moment; what a worker that has gone left behind is of no use."""
+    """Returns the live figures of a run; those of a dead worker are dropped."""
     if watched.state is not RunState.RUNNING:
         return None
     path = watched.run.paths.live
@@ -307,7 +307,7 @@ def _stage(run: Run) -> StageChanged | None:
 
 
 def stage_detail(stage: StageChanged) -> str:
-    """What it does there; how far, unless that is what the whole run's progress says."""
+    """Returns the stage, with its progress unless the run's progress says the same."""
     if stage.stage == "measuring" or not stage.total:
         return stage.detail
     return f"{stage.done} of {stage.total}  {stage.detail}"

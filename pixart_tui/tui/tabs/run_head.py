@@ -51,7 +51,7 @@ def stage_line(run: RunView, width: int) -> Line:
 
 
 def outcome_lines(run: RunView, width: int) -> list[Line]:
-    """What went wrong and what to do, or which file was written; one line while it works."""
+    """Returns the fault and its remedy, or the written file; one line while it works."""
     lines = [_indented(f"! {run.problem}", "warn", width)] if run.problem else []
     if run.state in RESUMABLE:
         return [*lines, *_trouble(run, width)]

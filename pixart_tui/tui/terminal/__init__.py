@@ -1,1 +1,1 @@
-"""What goes to the terminal of each frame and picture, and what it answers. Imports ``drawing``."""
+"""Sends frames and pictures to the terminal, and reads its answers. Imports ``drawing``."""

@@ -1,4 +1,4 @@
-"""What the terminal says it can draw, asked before anything else reads from it."""
+"""Asks the terminal which pictures it can draw, before anything else reads from it."""
 
 from __future__ import annotations
 

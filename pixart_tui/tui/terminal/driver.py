@@ -20,7 +20,7 @@ _SYNC_END: Final = "\x1b[?2026l"
 class LightDriver(LinuxDriver):
     """Draws in a terminal at the far end of a line: only cells that change are sent.
 
-    Textual sends each line of a widget from its first to its last change, with all colours spelled
+    Textual sends each line of a widget from its first to its last change, with all colors spelled
     out anew for every piece of text. Here that is compared with what the terminal shows.
     """
 

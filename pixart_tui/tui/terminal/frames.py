@@ -39,7 +39,7 @@ class Stroke(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What a frame writes, and where it leaves the cursor if it says so."""
+    """The text of a frame, and the cursor's place behind it if the frame moves it."""
 
     strokes: list[Stroke]
     cursor: Place | None

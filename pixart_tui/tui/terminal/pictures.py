@@ -33,7 +33,7 @@ Cells = tuple[tuple[Segment, ...], ...]
 _UPPER_HALF: Final = "▀"
 _STEP: Final = 4
 _COARSE: Final = [min(255, (value + _STEP // 2) // _STEP * _STEP) for value in range(256)] * 3
-"""Colours that nobody tells apart become one: a third fewer bytes when pictures change."""
+"""Merges colors that look the same: a third fewer bytes when pictures change."""
 
 _MULTIPLEXERS: Final = ("TMUX", "STY")
 _REMOTE: Final = ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")
@@ -98,11 +98,11 @@ def _in_the_way(environ: Mapping[str, str], is_terminal: bool, ascii_only: bool)
     if not is_terminal:
         return "pictures need a terminal"
     if environ.get("NO_COLOR"):
-        return "pictures need colours, and NO_COLOR is set"
+        return "pictures need colors, and NO_COLOR is set"
     if ascii_only:
         return "pictures need more than ASCII"
     if environ.get("TERM", "dumb") in ("dumb", "unknown", ""):
-        return "pictures need colours, and TERM says that there are none"
+        return "pictures need colors, and TERM says that there are none"
     return ""
 
 
@@ -117,7 +117,7 @@ def _may_draw(environ: Mapping[str, str]) -> bool:
 
 
 def _ask_terminal() -> ImageMode | None:
-    """What the terminal says it can do; None where it cannot be asked."""
+    """Asks the terminal for its abilities; None where it cannot be asked."""
     try:
         from textual_image import renderable, widget  # noqa: F401 - widget asks for a size
     except (OSError, ValueError, ArithmeticError, termios.error):

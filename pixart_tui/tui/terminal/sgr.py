@@ -1,4 +1,4 @@
-"""How a terminal writes: colours and attributes, as the parameters of SGR that set them."""
+"""How a terminal writes: colors and attributes, as the parameters of SGR that set them."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ _MARKS: Final = frozenset(map(str, (*range(1, 10), 21, *range(51, 54))))
 _STYLES: Final = frozenset(map(str, (*range(30, 38), *range(90, 98))))
 _PAPERS: Final = frozenset(map(str, (*range(40, 48), *range(100, 108))))
 _LENGTHS: Final = {"5": 3, "2": 5}
-"""Of 256 colours and of true colour: parameters with the one that announces it."""
+"""Of 256 colors and of true color: parameters with the one that announces it."""
 _UNKNOWN: Final = "?"
 RESET: Final = "\x1b[0m"
 
 
 class Sgr(NamedTuple):
-    """What the next character looks like.
+    """The style of the next characters, by SGR parameters.
 
     Attributes:
-        cell_style: Parameters of its own colour; empty for the terminal's.
-        paper: Parameters of the colour behind it.
+        cell_style: Parameters of its own color; empty for the terminal's.
+        paper: Parameters of the color behind it.
         marks: Bold, reversed and so on, sorted.
     """
 
@@ -58,7 +58,7 @@ def dipped(sgr: Sgr, parameters: str) -> Sgr | None:
 
 
 def _attributes(parameters: str) -> Iterator[str]:
-    """One after the other, a colour of several parameters as one."""
+    """One after the other, a color of several parameters as one."""
     left = (parameters or "0").split(";")
     while left:
         length = 1
@@ -73,7 +73,7 @@ def _attributes(parameters: str) -> Iterator[str]:
 
 @lru_cache(maxsize=4096)
 def change(before: Sgr | None, after: Sgr) -> str:
-    """The shortest that makes one sgr of another; None is one that nobody knows."""
+    """Returns the shortest SGR sequence from style ``before``, None if unknown, to ``after``."""
     afresh = f"\x1b[{';'.join(['0', *_parameters(after)])}m"
     if before is None or not _is_within(before, after):
         return afresh
@@ -83,10 +83,8 @@ def change(before: Sgr | None, after: Sgr) -> str:
 
 def _is_within(before: Sgr, after: Sgr) -> bool:
     """Whether nothing of an SGR style has to be taken back."""
-    loses_colour = (before.cell_style and not after.cell_style) or (
-        before.paper and not after.paper
-    )
-    return not loses_colour and set(before.marks) <= set(after.marks)
+    loses_color = (before.cell_style and not after.cell_style) or (before.paper and not after.paper)
+    return not loses_color and set(before.marks) <= set(after.marks)
 
 
 def _parameters(sgr: Sgr) -> list[str]:
@@ -95,6 +93,6 @@ def _parameters(sgr: Sgr) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def on_blank(sgr: Sgr) -> Sgr:
-    """What of an SGR style is seen on a space."""
+    """Returns the part of an SGR style that shows on a space."""
     marks = tuple(one for one in sgr.marks if one in _SEEN_ON_BLANKS)
     return Sgr(sgr.cell_style if marks else "", sgr.paper, marks)

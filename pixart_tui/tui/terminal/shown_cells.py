@@ -1,4 +1,4 @@
-"""What the terminal shows by now, and what a frame would change of it."""
+"""Tracks what the terminal shows, and finds the cells that a frame changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ShownCells:
         self._place: Place | None = None
 
     def changes(self, data: str) -> str:
-        """What has the same effect as a frame; empty if that is none.
+        """Returns a shorter text with the effect of a frame; empty for no effect.
 
         What cannot be read as a frame goes through as it is, and nothing is known after it.
         """
@@ -50,7 +50,7 @@ class ShownCells:
     def _let_through(self, data: str) -> str:
         for row in self._rows:
             row[:] = [None] * self._columns
-        # Whoever wrote it takes the sgr to be plain.
+        # Its writer takes the style to be plain.
         ahead = "" if self._sgr is None else RESET
         self._sgr = self._place = None
         return ahead + data

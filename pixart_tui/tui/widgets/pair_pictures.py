@@ -21,7 +21,7 @@ FACES: Final[tuple[Face, ...]] = ("unquantized", "quantized", "difference")
 
 
 class PairPictures(Horizontal):
-    """Shows the pictures of a pair; whoever mounts it says where the files are.
+    """Shows the pictures of a pair; the widget that mounts it says where the files are.
 
     Args:
         pictures: How pictures are shown here.

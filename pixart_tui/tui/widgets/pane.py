@@ -1,4 +1,4 @@
-"""What the tabs have in common."""
+"""The base of all tabs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Pane(Vertical):
         self.overview: Overview | None = None
 
     def show_overview(self, overview: Overview) -> None:
-        """Takes in what is known by now."""
+        """Takes in what is known so far."""
         self.overview = overview
         self.redraw()
 

@@ -357,5 +357,5 @@ if __name__ == "__main__":
     exit_code = main(Path(sys.argv[1]))
     sys.stdout.flush()
     sys.stderr.flush()
-    # Taking torch and the compile workers down in order costs seconds and serves nobody.
+    # Taking torch and the compile workers down in order costs seconds for nothing.
     os._exit(exit_code)

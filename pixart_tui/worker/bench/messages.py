@@ -1,4 +1,4 @@
-"""What the worker asks a benchmark's child process, and the lines that it answers with.
+"""The request of a worker to a benchmark's child process, and the child's answers, a line each.
 
 Without torch, so that the worker holds no memory that a measurement could see.
 """
@@ -20,7 +20,7 @@ from pixart_tui.domain.values import Value
 
 
 class Purpose(StrEnum):
-    """What one child process is for."""
+    """The purpose of a child process."""
 
     DESCRIBE = "describe"
     """Say what would be measured, and end."""
@@ -69,7 +69,7 @@ class CaseSpec(Value):
 
 
 class ExecutionFound(Value):
-    """What a quant type does on this machine.
+    """The execution of a quant type on this machine.
 
     Attributes:
         execution: ``real`` or ``simulated``.
@@ -81,7 +81,7 @@ class ExecutionFound(Value):
 
 
 class Described(Value):
-    """What will be measured; the first answer of every child that could load the model.
+    """The described case; the first answer of every child that could load the model.
 
     Attributes:
         machine: Where.
@@ -118,7 +118,7 @@ class Described(Value):
 
 
 class PhaseEntered(Value):
-    """What the child does now.
+    """The child's current phase.
 
     Attributes:
         phase: In words.
@@ -159,7 +159,7 @@ class FiguresFound(Value):
 
 
 class WarmupSeen(Value):
-    """What has been compiled by now."""
+    """Everything that is compiled so far."""
 
     type: Literal["warmup"] = "warmup"
     warmup: Warmup

@@ -1,4 +1,4 @@
-"""What the processes of one row have found, made into the row's figures."""
+"""Merges the findings of a row's processes into the row's figures."""
 
 from __future__ import annotations
 

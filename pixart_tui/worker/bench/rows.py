@@ -31,7 +31,7 @@ _OUTCOME: Final = {*FiguresFound.model_fields, *TIMED_FIGURES, "status", "error"
 
 
 def wanted_choice(request: BenchRequest) -> Choice | None:
-    """What the request's file chooses, None where there is no file.
+    """Returns the layers that the request's file chooses, None without a file.
 
     Raises:
         RequestError: The file is not there, cannot be read, or a compiler or an option does not
@@ -142,13 +142,13 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
 
 
 def _without_attention(attention: Choice) -> str:
-    """What a row leaves out whose compiler has no attention in fp8."""
+    """Describes the attention that a row leaves out, as its compiler has none in fp8."""
     blocks = len(attention.assignments)
     return f"; fp8 attention of {count(blocks, 'block')} left out: only torch has it" * bool(blocks)
 
 
 def _of_file(request: BenchRequest) -> dict[str, object]:
-    """What nexfort is handed: it quantizes what OneDiff reads from the file itself."""
+    """Returns the file for nexfort, which reads OneDiff's JSON itself."""
     path = request.quant_submodules_config_path
     return {"layer_file": path or "", "top_percentage": request.top_percentage}
 

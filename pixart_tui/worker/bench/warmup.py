@@ -1,4 +1,4 @@
-"""What a benchmark's child process tells of its warm-up while the first call runs."""
+"""Reports a child's warm-up while its first call runs."""
 
 from __future__ import annotations
 

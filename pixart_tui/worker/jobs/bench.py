@@ -93,7 +93,7 @@ def run_bench(
 
 
 def _tell_failed(run: Run, rows: tuple[BenchRow, ...]) -> None:
-    """What was measured is written; the rest must not look like a success."""
+    """Fails unless every row was measured; measured rows are written first."""
     failed = [row for row in rows if row.status is RowStatus.FAILED]
     if failed:
         raise WorkError(
@@ -146,7 +146,7 @@ class _Bench:
 
     @property
     def planned(self) -> BenchPlanned:
-        """What a child said would be measured."""
+        """Returns the plan that a child described."""
         if self._plan is None:
             raise WorkError("the benchmark's process ended without saying what it would measure")
         return self._plan
@@ -225,7 +225,7 @@ class _Bench:
             )
 
     def _keep_caches(self, case: BenchCase) -> None:
-        """What was compiled serves later runs; where it cannot be kept, no figure is lost."""
+        """Keeps compiled code for later runs; no figure is lost where that fails."""
         try:
             self.cache.add(self._caches(case))
         except WorkError as error:
@@ -347,7 +347,7 @@ class _Bench:
 
 
 def _settled(row: BenchRow) -> dict[str, object]:
-    """What only the row's own speed tells: where its warm-up ended."""
+    """Derives the end of the warm-up from the row's own speed."""
     if not row.cold_calls:
         return {}
     speed = row.iterations_per_s.median if row.iterations_per_s else None

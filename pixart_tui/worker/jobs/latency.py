@@ -28,7 +28,7 @@ def time_layers(
         layers: Every linear layer of the model.
         device: Where the layers run; on a CPU with the threads that torch uses now.
         key: What the times hold for, the quant type among it; see ``latency_key``.
-        emit: Told of the stage.
+        emit: Takes the stage.
         check: Called before each shape; may raise to give up.
     """
     quant_type = parse_quant_type(key.quant_type)
@@ -58,7 +58,7 @@ def time_attention(plan: ProfilePlanned, device: torch.device, emit: Emit) -> La
     Args:
         plan: What is measured, attention among it.
         device: Where it runs.
-        emit: Told of the stage.
+        emit: Takes the stage.
     """
     able = [x for x in plan.attention if x.fqn not in plan.attention_excluded]
     reason = ""
@@ -72,7 +72,7 @@ def time_attention(plan: ProfilePlanned, device: torch.device, emit: Emit) -> La
 
 
 def latency_key(machine: Machine, versions: Versions, quant_type: str, threads: int) -> LatencyKey:
-    """What times hold for: the GPU model, or the processor and its threads, and the software."""
+    """Returns the key of measured times: GPU model, or processor and threads, and software."""
     on_gpu = machine.device == "cuda"
     return LatencyKey(
         device=machine.device_name if on_gpu else f"{machine.device_name}, {threads} threads",

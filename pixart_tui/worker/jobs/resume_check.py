@@ -11,7 +11,7 @@ def refuse_another(
     now: VerifyPlanned | ComparePlanned,
     again: str,
 ) -> None:
-    """What was measured on different things must never meet in one run.
+    """Refuses to mix measurements of different plans in one run.
 
     Args:
         before: The plan of the attempts before, None for the first.

@@ -120,7 +120,7 @@ def test_a_run_is_verified_by_the_files_that_it_wrote(
     other = Path(onediff_file.sidecar_path(output_of(request, _INT8)))
     other.write_text(other.read_text().replace('"samples": 4', '"samples": 3', 1))
     assert main(asked) == 2
-    assert "holds another profile by now" in capsys.readouterr().err
+    assert "holds another profile now" in capsys.readouterr().err
 
 
 def test_a_mixed_selection_is_refused_for_onediff_with_the_reason(

@@ -24,7 +24,7 @@ def test_a_difference_in_every_sample_is_none() -> None:
     assert _ranks([1.0, 20.0, 300.0], [1.1, 22.0, 330.0]) == [(2, 2, False), (1, 1, False)]
 
 
-def test_a_chain_of_neighbours_does_not_tie_its_ends() -> None:
+def test_a_chain_of_neighbors_does_not_tie_its_ends() -> None:
     first, second, third = [10.0, 10.0, 10.0, 10.0], [9.0, 10.5, 9.5, 10.4], [9.0, 9.1, 9.2, 9.3]
     found = _ranks(first, second, third)
     assert found[0][1] == found[1][1] == 1
@@ -32,7 +32,7 @@ def test_a_chain_of_neighbours_does_not_tie_its_ends() -> None:
 
 
 @given(st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=8))
-def test_places_are_a_permutation_and_groups_are_neighbours(samples: list[list[float]]) -> None:
+def test_places_are_a_permutation_and_groups_are_neighbors(samples: list[list[float]]) -> None:
     found = sorted(_ranks(*samples))
     assert [place for place, _, _ in found] == list(range(1, len(samples) + 1))
     firsts = [first for _, first, _ in found]

@@ -22,7 +22,7 @@ def test_weights_on_their_own_are_copied_into_one() -> None:
     assert not _same_memory(packed, weights[0])
 
 
-def test_neighbours_in_one_tensor_are_taken_as_they_lie() -> None:
+def test_neighbors_in_one_tensor_are_taken_as_they_lie() -> None:
     whole = torch.cat(_weights())
     q, k, v = torch.split(whole, [3, 4, 5])
     for parts, start, end in (([q, k, v], 0, 12), ([q, k], 0, 7), ([k, v], 3, 12), ([v], 7, 12)):

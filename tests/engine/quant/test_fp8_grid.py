@@ -79,7 +79,7 @@ def test_the_table_of_formats(number_format: NumberFormat) -> None:
 
 
 @pytest.mark.parametrize("number_format", FP8)
-def test_every_code_ties_and_neighbours_of_ties(number_format: NumberFormat) -> None:
+def test_every_code_ties_and_neighbors_of_ties(number_format: NumberFormat) -> None:
     grid = magnitudes(number_format)
     ties = (grid[1:] + grid[:-1]) / 2
     exact = np.concatenate([grid, ties]).astype(np.float32)

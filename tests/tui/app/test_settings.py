@@ -42,8 +42,8 @@ def test_a_file_says_it_all_and_options_go_in_front() -> None:
     [
         ("[display\n", "line 1"),
         ("\x00", "cannot be read"),
-        ('theme = "dark"\n', "theme: nobody knows this setting"),
-        ('[display]\ncolour = "red"\n', "display.colour: nobody knows this setting"),
+        ('theme = "dark"\n', "theme: unknown setting"),
+        ('[display]\ncolor = "red"\n', "display.color: unknown setting"),
         ('[display]\ntheme = "pink"\n', "display.theme"),
         ("[display]\nascii = 1\n", "display.ascii"),
         ("[keys]\nleave = 3\n", "keys.leave"),

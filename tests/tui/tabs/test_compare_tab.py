@@ -128,10 +128,10 @@ async def test_rows_of_a_benchmark_stand_against_its_baseline(tmp_path: Path) ->
         await until_shown(pilot, "1 of 1", "compile", "SSIM 0.998700", "PSNR 48.21 dB")
 
 
-async def test_without_colours_it_says_so_and_where_the_files_are(tmp_path: Path) -> None:
+async def test_without_colors_it_says_so_and_where_the_files_are(tmp_path: Path) -> None:
     sample_pictures.comparison(tmp_path / "pictures")
     app = dashboard(sample_pictures.COMPARE_ID)
-    app._pictures = Pictures(ImageMode.NONE, "pictures need colours, and NO_COLOR is set")
+    app._pictures = Pictures(ImageMode.NONE, "pictures need colors, and NO_COLOR is set")
 
     async with app.run_test(size=(80, 24)) as pilot:
         text = await until_shown(pilot, "NO_COLOR is set", "the files are at", "SSIM 0.990000")

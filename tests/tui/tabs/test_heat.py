@@ -1,4 +1,4 @@
-"""The levels and marks of the map: told apart without any colour."""
+"""The levels and marks of the map: told apart without any color."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ async def test_shows_every_region_whole(tmp_path: Path, size: tuple[int, int]) -
     assert "…" not in "\n".join(line for line in lines if line[3:22].strip() in found)
 
 
-async def test_states_have_marks_beside_their_colours(tmp_path: Path) -> None:
+async def test_states_have_marks_beside_their_colors(tmp_path: Path) -> None:
     run = sample_runs.warming_up(tmp_path)
 
     async with dashboard(run.id).run_test(size=(80, 24)) as pilot:

@@ -7,7 +7,7 @@ from pyte.screens import Char
 
 
 def seen(screen: pyte.Screen) -> list[list[Char]]:
-    """Every cell without what is not seen of it: a space has no colour of its own."""
+    """Every cell without what is not seen of it: a space has no color of its own."""
     return [
         [_seen_cell(screen.buffer[row][column]) for column in range(screen.columns)]
         for row in range(screen.lines)

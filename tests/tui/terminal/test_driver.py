@@ -63,7 +63,7 @@ class Terminal(Tmux):
 
     @property
     def cells(self) -> list[list[Char]]:
-        """With colours."""
+        """With colors."""
         lines = self.tmux("capture-pane", "-epN").splitlines()
         screen = pyte.Screen(WIDEST, len(lines))
         pyte.Stream(screen).feed("\r\n".join(lines))

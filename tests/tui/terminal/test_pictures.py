@@ -90,7 +90,7 @@ def test_what_was_asked_for_is_taken_even_over_ssh(wish: ImageMode) -> None:
     ],
 )
 @pytest.mark.parametrize("wish", [ImageMode.AUTO, ImageMode.KITTY, ImageMode.HALFCELL])
-def test_without_colours_it_says_why_there_is_no_picture(
+def test_without_colors_it_says_why_there_is_no_picture(
     environ: Mapping[str, str], terminal: bool, ascii_only: bool, word: str, wish: ImageMode
 ) -> None:
     found = choose_pictures(wish, environ, is_terminal=terminal, ascii_only=ascii_only)
@@ -139,9 +139,9 @@ def test_a_printed_picture_says_where_its_file_is(tmp_path: Path) -> None:
 def test_no_picture_is_the_reason_and_the_path(tmp_path: Path) -> None:
     missing = tmp_path / "no picture is read.png"
 
-    printed = _printed(missing, Pictures(ImageMode.NONE, "pictures need colours"))
+    printed = _printed(missing, Pictures(ImageMode.NONE, "pictures need colors"))
 
-    assert printed.splitlines()[0] == "pictures need colours"
+    assert printed.splitlines()[0] == "pictures need colors"
     assert f"the file is at {missing}" in printed.replace("\n", "")
 
 

@@ -171,12 +171,12 @@ def test_a_real_run_outlives_its_viewers(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("term", ["screen", "xterm", "xterm-256color"])
-def test_every_terminal_shows_it_with_and_without_colours(
+def test_every_terminal_shows_it_with_and_without_colors(
     tmp_path: Path, term: str, request: pytest.FixtureRequest
 ) -> None:
-    for colours in ((), ("NO_COLOR=1",)):
+    for colors in ((), ("NO_COLOR=1",)):
         name = f"pixart-{uuid.uuid4().hex[:8]}"
-        shell = Shell(name, tmp_path, (f"TERM={term}", *colours))
+        shell = Shell(name, tmp_path, (f"TERM={term}", *colors))
         request.addfinalizer(shell.close)
         shell.open()
         shell.run("--no-mouse", "--ascii")

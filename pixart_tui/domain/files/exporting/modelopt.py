@@ -19,7 +19,7 @@ _Attributes = dict[str, Any]
 
 
 def quant_config(selection: Selection) -> dict[str, Any]:
-    """What ``modelopt.torch.quantization.quantize`` takes as its configuration."""
+    """Builds the configuration of ``modelopt.torch.quantization.quantize``."""
     entries: list[dict[str, Any]] = [{"quantizer_name": "*", "enable": False}]
     for fqn, name in selection.assignments.items():
         weight, activation = _attributes(name)

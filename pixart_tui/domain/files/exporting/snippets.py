@@ -1,4 +1,4 @@
-"""What to type where an export is used."""
+"""Snippets that use an export."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Processor: TypeAlias = Any
 
 
 class AttentionError:
-    """What fp8 attention changes in the product of self-attention.
+    """The change of the self-attention product by fp8 attention.
 
     Args:
         execution: The reference numerics, or the kernel of a Hopper GPU.

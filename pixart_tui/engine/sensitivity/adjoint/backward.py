@@ -42,7 +42,7 @@ quiet calls."""
 
 @dataclass(frozen=True, slots=True)
 class SampleResult:
-    """What a sample's passes gave.
+    """The result of a sample's passes.
 
     Attributes:
         effects: Its effects.

@@ -80,7 +80,7 @@ def _signs(like: Tensor, draw: torch.Generator) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _axis(size: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """What is done along one axis of an image.
+    """Builds the operations along one axis of an image.
 
     Returns:
         The windowed mean, (size, size); square roots of the window over the padded axis, (size,

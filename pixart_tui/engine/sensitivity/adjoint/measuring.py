@@ -92,7 +92,7 @@ class AdjointMethod:
         return late and bool(self._effects)
 
     def _next(self, samples: Samples, size: int, at_once: int) -> Samples:
-        """What is missing of a round, filled up to a whole batch with what comes behind it."""
+        """Returns the missing samples of a round, filled up to a whole batch with later ones."""
         missing = self._missing(samples)
         needed = len(self._missing(samples[:size]))
         return missing[: -(-needed // at_once) * at_once]

@@ -21,11 +21,11 @@ _GRADIENT_TOKENS: Final = 65536
 """Tokens, over all draws, whose gradients are in memory at once: 4 bytes of the widest layer of
 1152 channels are 1.2 GB."""
 _CPU_BYTES: Final = 4 * 2**30
-"""What the states and weights that are kept may take on a CPU, each."""
+"""Bytes that kept states, and kept weights, may take on a CPU."""
 _GPU_PART: Final = 0.25
 """The part of a GPU's free memory that each may take."""
 _GRAPH: Final = 30
-"""What a block's graph keeps, in sizes of its hidden states; and besides, for each quant type,"""
+"""Memory of a block's graph, in sizes of its hidden states; and besides, for each quant type,"""
 _ERRORS: Final = 13
 """the local errors of its layers."""
 _DECODER_BYTES_PER_PIXEL: Final = 5000

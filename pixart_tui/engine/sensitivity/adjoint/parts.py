@@ -77,7 +77,7 @@ class TransformerParts:
 
     @cached_property
     def _text_bias(self) -> Tensor:
-        """What the attention to the text adds to its logits, (rows, 1, tokens)."""
+        """Returns the bias of the attention to the text, (rows, 1, tokens)."""
         call = self.call
         return ((1 - call.mask.to(call.latents.dtype)) * _MASKED).unsqueeze(1)
 

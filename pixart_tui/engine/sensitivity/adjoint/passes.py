@@ -12,7 +12,7 @@ from pixart_tui.engine.quant.simulated import BatchLayout
 
 @dataclass(slots=True)
 class Pass:
-    """What the taps of one backward pass share.
+    """The state that the taps of one backward pass share.
 
     Attributes:
         layout: How images lie among the rows of the batch.

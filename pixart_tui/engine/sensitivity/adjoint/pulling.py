@@ -70,7 +70,7 @@ class TransformerAdjoint:
 
     @torch.no_grad()
     def _hidden_states(self, call: Call) -> list[Tensor]:
-        """What each block gets and the last one gives."""
+        """Returns the input of each block and the output of the last one."""
         of = TransformerParts(self.transformer, call)
         hidden, modulation, _embedded, text = of.begin(call.latents)
         found = [hidden]

@@ -42,11 +42,11 @@ class SamplerGraph:
 
     @property
     def final_latents(self) -> Tensor:
-        """What the last step gave."""
+        """Returns the output of the last step."""
         return self._outputs[-1].detach()
 
     def inputs(self, call: int) -> Tensor:
-        """What the transformer got, (rows, channels, h, w)."""
+        """Returns the transformer's input, (rows, channels, h, w)."""
         return self._inputs[call].detach()
 
     def pull(self, cotangent: Tensor, pull_call: PullCall) -> None:

@@ -24,7 +24,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class LocalError:
-    """What quantizing one linear to one quant type changes in its output.
+    """The change of one linear's output by quantizing the linear to one quant type.
 
     Simulated, the change Q(x) Q(W) - x W is written as x (Q(W) - W) + (Q(x) - x) Q(W), one product
     of twice the length: the differences are formed in float32, so that nothing cancels in the

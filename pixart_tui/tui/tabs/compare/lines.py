@@ -1,4 +1,4 @@
-"""What stands beside the pictures."""
+"""Draws the lines beside the pictures."""
 
 from __future__ import annotations
 

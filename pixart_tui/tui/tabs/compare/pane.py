@@ -59,7 +59,7 @@ class ComparePane(Pane):
 
     @property
     def body(self) -> LineView:
-        """What is said of the pictures."""
+        """Returns the caption of the pictures."""
         return self.query_one(ScrollBody)
 
     @property
@@ -78,7 +78,7 @@ class ComparePane(Pane):
 
     @property
     def place(self) -> int:
-        """Which pair is shown: the one that was chosen, wherever it stands by now."""
+        """Returns the index of the chosen pair, which may have moved."""
         view = self._view
         keys = [(view.run.id, *pair.key) for pair in view.pairs] if view else []
         return keys.index(self._key) if self._key in keys else 0

@@ -1,1 +1,1 @@
-"""What the worker of a run printed, while it prints and afterwards. Imports ``widgets``."""
+"""Shows the output of a run's worker, live and afterwards. Imports ``widgets``."""

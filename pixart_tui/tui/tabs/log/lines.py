@@ -21,7 +21,7 @@ _FOUND = glyphs.RUNNING
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is searched for, and the line of the log where it was found.
+    """A search: its text, and the line of the log where it was found.
 
     Attributes:
         query: The text; empty for no search.

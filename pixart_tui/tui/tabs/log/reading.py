@@ -164,7 +164,7 @@ def _lines(data: bytes, begin: int) -> Iterator[LogLine]:
 
 
 def _seen(raw: bytes) -> str:
-    """What a terminal would show in the end, of a very long line the end."""
+    """Returns the final state of a line as a terminal shows it; of a very long line, its end."""
     return printable(raw[-_LINE_BYTES:].decode(errors="replace").expandtabs())
 
 

@@ -1,4 +1,4 @@
-"""What the command line says to the form, and that as lines."""
+"""Checks the form by the command line's parser, and draws the outcome."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pixart_tui.tui.drawing.lines import Line, Span, fit, line, printable, wrap_
 from pixart_tui.tui.tabs.new_run.fields import FormField, FormKind, blamed_field
 
 Ask = Callable[[Sequence[str]], ProfileRequest | BenchRequest]
-"""What a command line, without the program's name, asks for."""
+"""Parses a command line, without the program's name, into a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of checking a command line.
+    """The outcome of checking a command line.
 
     Attributes:
         words: The command line without the program's name.
@@ -51,7 +51,7 @@ def check(ask: Ask, kind: FormKind, words: Sequence[str]) -> Verdict:
 
 
 def verdict_lines(verdict: Verdict, width: int) -> list[Line]:
-    """What is wrong and what to do, or what would be done."""
+    """Yields the fault and its remedy, or a summary of the run."""
     if verdict.error is None:
         return [_told(text, place, width) for place, text in enumerate(verdict.summary)]
     error = verdict.error

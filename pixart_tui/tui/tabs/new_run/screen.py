@@ -27,7 +27,7 @@ from pixart_tui.tui.tabs.new_run.fields import FIELDS, FormField, FormKind, word
 from pixart_tui.tui.widgets.line_view import LineBlock
 
 Draft = dict[FormKind, dict[str, str]]
-"""What was typed into the forms, by option."""
+"""Texts typed into the forms, by option."""
 
 _PAUSE_S: Final = 0.25
 _LABEL: Final = 16
@@ -184,7 +184,7 @@ class NewRunScreen(Screen[tuple[str, ...] | None]):
             self.query_one(f"#form-{name}", LineBlock).show(lines)
 
     def _told(self, width: int) -> list[Line]:
-        """What the command line says, on as many lines as it usually needs."""
+        """Shows the checked command line, on as many lines as it usually needs."""
         current = self._verdict is not None and list(self._verdict.words) == self.words
         verdict = self._verdict if current else None
         told = verdict_lines(verdict, width) if verdict else [line(Span("   checking", "muted"))]

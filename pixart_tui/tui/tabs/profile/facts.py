@@ -1,4 +1,4 @@
-"""What a layer's place among the others is, found once for all lines of a screen."""
+"""Facts that place a layer among the others, computed once for all lines of a screen."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Facts:
 
     @classmethod
     def of(cls, view: ProfileView) -> Facts:
-        """What is known of a profile by now."""
+        """Returns what is known of a profile so far."""
         order = ranked(view.scores)
         marked = ((view.noise, glyphs.NOISE), (view.floor, glyphs.FLOOR))
         return cls(

@@ -104,7 +104,7 @@ def measuring_now(view: ProfileView) -> str | None:
 
 
 def legend(view: ProfileView, scale: Scale, width: int, cell: int) -> list[Span]:
-    """What the cells mean, the levels first.
+    """Explains the cells, levels first.
 
     Args:
         view: The profile; marks that it has none of are left out.

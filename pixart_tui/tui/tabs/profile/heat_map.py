@@ -16,7 +16,7 @@ _DETAILS_LEAST: Final = 8
 
 
 def marks(facts: Facts, shown: frozenset[str], fqn: str) -> Mark:
-    """What the cell of a layer shows; nothing where the filter leaves it out."""
+    """Returns the cell of a layer; None where the filter leaves it out."""
     if fqn not in shown:
         return (" ", " ", "text")
     return layer_mark(facts.by_fqn[fqn], facts.scale, facts.now)

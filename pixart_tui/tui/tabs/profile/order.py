@@ -18,7 +18,7 @@ _IN_BLOCK: Final = "transformer_blocks."
 
 
 class Sort(StrEnum):
-    """What the layers are sorted by; the value is the column's name."""
+    """The order of the layers; the value is the column's name."""
 
     RANK = "rank"
     NAME = "name"

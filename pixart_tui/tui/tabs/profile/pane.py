@@ -121,7 +121,7 @@ class ProfilePane(Pane):
 
     @property
     def body(self) -> LineView:
-        """What scrolls: the table, or the layer in detail."""
+        """Returns the widget that scrolls: the table, or the layer in detail."""
         return self.query_one(LayerDetails).figures if self.has_class("-detail") else self.table
 
     @property

@@ -65,13 +65,13 @@ def run_line(run: RunView, now_s: float, width: int) -> Line:
 
 
 def detail_lines(run: RunView, width: int) -> list[Line]:
-    """What was asked, and how it stands."""
+    """Yields the request of a run and its state."""
     asked = Span(fit(printable(_asked(run.request)), width - 2), "muted")
     return [line(Span(glyphs.RULE * width, "track")), line(" ", asked), *outcome_lines(run, width)]
 
 
 def empty_lines(problem: str) -> Sequence[Line]:
-    """What stands there while there is no run."""
+    """Returns the text of an empty list."""
     if problem:
         return [line(), line(Span(f" ! the runs cannot be read: {problem}", "bad"))]
     return [

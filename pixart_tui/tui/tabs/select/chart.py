@@ -91,7 +91,7 @@ def _legend(plot: Plot, marked: Marked) -> Iterator[Span]:
 
 
 def _cells(plot: Plot, marked: Marked, frame: Frame) -> _Cells:
-    """What is drawn later covers what was drawn before."""
+    """Draws marks; later ones cover earlier ones."""
     cells: _Cells = {}
     for point in _dense(plot.onediff_rule, frame):
         cells[frame.x(point.share), frame.y(point.loss)] = (glyphs.KEPT, "muted")

@@ -1,4 +1,4 @@
-"""What is asked of a selection and what came of it: the rule_setting and the outcome."""
+"""Draws the head of the Select tab: the rule, its setting and the outcome."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def _step_lines(view: ProfileView, answer: Answer | None, width: int) -> Iterato
 
 
 def _muted(text: str, room: int) -> Span:
-    """What stands there only where all of it has room."""
+    """Returns muted text; empty where it has no room."""
     return Span(text if len(text) <= room else "", "muted")
 
 
@@ -153,7 +153,7 @@ def _attention_spans(selection: Selection) -> list[Span]:
 def _loss_lines(
     answer: Answer | None, verify: VerifyView | None, rule_setting: RuleSetting, width: int
 ) -> Iterator[Line]:
-    """What was predicted and, beside it, what was verified."""
+    """Yields the predicted and the verified loss."""
     selection = answer.selection if answer else None
     if selection is None:
         return
@@ -179,7 +179,7 @@ def _loss_lines(
 def _verified_line(
     verify: VerifyView, found: Verification, rule_setting: RuleSetting, width: int
 ) -> Line:
-    """What the verified figure holds for."""
+    """Describes the images of the verified loss."""
     parts, kept = [], verify.selection
     if kept is not None:
         other = (kept.rule, kept.parameter) != (rule_setting.rule, rule_setting.parameter)

@@ -124,7 +124,7 @@ class SelectPane(Pane):
 
     @property
     def body(self) -> LineView:
-        """What scrolls: the layers, or the curve where there is no room for both."""
+        """Returns the widget that scrolls: the layers, or the curve where both have no room."""
         layers = self.query_one("#select-body", LineView)
         return layers if layers.display else self.query_one("#select-curve", LineView)
 

@@ -1,4 +1,4 @@
-"""What is drawn of a profile's selections: loss over share, ours and by OneDiff's rule."""
+"""Computes the curve of a profile's selections: loss over share, ours and OneDiff's."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class RuleSetting:
 
     @property
     def parameter(self) -> float:
-        """What the rule is given."""
+        """Returns the rule's parameter."""
         if self.rule == "top-percentage":
             return float(self.position)
         if self.rule in ("flops-share", *BY_TIME):

@@ -24,7 +24,7 @@ EXHAUSTIVE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be solved; equal questions have equal answers.
+    """A question to the solver; equal questions have equal answers.
 
     Attributes:
         run_id: The profile's run.
@@ -42,13 +42,13 @@ class Question:
 
     @property
     def subject(self) -> tuple[object, ...]:
-        """What it is about, whatever the rule_setting says."""
+        """Returns the question without rule and parameter."""
         return (self.run_id, self.quant_types, self.measured, self.choose_steps)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of a question.
+    """The answer to a question.
 
     Attributes:
         question: The question.
@@ -74,7 +74,7 @@ def question_of(
 
 
 def measured_of(view: ProfileView) -> tuple[int, int]:
-    """What a profile's figures depend on: see ``Question``."""
+    """Returns the key of a profile's figures: see ``Question``."""
     profile = view.profile
     return (view.run.done, len(profile.measurements) + len(profile.effects) if profile else 0)
 
