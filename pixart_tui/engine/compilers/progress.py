@@ -161,7 +161,7 @@ class WarmupProgress:
             return self._say()
 
     def _ended(self, region: Region) -> Region:
-        """Returns a region's final state; a region that was not begun stays as it is and says so."""
+        """Returns the final state of a region; one that was not begun stays as it is."""
         state = RegionState.DONE if region.ready else RegionState.WAITING
         return self._by_now(region).model_copy(update={"state": state})
 

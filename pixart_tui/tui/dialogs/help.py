@@ -71,7 +71,7 @@ def _key_line(keys: str, text: str) -> Line:
 
 
 class HelpScreen(ModalScreen[None]):
-    """Yields each key with its action, and each mark with its meaning."""
+    """The screen of a tab's keys and marks."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q,question_mark,enter", "dismiss", "Close")
