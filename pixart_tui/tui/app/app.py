@@ -168,7 +168,8 @@ class DashboardApp(ActingApp):
         self.screen_stack[0].set_class(too_small, "-too-small")
         if not too_small and self.focused is None:
             self._pane.body.focus()  # what is hidden loses it
-        self._show_strip()
+        # Textual sets the app's own size only after this.
+        self._show_strip(width)
 
     def _read(self) -> None:
         if not self._reading:
@@ -220,6 +221,8 @@ class DashboardApp(ActingApp):
     def _open_asked(self, overview: Overview) -> None:
         """Follows the runs that were asked for, and shows the first."""
         asked = [run for run in map(overview.run, self._asked_ids) if run is not None]
+        if not overview.is_whole and any(_lacks_its_profile(run, overview) for run in asked):
+            return  # the profile may be among the runs that are not read yet
         self._asked_ids = ()
         for run in reversed(asked):
             self._open(run, overview)
@@ -228,7 +231,7 @@ class DashboardApp(ActingApp):
         """Opens a run in its own tab; a verification with the profile that it is about."""
         tab = _tab_of(run)
         if tab == "select":
-            about = next((of for of in overview.runs if verifies(run.request, of.request)), None)
+            about = _profile_of(run, overview)
             tab, self._profile_id = ("select", about.id) if about else ("runs", self._profile_id)
         self.follow_run(run.id, tab)
 
@@ -282,8 +285,9 @@ class DashboardApp(ActingApp):
         self._show_strip()
         self.offer_actions()
 
-    def _show_strip(self) -> None:
-        self.query_one(TabStrip).show_tabs(self.tab, self._overview or Overview(0.0))
+    def _show_strip(self, width: int | None = None) -> None:
+        columns = self.size.width if width is None else width
+        self.query_one(TabStrip).show_tabs(self.tab, self._overview or Overview(0.0), columns)
 
     def _turn_to(self, tab: str) -> None:
         """Shows a tab that the user asked for; pictures are those of the run looked at."""
@@ -396,6 +400,15 @@ class DashboardApp(ActingApp):
 
 
 _TEXT_ONLY: Final = glyphs.TextOnly()
+
+
+def _profile_of(run: RunView, overview: Overview) -> RunView | None:
+    """The profile that a run verifies the selection of."""
+    return next((of for of in overview.runs if verifies(run.request, of.request)), None)
+
+
+def _lacks_its_profile(run: RunView, overview: Overview) -> bool:
+    return _tab_of(run) == "select" and _profile_of(run, overview) is None
 
 
 def _tab_of(run: RunView) -> str:

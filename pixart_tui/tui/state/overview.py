@@ -227,6 +227,7 @@ class Overview:
         verifications: Those of the profile that is open, newest first.
         compare: The run whose pictures are open.
         problem: Why the runs cannot be read; empty if all is well.
+        is_whole: Whether no run is left that has not been read yet.
     """
 
     now_s: float
@@ -236,6 +237,7 @@ class Overview:
     verifications: tuple[VerifyView, ...] = ()
     compare: CompareView | None = None
     problem: str = ""
+    is_whole: bool = True
 
     def run(self, run_id: str | None) -> RunView | None:
         """The run with this id."""

@@ -113,6 +113,7 @@ class RunWatch:
             self._bench_view(self._opened(runs, bench_id, "bench")),
             tuple(self._verify_view(run) for run in runs if _is_about(run, profile)),
             self._compare_view(runs, compare_id),
+            is_whole=all(watched.is_read for watched in self._watched.values()),
         )
 
     def _take_in(self) -> None:

@@ -38,10 +38,10 @@ class TabStrip(LineBlock):
             super().__init__()
             self.tab = tab
 
-    def show_tabs(self, active: str, overview: Overview) -> None:
-        """Shows the tabs with one of them active."""
+    def show_tabs(self, active: str, overview: Overview, width: int) -> None:
+        """Shows the tabs with one of them active, in so many columns."""
         opened = [view.run for view in (overview.profile, overview.bench) if view is not None]
-        self.show([strip_line(active, opened, self.app.size.width)])
+        self.show([strip_line(active, opened, width)])
 
     def on_click(self, event: events.Click) -> None:
         """Opens the tab under the pointer."""

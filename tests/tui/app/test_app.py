@@ -16,7 +16,7 @@ from pixart_tui.tui.dialogs.help import HelpScreen
 from pixart_tui.tui.dialogs.help_texts import KEYS, TEXTS
 from pixart_tui.tui.tabs.select.pane import SelectPane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
-from pixart_tui.tui.widgets.tab_strip import TABS
+from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
 from tests.tui import sample_runs
 from tests.tui.pilots import dashboard, screen_text, until, until_shown
 
@@ -48,6 +48,21 @@ async def test_the_strip_tells_how_the_open_runs_do_on_every_tab(tmp_path: Path)
         await until_shown(pilot, "profile ▶ 34/85   bench ▶ 2/4")
         await pilot.resize_terminal(80, 24)
         await until_shown(pilot, "profile ▶ bench ▶")
+
+
+async def test_the_strip_is_drawn_for_the_size_that_the_terminal_has_now(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the next reading draws it again."""
+    sample_runs.running_profile(tmp_path)
+    app = dashboard()
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until_shown(pilot, "profile ▶ 34/85")
+        monkeypatch.setattr(app, "_reading", True)
+        for width in (119, 81, 80, 120):
+            await pilot.resize_terminal(width, 36)
+            assert cell_len(app.query_one(TabStrip).text.rstrip()) == width - 1
+
 
 
 @pytest.mark.parametrize("tab", [tab for tab, _ in TABS])

@@ -24,6 +24,7 @@ from pixart_tui.runs.run import Run, RunState
 from pixart_tui.tui.app.app import DashboardApp
 from pixart_tui.tui.drawing import glyphs
 from pixart_tui.tui.drawing.lines import Line, plain
+from pixart_tui.tui.state import watch as watch_module
 from pixart_tui.tui.state.overview import ProfileView, RunView
 from pixart_tui.tui.tabs.select.assignments import assignment_mark, legend
 from pixart_tui.tui.tabs.select.chart import ONEDIFF_VERIFIED, VERIFIED, chart_lines
@@ -203,6 +204,23 @@ async def test_attaching_to_a_verification_opens_the_profile_that_it_is_about(
         await until_shown(pilot, "verified 0.008100")
 
         assert app.tab == "select"
+        assert app.run_shown is not None
+        assert app.run_shown.id == sample_runs.PROFILE_ID
+
+
+async def test_a_verification_waits_for_its_profile_that_the_first_reading_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample_runs.finished_profile(tmp_path)
+    run = verified_run(tmp_path)
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", -1.0)
+    app = dashboard(run.id)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, run.id)
+        monkeypatch.setattr(watch_module, "_NEW_RUNS_S", 60.0)
+        await until(pilot, lambda: app.tab == "select")
+
         assert app.run_shown is not None
         assert app.run_shown.id == sample_runs.PROFILE_ID
 
