@@ -206,3 +206,14 @@ def test_a_worker_s_file_is_passed_on_to_what_its_command_has_open(
 def test_several_profiles_do_not_go_into_one_device(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["profile", "--quant-type", "all", "--output", "/dev/null"]) == 2
     assert "/dev/null takes one profile" in capsys.readouterr().err
+
+
+def test_a_benchmark_writes_over_no_page_that_nobody_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "x.md"
+    page.write_text("my notes\n")
+    assert main(["bench", "--model", "synthetic:alpha-tiny", "--json", "x.json"]) == 2
+    assert "x.md is there and holds no benchmark" in capsys.readouterr().err
+    assert page.read_text() == "my notes\n"
+    assert not (tmp_path / "x.json").exists()

@@ -32,7 +32,7 @@ from pixart_tui.domain.deploying.compiler_config import check_nexfort_config, pa
 from pixart_tui.domain.deploying.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
 from pixart_tui.domain.deploying.onediff_backends import oneflow_does_not_quantize, require_backend
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.files.bench_files import bench_companions
+from pixart_tui.domain.files.bench_files import bench_companions, is_bench_markdown
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import make_parent
@@ -192,7 +192,21 @@ def bench_request(
 
 def _check_output(output: Path, layers: Path | None) -> Path:
     beside = bench_companions(output)
-    return check_output(output, "--json", beside=beside, read=[layers] if layers else [])
+    path = check_output(output, "--json", beside=beside, read=[layers] if layers else [])
+    if Path(beside[0]).is_file():
+        _refuse_foreign(Path(beside[0]))
+    return path
+
+
+def _refuse_foreign(markdown: Path) -> None:
+    """Refuses to write over a page that is no benchmark's: nobody named it."""
+    if not is_bench_markdown(markdown.read_text(encoding="utf-8", errors="replace")):
+        raise RequestError(
+            f"{markdown} is there and holds no benchmark",
+            "the table of a benchmark is written beside its JSON, under that name",
+            "give --json another name, or move that file away",
+            option="--json",
+        )
 
 
 def _list_rows() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pixart_tui.domain.benchmarks.rows import BenchCase, Clocks, ColdCall
 from pixart_tui.domain.benchmarks.warmup import Region, Warmup
@@ -16,7 +16,7 @@ from pixart_tui.domain.events import Failure
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, with_halves
 
 
 class Purpose(StrEnum):
@@ -220,4 +220,18 @@ Message = Annotated[
     | CaseFailed,
     Field(discriminator="type"),
 ]
-MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)
+_MESSAGE: Final[TypeAdapter[Message]] = TypeAdapter(Message)
+
+
+def parse_message(line: bytes) -> Message:
+    """A message that a child wrote with ``model_dump_json``; paths in it may hold any bytes.
+
+    Raises:
+        ValidationError: It is no message.
+    """
+    try:
+        return _MESSAGE.validate_json(line)
+    except ValidationError:
+        if (content := with_halves(line)) is None:
+            raise
+        return _MESSAGE.validate_python(content)

@@ -13,7 +13,7 @@ from typing import Final
 from pixart_tui.domain.deploying.deployment import MemoryOptions
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.runs.process.launch import Child, launch
-from pixart_tui.worker.bench.messages import MESSAGE, CaseFailed, CaseSpec, Message
+from pixart_tui.worker.bench.messages import CaseFailed, CaseSpec, Message, parse_message
 
 _POLL_S: Final = 0.1
 
@@ -90,7 +90,7 @@ def _follow(process: Child, path: Path, check: Callable[[], None]) -> Iterator[M
             ended = process.poll() is not None
             *lines, torn = (torn + file.read()).split(b"\n")
             for line in lines:
-                yield MESSAGE.validate_json(line)
+                yield parse_message(line)
             if ended:
                 return
             check()

@@ -64,7 +64,6 @@ async def test_the_strip_is_drawn_for_the_size_that_the_terminal_has_now(
             assert cell_len(app.query_one(TabStrip).text.rstrip()) == width - 1
 
 
-
 @pytest.mark.parametrize("tab", [tab for tab, _ in TABS])
 async def test_help_explains_every_tab_within_80_columns(tmp_path: Path, tab: str) -> None:
     sample_runs.running_profile(tmp_path)

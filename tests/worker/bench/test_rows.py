@@ -17,11 +17,11 @@ from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.provenance import Machine
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.worker.bench.messages import (
-    MESSAGE,
     Described,
     ExecutionFound,
     FiguresFound,
     Purpose,
+    parse_message,
 )
 from pixart_tui.worker.bench.rows import (
     BASELINE,
@@ -191,7 +191,7 @@ def test_any_other_row_is_measured_again(before: BenchRow | None) -> None:
 
 def test_a_message_tells_what_is_unknown_from_what_is_none() -> None:
     sent = FiguresFound(type="figures", ssim=1.0, psnr_db=None)
-    received = MESSAGE.validate_json(sent.model_dump_json(exclude_unset=True))
+    received = parse_message(sent.model_dump_json(exclude_unset=True).encode())
     assert isinstance(received, FiguresFound)
     assert received.known() == {"ssim": 1.0, "psnr_db": None}
 
