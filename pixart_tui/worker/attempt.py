@@ -18,6 +18,7 @@ from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestErro
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Noticed, StageChanged
 from pixart_tui.domain.requests import (
     AnyRequest,
+    BenchRequest,
     CompareRequest,
     ExportRequest,
     GenerateRequest,
@@ -125,16 +126,34 @@ def _work(run: Run, emit: Emit, check_journal: Check) -> None:
         live_report(run.paths.live, request.device) as live,
     ):
         emit(StageChanged(stage="starting"))
-        _settle_places()
+        settle_places(request)
         _do(run, request, emit, check, live)
 
 
-def _settle_places() -> None:
-    """Gives compilers places that they can work in, before anything that compiles is imported."""
-    chosen = compile_environment(os.environ)
+def settle_places(request: AnyRequest) -> None:
+    """Gives compilers places that they can work in, before anything that compiles is imported.
+
+    Raises:
+        RequestError: There is none, and the run compiles something.
+    """
+    try:
+        chosen = compile_environment(os.environ)
+    except RequestError:
+        if _compiles(request):
+            raise
+        return
     os.environ.update(chosen)
     if "TMPDIR" in chosen:
         tempfile.tempdir = None
+
+
+def _compiles(request: AnyRequest) -> bool:
+    """Whether a compiler has work: that of the request, or Triton's for our kernels on a GPU."""
+    if isinstance(request, BenchRequest):
+        asked = bool(request.matrix) or set(request.compilers) != {"none"}
+    else:
+        asked = isinstance(request, GenerateRequest) and request.compiler != "none"
+    return asked or request.device.startswith("cuda")
 
 
 def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveReport) -> None:

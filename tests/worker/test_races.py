@@ -126,6 +126,13 @@ def test_a_stopped_worker_is_told_and_is_cancelled_once_it_goes_on(
     assert main(["resume", run.id]) == 2
     assert "stopped by a signal" in capsys.readouterr().err
     assert run.state() is RunState.QUEUED
+    assert main(["runs", "--json"]) == 0
+    described = next(x for x in json.loads(capsys.readouterr().out) if x["id"] == run.id)
+    assert (described["state"], described["stopped"]) == ("queued", True)
+    assert main(["runs"]) == 0
+    listed = capsys.readouterr().out
+    assert any(run.id in line and "stopped" in line for line in listed.splitlines())
+
     process.resume()
     wait(run, lambda r: r.state().is_finished)
     assert run.state() is RunState.CANCELLED

@@ -135,6 +135,7 @@ def describe(run: Run) -> dict[str, Any]:
         "id": run.id,
         "kind": request.kind if request else None,
         "state": str(run.state()),
+        "stopped": run.stopped_worker() is not None,
         "model": request.model if request else None,
         "done": run.snapshot.done,
         "total": run.snapshot.total,

@@ -182,7 +182,7 @@ def print_runs(runs: Sequence[Run]) -> None:
         table.add_row(
             run.id,
             request.kind if request else "?",
-            str(run.state()),
+            "stopped" if run.stopped_worker() else str(run.state()),
             request.model if request else run.problem,
             f"{run.snapshot.done}/{run.snapshot.total}" if run.snapshot.total else "-",
             _age(time.time() - run.created_s),
@@ -196,6 +196,8 @@ def _outcome(run: Run) -> str:
     trouble = run.trouble() if run.state() in (RunState.FAILED, RunState.STALE) else None
     if trouble is not None and run.record is not None:
         return last_state(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)
+    if worker := run.stopped_worker():
+        return f"stopped by a signal; kill -CONT {worker.pid} lets it go on"
     request = run.record.request if run.record else None
     return relative(request.output) if request and request.output else ""
 
