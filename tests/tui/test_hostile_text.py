@@ -42,18 +42,23 @@ async def test_no_tab_and_no_note_obeys_text(tmp_path: Path) -> None:
     app = dashboard()
     seen = []
 
-    async with app.run_test() as pilot:
+    async with app.run_test(notifications=True) as pilot:
         await until(pilot, lambda: run.id in _drawn(pilot))
         for tab, _ in TABS:
             app.show_tab(tab)
             await pilot.pause(0.2)
             seen.append(_drawn(pilot))
-        app.post_message(WorkDone(f"done {_TEXT}"))
-        app.post_message(WorkFailed(WorkError(f"failed {_TEXT}", _TEXT, _TEXT)))
+        said = _TEXT.replace("\r", "")  # of a line that is overwritten the last state is shown
+        app.post_message(WorkDone(f"done {said}"))
+        app.post_message(WorkFailed(WorkError(f"failed {said}", said, said)))
         await until(pilot, lambda: len(app._notifications) == 2)
         notes = [f"{note.title} {note.message}" for note in app._notifications]
         assert not any(note.markup for note in app._notifications)
         seen += notes
+        await until(pilot, lambda: {"done", "failed"} <= set(_drawn(pilot).split()))
+        toasts = _drawn(pilot)
+        assert toasts.count("[red]apple") >= 2
+        seen.append(toasts)
 
     assert all(not _ACTED_ON.findall(text) for text in seen)
     assert any("[/INST] [red]apple" in text for text in seen)
