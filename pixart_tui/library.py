@@ -42,6 +42,7 @@ from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution, plan_execution
 from pixart_tui.engine.sensitivity import BaselineImage, JointImage, profile_model
+from pixart_tui.engine.typing import Pipeline
 from pixart_tui.machine.devices import default_device, default_threads
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import is_stream, write_atomically, write_with_companion
@@ -52,8 +53,6 @@ from pixart_tui.runs.results.profile_files import profile_sidecar, profile_text,
 from pixart_tui.runs.run import Run, RunState
 from pixart_tui.runs.snapshot import RunSnapshot
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
 OnEvent: TypeAlias = Callable[[Event], None]
 
 _POLL_S = 0.2

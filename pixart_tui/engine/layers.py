@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.engine.loading.libraries import PixArtTransformer2DModel
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
-Config: TypeAlias = Any
+from pixart_tui.engine.typing import Config, Pipeline, Transformer
 
 _GUIDED_BATCH: Final = 2
 _QUERIES: Final = ".to_q"

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from torch import Tensor, nn
 
-# diffusers ships no types; the name says what is meant.
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Transformer
 
 _MEMO_ENTRIES: Final = 4
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from pixart_tui.domain.events import Noticed
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
 
 _NAMED: Final = 3
 """Prompts that are told one by one; a file may hold hundreds."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.memoizing import memoized_conditioning
 from pixart_tui.engine.schedule import Schedule
+from pixart_tui.engine.typing import Pipeline, Transformer, Vae
 
 __all__ = [
     "Conditioning",
@@ -26,10 +27,6 @@ __all__ = [
     "micro_conditions",
 ]
 
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
-Vae: TypeAlias = Any
 
 _DECODE_PIXELS_PER_CALL: Final = 1024 * 1024
 

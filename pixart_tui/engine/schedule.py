@@ -6,16 +6,13 @@ import inspect
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from pixart_tui.domain.errors import RequestError
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Scheduler: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, Scheduler
 
 _OTHER: Final = "use a model with another scheduler, for example DPMSolverMultistepScheduler"
 

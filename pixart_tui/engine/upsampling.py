@@ -6,13 +6,10 @@ copy exists.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import torch
 from torch import Tensor
 
-# diffusers ships no types; the name says what is meant.
-Upsampler: TypeAlias = Any
+from pixart_tui.engine.typing import Upsampler
 
 
 def is_plain_upsampler(upsampler: Upsampler) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +19,8 @@ from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, rese
 from pixart_tui.engine.bench.pace import StepPace
 from pixart_tui.engine.bench.timing import synchronize, timed_transformer, timer_for
 from pixart_tui.engine.image_metrics import psnr_db_per_image, ssim_per_image
+from pixart_tui.engine.typing import Pipeline
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Task = Literal["warm-up", "figures", "speed", "quality"]
 """The measured calls: the first calls of a cold start; the first call, the timed ones and the

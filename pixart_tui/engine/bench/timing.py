@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 
 from pixart_tui.engine.bench.clock import Clock, CudaClock, WallClock
 from pixart_tui.engine.bench.pace import StepPace
+from pixart_tui.engine.typing import Pipeline
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
 Mark = TypeVar("Mark")
 
 

@@ -15,15 +15,13 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal
 
 import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, Transformer
 
 _MODES: Final[dict[str, str | None]] = {
     "compile": None,

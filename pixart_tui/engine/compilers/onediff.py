@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
 
 from pixart_tui.domain.deploying.deployment import Deployment, MemoryOptions, OnediffBackend
 from pixart_tui.domain.deploying.onediff_backends import (
@@ -19,9 +18,7 @@ from pixart_tui.domain.deploying.onediff_backends import (
     require_backend,
 )
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 
@@ -14,10 +14,8 @@ from pixart_tui.engine.compilers.inductor import CompilePlan, apply_compiler, co
 from pixart_tui.engine.compilers.onediff import OnediffPlan, onediff_plan
 from pixart_tui.engine.compilers.torch_apply import OnCapture, apply_torch
 from pixart_tui.engine.compilers.torch_plan import TorchPlan, torch_plan
+from pixart_tui.engine.typing import Pipeline, Transformer
 
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
 OurPlan: TypeAlias = CompilePlan | TorchPlan
 Plan: TypeAlias = OurPlan | OnediffPlan
 

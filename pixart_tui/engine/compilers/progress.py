@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from torch import nn
 from torch._dynamo import OptimizedModule
@@ -22,9 +22,8 @@ from torch._dynamo.utils import counters
 
 from pixart_tui.domain.benchmarks.warmup import TOTAL, Region, RegionState, Warmup
 from pixart_tui.engine.compilers.inductor import cache_use
+from pixart_tui.engine.typing import Pipeline
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
 Report = Callable[[Region], None]
 
 _TRITON_KERNELS: Final = "Triton kernels"

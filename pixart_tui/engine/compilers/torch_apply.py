@@ -12,10 +12,7 @@ from pixart_tui.domain.deploying.compiler_config import Option
 from pixart_tui.engine.compilers.inductor import make_positions_contiguous
 from pixart_tui.engine.compilers.torch_plan import CUDAGRAPHS_OPTION, TorchPlan
 from pixart_tui.engine.memory import is_in_strips, is_streamed
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, Transformer
 
 Call: TypeAlias = Callable[..., Any]
 OnCapture: TypeAlias = Callable[[float], None]

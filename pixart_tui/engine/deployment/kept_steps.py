@@ -10,10 +10,7 @@ from torch import Tensor, nn
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.engine.quant.apply import swap
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, Transformer
 
 Call: TypeAlias = Callable[..., Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 
@@ -11,10 +11,7 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.quant_rules import HOPPER
 from pixart_tui.engine.fused.graphs import GraphPool, graphed
 from pixart_tui.engine.memory import is_in_strips
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, Transformer
 
 LEAST_CAPABILITY: Final = (8, 0)
 """Compute capability that the fused kernels need."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,9 +11,7 @@ from pixart_tui.engine.fused.attention import SelfAttention, attend_to_text
 from pixart_tui.engine.fused.conditioning import TextState
 from pixart_tui.engine.fused.linears import LinearGroup, SingleLinear
 from pixart_tui.engine.kernels.rows import Branch, Norm, Rows, Wanted, pass_rows
-
-# diffusers ships no types; the name says what is meant.
-BasicTransformerBlock: TypeAlias = Any
+from pixart_tui.engine.typing import BasicTransformerBlock
 
 _SHIFT_MSA, _SCALE_MSA, _GATE_MSA, _SHIFT_MLP, _SCALE_MLP, _GATE_MLP = range(6)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,9 +11,7 @@ from torch import Tensor
 from pixart_tui.engine.fused.attention import TextLengths, text_lengths
 from pixart_tui.engine.fused.linears import LinearGroup
 from pixart_tui.engine.kernels.rows import pass_rows
-
-# diffusers ships no types; the name says what is meant.
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Transformer
 
 
 @dataclass(frozen=True, slots=True)

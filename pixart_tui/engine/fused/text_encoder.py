@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
+from pixart_tui.engine.typing import TextEncoder
 
 # transformers ships no types; the name says what is meant.
-TextEncoder: TypeAlias = Any
 
 # The last prompt and the negative prompt: pipelines encode them in turn.
 _TEXTS_KEPT: Final = 2

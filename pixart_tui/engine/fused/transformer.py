@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
 
 import torch
 from diffusers.models.modeling_outputs import Transformer2DModelOutput
@@ -15,9 +14,7 @@ from pixart_tui.engine.fused.blocks import FusedBlock, Stream
 from pixart_tui.engine.fused.conditioning import TextConditioning, TextState
 from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
 from pixart_tui.engine.kernels.rows import Norm, Wanted, pass_rows
-
-# diffusers ships no types; the name says what is meant.
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Transformer
 
 
 class FusedTransformer:

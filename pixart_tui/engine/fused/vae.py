@@ -21,23 +21,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.engine.typing import Attention, Decoder, ResnetBlock, Vae
 from pixart_tui.engine.upsampling import is_plain_upsampler, upsampling_weight
 
 if TYPE_CHECKING:
     from pixart_tui.engine.kernels.vae_norm import Moments
 
-# diffusers ships no types; the names say what is meant.
-Vae: TypeAlias = Any
-Decoder: TypeAlias = Any
-ResnetBlock: TypeAlias = Any
-Attention: TypeAlias = Any
 
 _SCORE_BYTES: Final = 256 * 2**20
 """Attention scores that are held at a time."""

@@ -17,9 +17,8 @@ from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.bench.timing import synchronize, timer_for
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.schedule import takes_timesteps
+from pixart_tui.engine.typing import Pipeline
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
 Images: TypeAlias = npt.NDArray[np.uint8]
 OnStep: TypeAlias = Callable[[int], None]
 """Takes how many steps of a call are done; it may raise to cancel."""

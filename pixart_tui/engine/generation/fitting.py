@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import psutil
 import torch
@@ -15,9 +15,7 @@ import torch
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.memory.parts import memory_parts
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
 
 _CGROUP: Final = Path("/sys/fs/cgroup")
 _GIB: Final = 2**30

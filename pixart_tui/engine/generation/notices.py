@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias
 
 from pixart_tui.domain.events import Noticed
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.generation.quantizing import Quantization
 from pixart_tui.engine.reading import PromptReader
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
 
 
 def notices(

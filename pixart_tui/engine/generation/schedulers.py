@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import diffusers
 import torch
@@ -10,10 +10,7 @@ import torch
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.suggestions import closest
 from pixart_tui.engine.loading import LoadedPipeline
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-SchedulerClass: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline, SchedulerClass
 
 KEEP: Final = "none"
 """The name that leaves the model's own scheduler."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from diffusers.pipelines.pixart_alpha.pipeline_pixart_alpha import (
     ASPECT_RATIO_256_BIN,
@@ -15,9 +15,8 @@ from diffusers.pipelines.pixart_alpha.pipeline_pixart_sigma import ASPECT_RATIO_
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.loading.loaded import Family
 from pixart_tui.engine.sampling import check_side
+from pixart_tui.engine.typing import Pipeline
 
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
 Bins: TypeAlias = Mapping[str, list[float]]
 
 _ALPHA_BINS: Final[Mapping[int, Bins]] = {

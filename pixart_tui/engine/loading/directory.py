@@ -17,7 +17,8 @@ from pixart_tui.engine.loading.libraries import (
     PixArtSigmaPipeline,
     warnings_to_log,
 )
-from pixart_tui.engine.loading.loaded import LoadedPipeline, Pipeline, read_defaults, stock_defaults
+from pixart_tui.engine.loading.loaded import LoadedPipeline, read_defaults, stock_defaults
+from pixart_tui.engine.typing import Pipeline
 
 _LOG = logging.getLogger(__name__)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.timesteps import check_timesteps
 from pixart_tui.engine.loading.config_files import read_json
+from pixart_tui.engine.typing import Pipeline
 
 Family = Literal["alpha", "sigma"]
 # diffusers and transformers ship no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Tokenizer: TypeAlias = Any
 
 DEFAULTS_FILE: Final = "pixart_tui.json"
 _TOKENS: Final[Mapping[Family, int]] = {"alpha": 120, "sigma": 300}

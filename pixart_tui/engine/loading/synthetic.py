@@ -29,10 +29,9 @@ from pixart_tui.engine.loading.loaded import (
     CallDefaults,
     Family,
     LoadedPipeline,
-    Pipeline,
-    Tokenizer,
     stock_defaults,
 )
+from pixart_tui.engine.typing import Pipeline, Tokenizer
 
 SYNTHETIC_PREFIX: Final = "synthetic:"
 

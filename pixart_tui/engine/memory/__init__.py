@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
-
 import torch
 
 from pixart_tui.domain.deploying.deployment import MemoryOptions
@@ -13,12 +11,9 @@ from pixart_tui.engine.memory.int8_linear import quantize_linears
 from pixart_tui.engine.memory.one_pass import encode_in_one_pass
 from pixart_tui.engine.memory.parts import TILE_PIXELS
 from pixart_tui.engine.memory.strips import decode_in_strips, is_in_strips
+from pixart_tui.engine.typing import Pipeline, Vae
 
 __all__ = ["apply_memory_options", "is_in_strips", "is_streamed", "settle_budget"]
-
-# diffusers ships no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-Vae: TypeAlias = Any
 
 
 def apply_memory_options(pipeline: Pipeline, options: MemoryOptions, device: torch.device) -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
 from pixart_tui.domain.deploying.deployment import Deployment, MemoryOptions
 from pixart_tui.domain.deploying.memory_plan import choose_memory, estimate_peak_bytes
 from pixart_tui.engine.memory.parts import memory_parts
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.deploying.memory_plan import staged_blocks
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.engine.typing import TextEncoder
 
 # transformers ships no types; the name says what is meant.
-TextEncoder: TypeAlias = Any
 
 _ALIGNMENT: Final = 256
 _ATTRIBUTE: Final = "host_blocks"

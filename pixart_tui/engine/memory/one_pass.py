@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 
 from torch import Tensor
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = Any
+from pixart_tui.engine.typing import Pipeline
+
 Encoded: TypeAlias = tuple[Tensor, Tensor, Tensor | None, Tensor | None]
 
 _GIVEN: Final = ("prompt_embeds", "negative_prompt_embeds")

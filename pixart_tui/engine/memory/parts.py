@@ -6,19 +6,16 @@ Where a factor is not a plain count of tensors it was measured: see docs/memory.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from torch import nn
 
 from pixart_tui.domain.deploying.deployment import VaeDecoding
 from pixart_tui.domain.deploying.memory_plan import MemoryParts
 from pixart_tui.engine.memory.strips import STRIP_PIXELS
+from pixart_tui.engine.typing import Pipeline, TextEncoder, Transformer, Vae
 
 # diffusers and transformers ship no types; the names say what is meant.
-Pipeline: TypeAlias = Any
-TextEncoder: TypeAlias = Any
-Transformer: TypeAlias = Any
-Vae: TypeAlias = Any
 
 TILE_PIXELS: Final = 512
 """Side of a tile: that of diffusers for the Stable Diffusion VAE, where a model's own is larger."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -26,13 +26,8 @@ from torch.nn import functional
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.engine.memory.group_norm import Affine, group_norm_affine, normalize_silu
+from pixart_tui.engine.typing import Decoder, ResnetBlock, Upsampler, Vae
 from pixart_tui.engine.upsampling import is_plain_upsampler, upsampling_weight
-
-# diffusers ships no types; the names say what is meant.
-Vae: TypeAlias = Any
-Decoder: TypeAlias = Any
-Resnet: TypeAlias = Any
-Upsampler: TypeAlias = Any
 
 STRIP_PIXELS: Final = 65536
 """Pixels of a strip: enough to fill a GPU with the tiles of one convolution."""
@@ -116,7 +111,7 @@ class StripDecoding:
     def _kept(self, tensor: Tensor) -> _Kept:
         return _Kept(tensor, self.strip_pixels)
 
-    def _resnet(self, resnet: Resnet, source: _Rows) -> _Kept:
+    def _resnet(self, resnet: ResnetBlock, source: _Rows) -> _Kept:
         """A residual block, ``shortcut(x) + conv2(silu(norm2(conv1(silu(norm1(x))))))``."""
         first = group_norm_affine(resnet.norm1, _pieces(source))
         hidden = self._empty(resnet.conv1, source)
@@ -136,7 +131,7 @@ class StripDecoding:
             output.tensor[:, :, start:stop].add_(residual)
         return output
 
-    def _shortcut_room(self, resnet: Resnet, source: _Rows) -> _Kept:
+    def _shortcut_room(self, resnet: ResnetBlock, source: _Rows) -> _Kept:
         """Where the block's output is summed up: in its input, if that is kept and has its shape.
 
         The first convolutions are done before anything is added, so they read the input as it was.
@@ -282,7 +277,7 @@ def _check(decoder: Decoder) -> None:
         )
 
 
-def _is_plain(resnet: Resnet) -> bool:
+def _is_plain(resnet: ResnetBlock) -> bool:
     return (
         type(resnet).__name__ == "ResnetBlock2D"
         and isinstance(resnet.nonlinearity, nn.SiLU)

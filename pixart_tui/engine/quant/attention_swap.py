@@ -13,10 +13,8 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.quant_rules import attention_exclusion
 from pixart_tui.engine.quant.attention import reference_fp8_attention
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.typing import Attention, Processor
 
-# diffusers ships no types; the names say what is meant.
-Attention: TypeAlias = Any
-Processor: TypeAlias = Any
 Gate: TypeAlias = Callable[[], bool]
 
 

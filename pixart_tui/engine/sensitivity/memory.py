@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import gc
-from typing import TypeAlias
 
 import torch
 
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = object
+from pixart_tui.engine.typing import Pipeline
 
 
 def release_text_encoder(pipeline: Pipeline) -> None:
@@ -16,7 +14,7 @@ def release_text_encoder(pipeline: Pipeline) -> None:
 
     It is freed and not moved to the CPU: nothing needs it again.
     """
-    pipeline.text_encoder = None  # type: ignore[attr-defined]
+    pipeline.text_encoder = None
     free_unused()
 
 

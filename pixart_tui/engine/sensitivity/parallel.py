@@ -11,15 +11,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import TypeAlias, TypeVar
+from typing import TypeVar
 
 import torch
 
 from pixart_tui.domain.errors import CancelledError
+from pixart_tui.engine.typing import Pipeline
 from pixart_tui.engine.weight_sharing import weight_sharing_copy
-
-# diffusers ships no types; the name says what is meant.
-Pipeline: TypeAlias = object
 
 _Replica = TypeVar("_Replica")
 _Task = TypeVar("_Task")
@@ -33,7 +31,7 @@ def replica_count(device: torch.device, threads: int) -> int:
 
 def replica_of(pipeline: Pipeline) -> Pipeline:
     """A pipeline with a transformer of its own, whose layers can be swapped; weights are shared."""
-    components: dict[str, torch.nn.Module] = dict(pipeline.components)  # type: ignore[attr-defined]
+    components: dict[str, torch.nn.Module] = dict(pipeline.components)
     return type(pipeline)(
         **components | {"transformer": weight_sharing_copy(components["transformer"])}
     )

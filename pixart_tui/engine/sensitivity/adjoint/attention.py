@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -12,13 +12,10 @@ from torch.nn import functional
 from pixart_tui.engine.quant.attention_swap import fp8_product
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.sensitivity.adjoint.passes import Pass, inner_products
+from pixart_tui.engine.typing import Attention, Processor
 
 if TYPE_CHECKING:
     from pixart_tui.engine.sensitivity.adjoint.taps import Taps
-
-# diffusers ships no types; the names say what is meant.
-Attention: TypeAlias = Any
-Processor: TypeAlias = Any
 
 
 class AttentionError:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 
 from pixart_tui.domain.events import PassPlanned
 from pixart_tui.engine.schedule import call_count
 from pixart_tui.engine.sensitivity.rendering import Renderer
-
-# diffusers ships no types; the name says what is meant.
-Transformer: TypeAlias = Any
+from pixart_tui.engine.typing import Transformer
 
 _GPU_TOKENS: Final = 8192
 """Tokens of a batch from which on a GPU's kernels are long beside their launches: one guided image

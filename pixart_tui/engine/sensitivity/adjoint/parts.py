@@ -10,14 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
-# diffusers ships no types; the names say what is meant.
-Transformer: TypeAlias = Any
-Vae: TypeAlias = Any
+from pixart_tui.engine.typing import Transformer, Vae
 
 _MASKED: Final = -10000.0
 

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.quant.simulated import BatchLayout
-from pixart_tui.engine.sensitivity.adjoint.parts import Call, Transformer, TransformerParts
+from pixart_tui.engine.sensitivity.adjoint.parts import Call, TransformerParts
 from pixart_tui.engine.sensitivity.adjoint.passes import Pass
 from pixart_tui.engine.sensitivity.adjoint.taps import Taps
+from pixart_tui.engine.typing import Transformer
 
 # Where vmap has no rule for an operator (attention, for one) it calls it draw by draw, which is as
 # fast as we could, and warns each time.
