@@ -82,10 +82,11 @@ class PairPictures:
     def __init__(self, run: Run, emit: Emit, role: str, side: int = PICTURE_SIDE) -> None:
         self._run, self._emit, self._role, self._side = run, emit, role, side
 
-    def keep_pair(self, number: int, pair: ImagePair) -> None:
-        """Keeps a pair; its number is the same in each attempt."""
+    def keep_pair(self, number: int, pair: ImagePair) -> bool:
+        """Keeps a pair, whose number is the same in each attempt; returns whether it could."""
         comparison = pair.comparison
         told = (("baseline_image", pair.reference, None), (self._role, pair.image, comparison))
+        kept = True
         for role, pixels, known in told:
             artifact = ArtifactWritten(
                 role=role,
@@ -94,10 +95,11 @@ class PairPictures:
                 seed=comparison.seed,
                 comparison=known,
             )
-            keep(self._run, self._emit, artifact, pixels, self._side)
+            kept &= keep(self._run, self._emit, artifact, pixels, self._side)
+        return kept
 
 
-def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: int) -> None:
+def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: int) -> bool:
     """Keeps an image under the artifact's path; where it cannot, the log says so.
 
     Args:
@@ -106,10 +108,15 @@ def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: 
         artifact: What the image is; its path is relative to the run's directory.
         pixels: (height, width, 3).
         side: Pixels of the longer side, at most.
+
+    Returns:
+        Whether it is kept.
     """
     path = run.paths.directory / artifact.path
     named = any(known.path == artifact.path for known in run.snapshot.artifacts)
     if named and path.exists():
-        return
-    if keep_picture(path, Image.fromarray(pixels), side) and not named:
+        return True
+    kept = keep_picture(path, Image.fromarray(pixels), side)
+    if kept and not named:
         emit(artifact)
+    return kept

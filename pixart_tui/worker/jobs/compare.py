@@ -47,7 +47,7 @@ def run_compare(run: Run, request: CompareRequest, emit: Emit, check: Check) -> 
     """
     before = run.snapshot.compare_plan
     pictures = PairPictures(run, emit, "quantized_image", _SIDE)
-    for event in picture_selection(request, known=tuple(run.snapshot.compared), check=check):
+    for event in picture_selection(request, known=_complete(run), check=check):
         check()
         if isinstance(event, Pictured):
             _take(run, pictures, event, emit)
@@ -58,15 +58,32 @@ def run_compare(run: Run, request: CompareRequest, emit: Emit, check: Check) -> 
     _write(run, request, emit)
 
 
+def _complete(run: Run) -> tuple[tuple[str, int], ...]:
+    """Prompt and seed of the pairs that are compared and whose pictures are there."""
+    pairs = pairs_of(run.snapshot, run.paths.directory)
+    there = {(x.prompt, x.seed) for x in pairs if x.image.exists() and x.reference.exists()}
+    compared = run.snapshot.compared.items()
+    return tuple(key for key, found in compared if found.similarity is None or key in there)
+
+
 def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
+    """Keeps a pair and its similarity.
+
+    Raises:
+        WorkError: A picture cannot be kept: the picture of all would lack it without a word.
+    """
     prompt, seed = made.comparison.prompt, made.comparison.seed
-    if (prompt, seed) in run.snapshot.compared:
-        return
     found = None
     if made.pair is not None:
         found = image_similarity(made.pair.image, made.pair.reference)
-        pictures.keep_pair(made.number, made.pair)
-    emit(ImagesCompared(prompt=prompt, seed=seed, similarity=found))
+        if not pictures.keep_pair(made.number, made.pair):
+            raise WorkError(
+                f"the pictures of pair {made.number + 1} could not be kept",
+                f"the end of the run's log says why: pixart-tui logs {run.id}",
+                f"resume it: pixart-tui resume {run.id}",
+            )
+    if (prompt, seed) not in run.snapshot.compared:
+        emit(ImagesCompared(prompt=prompt, seed=seed, similarity=found))
 
 
 def _sheet(run: Run, request: CompareRequest) -> Image:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pixart_tui.cli.main import main
@@ -150,3 +152,56 @@ def test_cut_prompts_are_told_on_screen_and_in_the_log(
     for notice in told:
         assert f"notice: {notice}" in shown
         assert f"notice: {notice}" in log
+
+
+def test_a_picture_that_cannot_be_kept_fails_the_run_and_a_resume_makes_it(tmp_path: Path) -> None:
+    """Else the picture of all would lack the pair without a word."""
+    whole = wait(_start(tmp_path / "whole.png", prompts=_PROMPTS[:3]), _ended)
+    run = create_run(
+        CompareRequest(
+            prompts=_PROMPTS[:3],
+            num_inference_steps=2,
+            threads=1,
+            output=str(tmp_path / "resumed.png"),
+        )
+    )
+    in_the_way = run.paths.artifacts / "quantized-001.webp"
+    in_the_way.mkdir(parents=True)
+    start_worker(run)
+    wait(run, _ended)
+    assert run.state() is RunState.FAILED
+    trouble = run.trouble()
+    assert trouble is not None
+    assert trouble.title == "the pictures of pair 2 could not be kept"
+    assert not (tmp_path / "resumed.png").exists()
+
+    in_the_way.rmdir()
+    start_worker(run)
+    wait(run, _ended)
+    assert run.state() is RunState.DONE
+    assert (tmp_path / "resumed.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
+    assert _files(run) == _files(whole)
+
+
+def test_a_picture_that_was_removed_is_made_again_by_a_resume(tmp_path: Path) -> None:
+    run = wait(_start(tmp_path / "pair.png", prompts=_PROMPTS[:2]), _ended)
+    first = (tmp_path / "pair.png").read_bytes()
+    before = _files(run)
+    _undo_the_end(run)
+    (run.paths.artifacts / "quantized-000.webp").unlink()
+    start_worker(run)
+    wait(run, _ended)
+    assert run.state() is RunState.DONE
+    assert _files(run) == before
+    assert (tmp_path / "pair.png").read_bytes() == first
+
+
+def _undo_the_end(run: Run) -> None:
+    """As if the worker had been killed while it wrote the picture of all."""
+    worker = run.worker()
+    assert worker is not None
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(worker.pid).wait(60)
+    lines = run.paths.events.read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if b'"attempt_finished"' not in line]
+    run.paths.events.write_bytes(b"".join(kept))
