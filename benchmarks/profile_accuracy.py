@@ -37,8 +37,8 @@ def evaluate(made: ProfileSidecar, reference: ProfileSidecar) -> dict[str, Any]:
     if not made.samples or not reference.measurements or not alike:
         raise RequestError(
             "these are not an adjoint profile and brute force of the same model",
-            f"{one.method}, {one.quant_type} and {other.method}, {other.quant_type}",
-            "name the adjoint profile first",
+            cause=f"{one.method}, {one.quant_type} and {other.method}, {other.quant_type}",
+            next_step="name the adjoint profile first",
         )
     measured = [s for s in made.layers if s.loss is not None]
     whole = reference_of(reference)

@@ -118,11 +118,13 @@ def _check(common: Sequence[str], differing: Mapping[str, object]) -> None:
     if wrong:
         raise RequestError(
             "these two profiles have nothing to compare",
-            f"different: {', '.join(wrong)}",
-            "give two profiles of one model and one quant type",
+            cause=f"different: {', '.join(wrong)}",
+            next_step="give two profiles of one model and one quant type",
         )
     if len(common) < _FEWEST:
-        raise RequestError("too few layers in common", f"{len(common)}", "profile every layer")
+        raise RequestError(
+            "too few layers in common", cause=f"{len(common)}", next_step="profile every layer"
+        )
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float:
@@ -184,7 +186,9 @@ def read(path: Path) -> ProfileSidecar:
         text = beside.read_text(encoding="utf-8")
     except OSError as error:
         cause = error.strerror or str(error)
-        raise RequestError(f"{beside} cannot be read", cause, "profile again") from error
+        raise RequestError(
+            f"{beside} cannot be read", cause=cause, next_step="profile again"
+        ) from error
     return sidecar.parse(text, str(beside), ProfileSidecar)
 
 

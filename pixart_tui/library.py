@@ -210,7 +210,7 @@ def profile(
         for x in snapshot.profiles
     )
     if not any(s.ssim is not None for x in (first, *others) for s in x.record.layers):
-        raise WorkError("no layer can be quantized", "", "read the reasons in the scores")
+        raise WorkError("no layer can be quantized", next_step="read the reasons in the scores")
     return replace(first, more=tuple(others))
 
 
@@ -247,7 +247,9 @@ def select(
     }
     given = [(rule, value) for rule, value in rules.items() if value is not None]
     if len(given) > 1:
-        raise RequestError("several rules are given", ", ".join(r for r, _ in given), "give one")
+        raise RequestError(
+            "several rules are given", cause=", ".join(r for r, _ in given), next_step="give one"
+        )
     rule, parameter = given[0] if given else ("top-percentage", 90.0)
     every: Sequence[Source]
     every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
@@ -274,14 +276,14 @@ def quantize(
     if selection.kept_steps:
         raise RequestError(
             "a pipeline that is quantized in place cannot keep steps",
-            f"the selection keeps {selection.kept_steps.words}",
-            "use pixart-tui bench or generate, which read the selection's file",
+            cause=f"the selection keeps {selection.kept_steps.words}",
+            next_step="use pixart-tui bench or generate, which read the selection's file",
         )
     if selection.attention:
         raise RequestError(
             "a pipeline that is quantized in place keeps attention in 16 bits",
-            f"the selection has that of {', '.join(selection.attention[:3])} in fp8",
-            "select from the profiles of layers alone",
+            cause=f"the selection has that of {', '.join(selection.attention[:3])} in fp8",
+            next_step="select from the profiles of layers alone",
         )
     quant_types = {fqn: parse_quant_type(x) for fqn, x in selection.assignments.items()}
     device = next(pipeline.transformer.parameters()).device
@@ -290,8 +292,8 @@ def quantize(
         if execution == "real" and plan.execution is not Execution.REAL:
             raise RequestError(
                 f"{quant_type.name} does not run with its real kernel on {device}",
-                plan.reason,
-                'pass execution="simulated" for its images, without its speed',
+                cause=plan.reason,
+                next_step='pass execution="simulated" for its images, without its speed',
             )
     quantize_layers(pipeline.transformer, quant_types, execution=Execution(execution))
     return pipeline
@@ -388,8 +390,8 @@ def _quantization(
     if quant_type not in (None, choice.quant_type):
         raise RequestError(
             f"the layers are not chosen for {quant_type}",
-            f"they are chosen for {', '.join(choice.quant_types)}",
-            "leave quant_type out: the selection says it",
+            cause=f"they are chosen for {', '.join(choice.quant_types)}",
+            next_step="leave quant_type out: the selection says it",
         )
     own = choice.quant_type or DEFAULT_QUANT_TYPE
     return fields | {"quantize": True, "quant_type": own, "top_percentage": 100.0}
@@ -408,8 +410,10 @@ def _finished(run: Run, told: OnEvent) -> BenchResult:
         return result
     failure = run.trouble()
     if failure is None:
-        raise WorkError(f"run {run.id} is {run.state()}", "", f"see: pixart-tui logs {run.id}")
-    raise WorkError(failure.title, failure.cause, failure.next_step)
+        raise WorkError(
+            f"run {run.id} is {run.state()}", next_step=f"see: pixart-tui logs {run.id}"
+        )
+    raise failure.as_error()
 
 
 def _follow(run: Run, told: OnEvent) -> None:

@@ -30,7 +30,7 @@ from pixart_tui.caches.compile_cache import (
     merge,
     unwritable,
 )
-from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.errors import RequestError, WorkError, first_line
 from pixart_tui.domain.values import Value
 from pixart_tui.machine.machine_kind import MachineKind
 from pixart_tui.runs.beside import folder_beside
@@ -142,7 +142,9 @@ def _write(directory: Path, manifest: Manifest, file: IO[bytes]) -> None:
         for name, record in manifest.files.items():
             content = (directory / name).read_bytes()
             if hashlib.sha256(content).hexdigest() != record.sha256:
-                raise WorkError("the cache changed while it was saved", name, "save it again")
+                raise WorkError(
+                    "the cache changed while it was saved", cause=name, next_step="save it again"
+                )
             archive.addfile(_member(name, len(content)), io.BytesIO(content))
 
 
@@ -200,16 +202,18 @@ def _reading(path: Path) -> Iterator[tarfile.TarFile]:
         with _Bounded(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
             yield archive
     except _DAMAGED as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = first_line(error)
         raise _damaged(path, reason or type(error).__name__) from error
     except OSError as error:
         if error.filename is not None and Path(str(error.filename)) == path:
             cause = error.strerror or str(error)
-            raise RequestError(f"{path} cannot be read", cause, "check the name") from error
+            raise RequestError(
+                f"{path} cannot be read", cause=cause, next_step="check the name"
+            ) from error
         raise WorkError(
             f"{path} could not be unpacked",
-            error.strerror or str(error),
-            "free some space or set PIXART_TUI_CACHE; the cache is as it was",
+            cause=error.strerror or str(error),
+            next_step="free some space or set PIXART_TUI_CACHE; the cache is as it was",
         ) from error
 
 
@@ -227,7 +231,9 @@ def _read_manifest(archive: tarfile.TarFile, path: Path) -> Manifest:
         raise _damaged(path, f"{_MANIFEST}: {first['msg']}") from error
     if manifest.schema_version != SCHEMA_VERSION:
         written = f"pixart-tui {manifest.pixart_tui}, format {manifest.schema_version}"
-        raise RequestError(f"{path} is of another format", written, "save it with this version")
+        raise RequestError(
+            f"{path} is of another format", cause=written, next_step="save it with this version"
+        )
     return manifest
 
 
@@ -236,8 +242,8 @@ def _check_kind(theirs: MachineKind, mine: MachineKind, path: Path) -> None:
     if differences:
         raise RequestError(
             f"{path} was made for another kind of machine",
-            f"this one has {'; '.join(differences)}",
-            "compiled code only runs where it was made for: save one on such a machine",
+            cause=f"this one has {'; '.join(differences)}",
+            next_step="compiled code only runs where it was made for: save one on such a machine",
         )
 
 
@@ -245,7 +251,7 @@ def _check_room(amount: Amount, path: Path) -> None:
     free = shutil.disk_usage(compile_root()).free
     if amount.size_bytes > free:
         needed = f"it holds {amount.size_bytes} bytes, {free} are free in {compile_root()}"
-        raise WorkError(f"there is no room for {path}", needed, "free some space")
+        raise WorkError(f"there is no room for {path}", cause=needed, next_step="free some space")
 
 
 def _unpack(archive: tarfile.TarFile, manifest: Manifest, target: Path) -> None:
@@ -299,5 +305,7 @@ def _is_plain(member: tarfile.TarInfo) -> bool:
 
 def _damaged(path: Path, reason: str) -> RequestError:
     return RequestError(
-        f"{path} is no whole compile cache", reason, "copy it again, or save it again"
+        f"{path} is no whole compile cache",
+        cause=reason,
+        next_step="copy it again, or save it again",
     )

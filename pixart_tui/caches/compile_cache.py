@@ -85,8 +85,9 @@ class CompileCache:
         if next(cached_files(self.directory), None) is None:
             raise RequestError(
                 f"there is no compile cache for {self.kind.device_name}",
-                f"{self.directory} holds nothing",
-                "make one with: pixart-tui bench, or bring one: pixart-tui cache load FILE",
+                cause=f"{self.directory} holds nothing",
+                next_step="make one with: pixart-tui bench, or bring one: pixart-tui cache "
+                "load FILE",
             )
 
     def add(self, source: Path) -> None:
@@ -158,8 +159,8 @@ def unwritable(target: Path, error: OSError) -> WorkError:
     """The cache cannot take what it is given."""
     return WorkError(
         f"the compile cache {target} could not be written",
-        error.strerror or str(error),
-        "free some space, or set PIXART_TUI_CACHE to another place",
+        cause=error.strerror or str(error),
+        next_step="free some space, or set PIXART_TUI_CACHE to another place",
     )
 
 

@@ -47,8 +47,9 @@ def working_root() -> Path:
             return place
     raise RequestError(
         "there is no directory that compilers can work in",
-        f"{tried[0]}: {why_not(tried[0])}",
-        "set TMPDIR or PIXART_TUI_LOCKS to one that is not noexec and has no blank in its name",
+        cause=f"{tried[0]}: {why_not(tried[0])}",
+        next_step="set TMPDIR or PIXART_TUI_LOCKS to one that is not noexec and has no blank "
+        "in its name",
     )
 
 

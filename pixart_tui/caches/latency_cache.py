@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import ValidationError
 
 from pixart_tui.caches.root import cache_root
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.domain.layers.latency import Latency, LinearShape
 from pixart_tui.domain.values import Value
 from pixart_tui.runs.files import write_atomically
@@ -86,7 +86,7 @@ class LatencyCache:
         try:
             content = _read(path)
         except (OSError, ValueError) as error:
-            return cls(path, key, {}, f"{path} cannot be used: {_first_line(error)}")
+            return cls(path, key, {}, f"{path} cannot be used: {_reason(error)}")
         return cls(path, key, {x.shape: x.latency for x in content.entries if x.key == key})
 
     def store(self, measured: Mapping[LinearShape, Latency]) -> str:
@@ -103,7 +103,7 @@ class LatencyCache:
             content = _Content(schema_version=SCHEMA_VERSION, entries=(*others, *mine))
             write_atomically(self.path, content.model_dump_json(indent=1) + "\n")
         except (OSError, WorkError, _NewerError) as error:
-            return f"{self.path} is left as it is: {_first_line(error)}"
+            return f"{self.path} is left as it is: {_reason(error)}"
         return ""
 
 
@@ -138,10 +138,10 @@ def _file_stem(device: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", device).strip("-").lower() or "device"
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
         return f"{'.'.join(str(part) for part in first['loc']) or 'the file'}: {first['msg']}"
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return first_line(error)

@@ -37,8 +37,7 @@ def as_request_error(error: click.ClickException) -> RequestError:
     parameter = getattr(error, "param", None)
     return RequestError(
         error.format_message().splitlines()[0],
-        "",
-        f"see: {command} --help",
+        next_step=f"see: {command} --help",
         option=parameter.opts[0] if parameter is not None else "",
     )
 
@@ -52,8 +51,8 @@ def _options(command: click.Command, words: Sequence[str]) -> dict[str, Any]:
     if options.get("prompts_file") == STDIN:
         raise RequestError(
             "the dashboard cannot read prompts from standard input",
-            "- is standard input, and the keys come from there",
-            "name a file",
+            cause="- is standard input, and the keys come from there",
+            next_step="name a file",
             option="--prompts-file",
         )
     return {name: value for name, value in options.items() if name not in _WATCHING}

@@ -51,8 +51,8 @@ def cli(context: click.Context, /, debug: bool, **display: Any) -> None:
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             raise RequestError(
                 "the dashboard needs a terminal",
-                "standard input or output is not one",
-                "see what there is as text: pixart-tui runs, or pixart-tui --help",
+                cause="standard input or output is not one",
+                next_step="see what there is as text: pixart-tui runs, or pixart-tui --help",
             )
         open_dashboard()
 
@@ -106,9 +106,11 @@ def _report(error: PixartTuiError | CancelledError) -> int:
 def _explained(error: OSError | UnicodeError) -> PixartTuiError:
     if isinstance(error, OSError):
         name = error.filename or "a file"
-        return WorkError(f"{name} cannot be used", error.strerror or str(error), "see: --debug")
+        return WorkError(
+            f"{name} cannot be used", cause=error.strerror or str(error), next_step="see: --debug"
+        )
     return RequestError(
         "a name is not UTF-8, or cannot be used in this locale",
-        f"{error}; files are named in {sys.getfilesystemencoding()}",
-        "rename it, or use another locale: LC_ALL=C.UTF-8",
+        cause=f"{error}; files are named in {sys.getfilesystemencoding()}",
+        next_step="rename it, or use another locale: LC_ALL=C.UTF-8",
     )

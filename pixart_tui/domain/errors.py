@@ -18,7 +18,7 @@ class _Explained:
 
     exit_code = 1
 
-    def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
+    def __init__(self, title: str, *, cause: str = "", next_step: str = "") -> None:
         self.title = title
         self.cause = cause
         self.next_step = next_step
@@ -32,9 +32,9 @@ class _Explained:
 class PixartTuiError(_Explained, Exception):
     """Base of the errors: something is wrong."""
 
-    def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
+    def __init__(self, title: str, *, cause: str = "", next_step: str = "") -> None:
         Exception.__init__(self, title)
-        _Explained.__init__(self, title, cause, next_step)
+        _Explained.__init__(self, title, cause=cause, next_step=next_step)
 
 
 class RequestError(PixartTuiError):
@@ -47,9 +47,9 @@ class RequestError(PixartTuiError):
     exit_code = 2
 
     def __init__(
-        self, title: str, cause: str = "", next_step: str = "", *, option: str = ""
+        self, title: str, *, cause: str = "", next_step: str = "", option: str = ""
     ) -> None:
-        super().__init__(title, cause, next_step)
+        super().__init__(title, cause=cause, next_step=next_step)
         self.option = option
 
 
@@ -76,6 +76,11 @@ class CancelledError(_Explained, BaseException):
 
     exit_code = 130
 
-    def __init__(self, title: str, cause: str = "", next_step: str = "") -> None:
+    def __init__(self, title: str, *, cause: str = "", next_step: str = "") -> None:
         BaseException.__init__(self, title)
-        _Explained.__init__(self, title, cause, next_step)
+        _Explained.__init__(self, title, cause=cause, next_step=next_step)
+
+
+def first_line(error: BaseException, limit: int = 200) -> str:
+    """Returns the first line of an exception's message, cut off; its type if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:limit]

@@ -88,8 +88,8 @@ def parse_call_options(text: str) -> CallOptions:
         found = error.errors()[0]
         raise RequestError(
             f'--extra-call-kwargs: "{found["loc"][0]}" cannot have that value',
-            found["msg"],
-            "for example: --extra-call-kwargs '{\"guidance_scale\": 4.5}'",
+            cause=found["msg"],
+            next_step="for example: --extra-call-kwargs '{\"guidance_scale\": 4.5}'",
         ) from error
 
 
@@ -99,21 +99,21 @@ def _refuse_others(given: dict[str, Any]) -> None:
         if name in _FLAGS:
             raise RequestError(
                 f'--extra-call-kwargs: "{name}" has a flag of its own',
-                "given twice, nothing tells which one is meant",
-                f"use {_FLAGS[name]}",
+                cause="given twice, nothing tells which one is meant",
+                next_step=f"use {_FLAGS[name]}",
             )
         if name not in known:
             raise RequestError(
                 f"--extra-call-kwargs: the pipeline call takes no {json.dumps(name[:60])} here",
-                f"known: {', '.join(known)}",
-                f'write "{closest(name, known)}"',
+                cause=f"known: {', '.join(known)}",
+                next_step=f'write "{closest(name, known)}"',
             )
 
 
 def _not_an_object(cause: str) -> RequestError:
     example = """--extra-call-kwargs '{"guidance_scale": 4.5}'"""
     return RequestError(
-        "--extra-call-kwargs is not a JSON object", cause, f"for example: {example}"
+        "--extra-call-kwargs is not a JSON object", cause=cause, next_step=f"for example: {example}"
     )
 
 

@@ -120,8 +120,8 @@ def no_attention_of_whole_images() -> RequestError:
     """Fp8 attention is asked for, of the exhaustive method."""
     return RequestError(
         "the exhaustive method measures layers alone",
-        "fp8 attention is priced in the adjoint method's backward pass",
-        "use --method adjoint, or leave --fp8-attention out",
+        cause="fp8 attention is priced in the adjoint method's backward pass",
+        next_step="use --method adjoint, or leave --fp8-attention out",
         option="--fp8-attention",
     )
 

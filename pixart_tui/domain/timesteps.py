@@ -40,7 +40,9 @@ def parse_timesteps(text: str) -> tuple[int, ...]:
         numbers = tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise RequestError(
-            f'"{text[:80]}" are no timesteps', "they are whole numbers with commas", _EXAMPLE
+            f'"{text[:80]}" are no timesteps',
+            cause="they are whole numbers with commas",
+            next_step=_EXAMPLE,
         ) from error
     return check_timesteps(numbers)
 
@@ -54,10 +56,10 @@ def check_agreement(num_inference_steps: int | None, timesteps: Sequence[int]) -
     if timesteps and num_inference_steps not in (None, len(timesteps)):
         raise RequestError(
             f"{num_inference_steps} steps and {len(timesteps)} timesteps disagree",
-            "each timestep is a step",
-            "leave out --steps or --timesteps",
+            cause="each timestep is a step",
+            next_step="leave out --steps or --timesteps",
         )
 
 
 def _unusable(title: str, timesteps: Sequence[int]) -> RequestError:
-    return RequestError(title, ",".join(map(str, timesteps))[:200], _EXAMPLE)
+    return RequestError(title, cause=",".join(map(str, timesteps))[:200], next_step=_EXAMPLE)

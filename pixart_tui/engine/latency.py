@@ -12,13 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.errors import PixartTuiError, first_line
 from pixart_tui.domain.layers.latency import Latency, LinearShape
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_rules import exclusion_reason
 from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.engine.bench.clock import Clock, CudaClock, Mark, WallClock
-from pixart_tui.engine.quant.real import first_line, quantize_weight
+from pixart_tui.engine.quant.real import quantize_weight
 
 KERNELS: Final = "fused rows, cuBLASLt, Triton int8; torchao on a CPU"
 """The kernels of ``quantized_linear``: cached times of other kernels are not used. Change both."""

@@ -217,8 +217,8 @@ def check_side(name: str, pixels: int, multiple: int) -> None:
     if pixels < multiple or pixels % multiple:
         raise RequestError(
             f"the {name} does not fit the model",
-            f"{name} is {pixels}; this model draws multiples of {multiple} pixels",
-            f"Choose {max(1, round(pixels / multiple)) * multiple}.",
+            cause=f"{name} is {pixels}; this model draws multiples of {multiple} pixels",
+            next_step=f"Choose {max(1, round(pixels / multiple)) * multiple}.",
         )
 
 

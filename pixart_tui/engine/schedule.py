@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, first_line
 from pixart_tui.engine.typing import Pipeline, Scheduler
 
 _OTHER: Final = "use a model with another scheduler, for example DPMSolverMultistepScheduler"
@@ -136,7 +136,7 @@ def check_scheduler(pipeline: Pipeline) -> None:
     reason = _refusal(pipeline.scheduler)
     if reason:
         name = type(pipeline.scheduler).__name__
-        raise RequestError(f"{name} does not go with this model", reason, _OTHER)
+        raise RequestError(f"{name} does not go with this model", cause=reason, next_step=_OTHER)
 
 
 def _refusal(scheduler: Scheduler) -> str:
@@ -180,13 +180,15 @@ def _dry_run(kind: Any, config: str, num_inference_steps: int, timesteps: tuple[
         rows = _run_tiny(scheduler, _step_options(scheduler, generators))
     except Exception as error:
         raise RequestError(
-            f"{kind.__name__} does not step as the pipelines call it", _brief(error), _OTHER
+            f"{kind.__name__} does not step as the pipelines call it",
+            cause=_brief(error),
+            next_step=_OTHER,
         ) from error
     if not torch.allclose(rows[0], rows[1], rtol=0, atol=0, equal_nan=True):
         raise RequestError(
             f"the noise of {kind.__name__} does not follow an image's seed",
-            "two equal images of a batch came out different",
-            _OTHER,
+            cause="two equal images of a batch came out different",
+            next_step=_OTHER,
         )
     return not torch.equal(before, generators[0].get_state())
 
@@ -218,8 +220,8 @@ def _timed(
         asked = f"timesteps {list(timesteps)}" if timesteps else f"{num_inference_steps} steps"
         raise RequestError(
             f"{type(scheduler).__name__} does not take {asked}"[:200],
-            _brief(error),
-            "ask for other --timesteps" if timesteps else "ask for other --steps",
+            cause=_brief(error),
+            next_step="ask for other --timesteps" if timesteps else "ask for other --steps",
         ) from error
     if hasattr(made, "set_begin_index"):
         # Without it the first step searches the timesteps on the device, and waits for it.
@@ -234,14 +236,16 @@ def _check_timesteps(scheduler: Scheduler, timesteps: Sequence[int]) -> None:
     name = type(scheduler).__name__
     if not takes_timesteps(scheduler):
         raise RequestError(
-            f"{name} takes no timesteps", "it takes a number of steps alone", "use --steps"
+            f"{name} takes no timesteps",
+            cause="it takes a number of steps alone",
+            next_step="use --steps",
         )
     trained = scheduler.config.num_train_timesteps
     if max(timesteps) >= trained:
         raise RequestError(
             f"there is no timestep {max(timesteps)}",
-            f"{name} has the timesteps 0 to {trained - 1}",
-            f"name timesteps up to {trained - 1}",
+            cause=f"{name} has the timesteps 0 to {trained - 1}",
+            next_step=f"name timesteps up to {trained - 1}",
         )
 
 
@@ -267,8 +271,7 @@ def _after_initial_noise(seed: int, shape: Sequence[int]) -> torch.Generator:
 
 def _brief(error: BaseException) -> str:
     """The first line of what an exception says."""
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"[:200]
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def _is_alpha(pipeline: Pipeline) -> bool:

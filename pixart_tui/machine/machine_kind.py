@@ -98,7 +98,7 @@ def _gpu(device: str) -> tuple[str, str]:
         major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
         name = pynvml.nvmlDeviceGetName(handle)
     except pynvml.NVMLError as error:
-        raise RequestError(f"{device} cannot be asked for its name", str(error)) from error
+        raise RequestError(f"{device} cannot be asked for its name", cause=str(error)) from error
     return str(name), f"{major}.{minor}"
 
 

@@ -79,7 +79,9 @@ def locate_run(reference: str, kinds: Collection[str] = ()) -> Run:
     if reference == "last" and kinds:
         runs = [run for run in runs if run.record and run.record.request.kind in kinds] or runs
     if not runs:
-        raise RequestError("there are no runs", str(runs_root()), "start one: pixart-tui profile")
+        raise RequestError(
+            "there are no runs", cause=str(runs_root()), next_step="start one: pixart-tui profile"
+        )
     matches = runs[:1] if reference == "last" else [r for r in runs if r.id.startswith(reference)]
     if len(matches) != 1 or not reference:
         raise _not_one(reference, matches)
@@ -95,7 +97,8 @@ def delete_run(run: Run) -> None:
     run.poll()
     if not run.state().is_finished:
         raise RequestError(
-            f"run {run.id} is {run.state()}", "", f"cancel it first: pixart-tui cancel {run.id}"
+            f"run {run.id} is {run.state()}",
+            next_step=f"cancel it first: pixart-tui cancel {run.id}",
         )
     while run.paths.directory.exists():
         with suppress(FileNotFoundError):  # another process deletes it at the same time
@@ -112,4 +115,6 @@ def _reserve(path: Path) -> None:
 def _not_one(reference: str, matches: list[Run]) -> RequestError:
     found = ", ".join(run.id for run in matches[:5]) or f"no id in {runs_root()} begins with it"
     few_or_none = "several runs begin with" if matches else "no run is called"
-    return RequestError(f'{few_or_none} "{reference}"', found, "list them: pixart-tui runs")
+    return RequestError(
+        f'{few_or_none} "{reference}"', cause=found, next_step="list them: pixart-tui runs"
+    )

@@ -68,7 +68,9 @@ def make_parent(path: Path) -> None:
         _target(path).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         cause = error.strerror or str(error)
-        raise RequestError(f"{path} cannot be written", cause, "name another file") from error
+        raise RequestError(
+            f"{path} cannot be written", cause=cause, next_step="name another file"
+        ) from error
 
 
 def is_stream(path: Path) -> bool:
@@ -137,8 +139,8 @@ def telling(path: Path) -> Iterator[None]:
         advice = "free some space or name another place; what was there before is untouched"
         raise WorkError(
             f"{path} could not be written",
-            error.strerror or str(error),
-            advice if error.errno in _FULL else "name another place",
+            cause=error.strerror or str(error),
+            next_step=advice if error.errno in _FULL else "name another place",
         ) from error
 
 
@@ -236,8 +238,8 @@ def _overwrite(target: Path, file: IO[bytes]) -> None:
         except OSError as error:
             raise WorkError(
                 f"{target} is damaged: writing it failed half-way",
-                f"{error.strerror}; nothing could be put in its place as a whole",
-                "name another place",
+                cause=f"{error.strerror}; nothing could be put in its place as a whole",
+                next_step="name another place",
             ) from error
 
 

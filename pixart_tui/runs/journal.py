@@ -89,8 +89,8 @@ class JournalWriter:
         if not found:
             raise WorkError(
                 f"{self._path} was removed while the run worked",
-                "what it had measured is gone with it",
-                f"begin anew: pixart-tui resume {self._path.parent.name}",
+                cause="what it had measured is gone with it",
+                next_step=f"begin anew: pixart-tui resume {self._path.parent.name}",
             )
 
     def _write(self, line: bytes) -> None:

@@ -66,14 +66,8 @@ def heard(path: Path) -> LastWord | None:
 
 def outcome_of(error: PixartTuiError | CancelledError) -> AttemptFinished:
     """How an attempt ends that an error ended."""
-    failure = Failure(
-        title=error.title,
-        cause=error.cause,
-        next_step=error.next_step,
-        exit_code=error.exit_code,
-    )
     state = "cancelled" if isinstance(error, CancelledError) else "failed"
-    return AttemptFinished(state=state, failure=failure)
+    return AttemptFinished(state=state, failure=Failure.of(error))
 
 
 def _cut(outcome: AttemptFinished) -> AttemptFinished:

@@ -32,8 +32,8 @@ def unwritten(path: Path, error: OSError) -> WorkError:
     """Builds the error of a run's file that cannot be written."""
     return WorkError(
         f"{path} could not be written",
-        error.strerror or str(error),
-        "free some space, then: pixart-tui resume " + path.parent.name,
+        cause=error.strerror or str(error),
+        next_step="free some space, then: pixart-tui resume " + path.parent.name,
     )
 
 

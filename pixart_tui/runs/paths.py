@@ -24,8 +24,8 @@ def runs_root() -> Path:
         return found / "runs"
     raise RequestError(
         "there is no home directory to keep runs in",
-        f"HOME is not set, and no entry of the password file names user {os.getuid()}",
-        "set PIXART_TUI_RUNS to a directory of yours",
+        cause=f"HOME is not set, and no entry of the password file names user {os.getuid()}",
+        next_step="set PIXART_TUI_RUNS to a directory of yours",
     )
 
 
@@ -49,8 +49,8 @@ def locks_root() -> Path:
     except FileNotFoundError as error:
         raise RequestError(
             "there is no directory for temporary files",
-            error.strerror or str(error),
-            "set TMPDIR or PIXART_TUI_LOCKS to a directory of yours",
+            cause=error.strerror or str(error),
+            next_step="set TMPDIR or PIXART_TUI_LOCKS to a directory of yours",
         ) from error
 
 

@@ -14,7 +14,13 @@ from pathlib import Path
 from types import FrameType
 
 from pixart_tui.caches.compile_places import compile_environment
-from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.errors import (
+    CancelledError,
+    PixartTuiError,
+    RequestError,
+    WorkError,
+    first_line,
+)
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Noticed, StageChanged
 from pixart_tui.domain.requests import (
     AnyRequest,
@@ -110,13 +116,15 @@ def _outcome_of(run: Run, emit: Emit, check_journal: Check) -> AttemptFinished:
 
 def _work(run: Run, emit: Emit, check_journal: Check) -> None:
     if run.record is None:
-        raise RequestError("the run's request cannot be read", run.problem, "start a new run")
+        raise RequestError(
+            "the run's request cannot be read", cause=run.problem, next_step="start a new run"
+        )
     request = run.record.request
 
     def check() -> None:
         check_journal()
         if run.paths.cancel.exists():
-            raise CancelledError("cancelled", "", f"go on with: pixart-tui resume {run.id}")
+            raise CancelledError("cancelled", next_step=f"go on with: pixart-tui resume {run.id}")
 
     def waiting(reason: str) -> None:
         emit(StageChanged(stage="waiting", detail=reason))
@@ -185,14 +193,14 @@ def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveRepor
 
 
 def _explained(error: Exception, run_id: str) -> WorkError:
-    message = (str(error).splitlines() or [""])[0][:200]
+    message = first_line(error)
     if "out of memory" in message.lower() or isinstance(error, MemoryError):
         advice = "free the device or ask for a smaller --height and --width, then resume"
-        return WorkError("the device ran out of memory", message, advice)
+        return WorkError("the device ran out of memory", cause=message, next_step=advice)
     return WorkError(
         f"the worker failed: {type(error).__name__}",
-        message,
-        f"read the whole story with: pixart-tui logs {run_id}",
+        cause=message,
+        next_step=f"read the whole story with: pixart-tui logs {run_id}",
     )
 
 
@@ -201,7 +209,9 @@ def _stop_on_signals() -> Iterator[None]:
     """SIGTERM and SIGINT cancel; SIGHUP, which a closing terminal sends, is ignored."""
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        raise CancelledError("the worker was told to stop by a signal", "", "pixart-tui resume")
+        raise CancelledError(
+            "the worker was told to stop by a signal", next_step="pixart-tui resume"
+        )
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     before[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)

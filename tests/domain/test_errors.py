@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.errors import (
+    CancelledError,
+    PixartTuiError,
+    RequestError,
+    WorkError,
+    first_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,3 +25,11 @@ def test_lines_leave_out_what_is_not_known() -> None:
         "error: no such file",
         "next: name another",
     ]
+
+
+def test_the_first_line_of_an_error_is_short_and_never_empty() -> None:
+    assert first_line(ValueError("one\ntwo")) == "one"
+    assert first_line(ValueError("\n  one\ntwo")) == "one"
+    assert first_line(KeyError()) == "KeyError"
+    assert first_line(ValueError("x" * 500)) == "x" * 200
+    assert first_line(ValueError("abcdef"), 3) == "abc"

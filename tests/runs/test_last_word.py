@@ -9,7 +9,9 @@ from pixart_tui.runs.last_word import RESERVED_BYTES, heard, outcome_of, reserve
 from pixart_tui.runs.run import RunState
 from tests.runs.builders import append, give_worker, new_run, started
 
-_FULL = outcome_of(WorkError("events.jsonl could not be written", "No space left", "free some"))
+_FULL = outcome_of(
+    WorkError("events.jsonl could not be written", cause="No space left", next_step="free some")
+)
 
 
 def test_what_is_said_needs_no_more_space_than_was_reserved(tmp_path: Path) -> None:

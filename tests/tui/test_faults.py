@@ -159,7 +159,9 @@ def test_a_run_that_cannot_be_written_leaves_nothing(
 
 async def test_what_only_the_reserved_space_could_take_is_shown(tmp_path: Path) -> None:
     run = sample_runs.stale_profile(tmp_path)
-    error = WorkError("events.jsonl could not be written", "No space left on device", "free some")
+    error = WorkError(
+        "events.jsonl could not be written", cause="No space left on device", next_step="free some"
+    )
     run.poll()
     say(run.paths.last_word, run.snapshot.attempts, outcome_of(error))
 

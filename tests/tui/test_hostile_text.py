@@ -50,7 +50,7 @@ async def test_no_tab_and_no_note_obeys_text(tmp_path: Path) -> None:
             seen.append(_drawn(pilot))
         said = _TEXT.replace("\r", "")  # of a line that is overwritten the last state is shown
         app.post_message(WorkDone(f"done {said}"))
-        app.post_message(WorkFailed(WorkError(f"failed {said}", said, said)))
+        app.post_message(WorkFailed(WorkError(f"failed {said}", cause=said, next_step=said)))
         await until(pilot, lambda: len(app._notifications) == 2)
         notes = [f"{note.title} {note.message}" for note in app._notifications]
         assert not any(note.markup for note in app._notifications)

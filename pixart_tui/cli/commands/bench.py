@@ -203,8 +203,8 @@ def _refuse_foreign(markdown: Path) -> None:
     if not is_bench_markdown(markdown.read_text(encoding="utf-8", errors="replace")):
         raise RequestError(
             f"{markdown} is there and holds no benchmark",
-            "the table of a benchmark is written beside its JSON, under that name",
-            "give --json another name, or move that file away",
+            cause="the table of a benchmark is written beside its JSON, under that name",
+            next_step="give --json another name, or move that file away",
             option="--json",
         )
 
@@ -220,13 +220,15 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
     if matrix and own_rows:
         raise RequestError(
             "--matrix brings its own rows",
-            "--compiler and --quantize say which rows there are too",
-            "leave one of them out; --rows takes a part of the matrix",
+            cause="--compiler and --quantize say which rows there are too",
+            next_step="leave one of them out; --rows takes a part of the matrix",
             option="--matrix",
         )
     if rows and not matrix:
         raise RequestError(
-            "--rows needs --matrix", "it names rows of a matrix", "add --matrix onediff"
+            "--rows needs --matrix",
+            cause="it names rows of a matrix",
+            next_step="add --matrix onediff",
         )
 
 
@@ -238,8 +240,8 @@ def _check_fp8_attention(asked: bool, quantize: bool, compilers: tuple[str, ...]
     if asked and not (quantize and "torch" in compilers):
         raise RequestError(
             "--fp8-attention needs --quantize and --compiler torch",
-            "it goes with fp8 linears, in our own kernels alone",
-            "add them, or leave it out",
+            cause="it goes with fp8 linears, in our own kernels alone",
+            next_step="add them, or leave it out",
         )
 
 
@@ -258,8 +260,8 @@ def _compiler_config(text: str | None, compilers: tuple[str, ...]) -> str:
         return check_nexfort_config(text)
     raise RequestError(
         "--compiler-config needs --compiler torch or nexfort",
-        "the other compilers are measured as torch has them, a matrix brings its own",
-        "add --compiler torch, or leave it out",
+        cause="the other compilers are measured as torch has them, a matrix brings its own",
+        next_step="add --compiler torch, or leave it out",
     )
 
 
@@ -275,6 +277,6 @@ def _check_quantize(quantize: bool, config: str, layers: Path | None) -> None:
     if not quantize and (layers is not None or config != "{}"):
         raise RequestError(
             "the quantization options need --quantize",
-            "without it nothing would be quantized",
-            "add --quantize, or leave them out",
+            cause="without it nothing would be quantized",
+            next_step="add --quantize, or leave them out",
         )

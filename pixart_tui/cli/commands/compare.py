@@ -154,8 +154,8 @@ def _refuse_run_options(context: click.Context) -> None:
     if given:
         raise RequestError(
             f"{given[0]} does not go with two images",
-            "it says how images are made",
-            "leave it out, or leave the images out",
+            cause="it says how images are made",
+            next_step="leave it out, or leave the images out",
         )
 
 
@@ -167,8 +167,8 @@ def _compare_files(images: tuple[Path, ...], output: Path | None, as_json: bool)
     if len(images) != 2:
         raise RequestError(
             f"{len(images)} image{'s' if len(images) > 1 else ''} cannot be compared",
-            "two are needed",
-            "for example: pixart-tui compare eager.png quantized.png",
+            cause="two are needed",
+            next_step="for example: pixart-tui compare eager.png quantized.png",
         )
     target = _check_picture(output, images) if output else None
     found_images = [read_any_image(path) for path in images]
@@ -205,14 +205,14 @@ def _check_sizes(images: tuple[Path, ...], first: tuple[int, int], second: tuple
         sizes = (f"{path} is {width} x {height}" for path, (width, height) in both)
         raise RequestError(
             "the images have different sizes",
-            ", ".join(sizes),
-            "make both with the same --height and --width",
+            cause=", ".join(sizes),
+            next_step="make both with the same --height and --width",
         )
     if min(first) < _LEAST_SIDE:
         raise RequestError(
             "the images are too small",
-            f"they are {first[0]} x {first[1]}; SSIM looks at 11 x 11 pixels",
-            f"compare images of {_LEAST_SIDE} pixels a side at least",
+            cause=f"they are {first[0]} x {first[1]}; SSIM looks at 11 x 11 pixels",
+            next_step=f"compare images of {_LEAST_SIDE} pixels a side at least",
         )
 
 
@@ -220,8 +220,8 @@ def _check_picture(path: Path, read: Sequence[Path] = ()) -> Path:
     if path.suffix.lower() not in _SUFFIXES:
         raise RequestError(
             f"{path} is no name of a picture",
-            f'it ends in "{path.suffix}"',
-            f"let it end in one of {', '.join(_SUFFIXES)}",
+            cause=f'it ends in "{path.suffix}"',
+            next_step=f"let it end in one of {', '.join(_SUFFIXES)}",
         )
     return check_output(path, read=read)
 
@@ -233,13 +233,15 @@ def _layers(given: tuple[str, ...], file: Path | None, top_percentage: float) ->
     if given:
         raise RequestError(
             "--layer does not go with --quant-submodules-config-path",
-            "both say which layers",
-            "give one of them",
+            cause="both say which layers",
+            next_step="give one of them",
         )
     text = read_text(file, "write one with: pixart-tui select PROFILE")
     chosen = onediff_rule.chosen_layers(onediff_file.parse(text, str(file)), top_percentage)
     if not chosen:
         raise RequestError(
-            f"--top-percentage {top_percentage:g} leaves no layer", str(file), "ask for more"
+            f"--top-percentage {top_percentage:g} leaves no layer",
+            cause=str(file),
+            next_step="ask for more",
         )
     return chosen

@@ -102,7 +102,9 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
     export_format: ExportFormat | None = options["export_format"]
     if export_format is None:
         known = ", ".join(EXPORT_FORMATS)
-        raise RequestError("export needs a --format", f"known: {known}", "name one of them")
+        raise RequestError(
+            "export needs a --format", cause=f"known: {known}", next_step="name one of them"
+        )
     _refuse_unused(export_format, options)
     record, source = _selection(profiles, options)
     check_expressible(record.selection, export_format)
@@ -142,20 +144,20 @@ def _check_directory(path: Path) -> Path:
     if taken:
         raise RequestError(
             f"{path} is there already",
-            "a checkpoint takes a directory of its own",
-            "name another --output, or remove it",
+            cause="a checkpoint takes a directory of its own",
+            next_step="name another --output, or remove it",
         )
     return absolute if absolute.is_dir() else check_output(absolute)
 
 
 def _refuse_unused(export_format: ExportFormat, options: Mapping[str, Any]) -> None:
     if options["exact_at"] is not None and export_format != "onediff":
-        raise RequestError("--exact-at is for --format onediff", "", "leave it out")
+        raise RequestError("--exact-at is for --format onediff", next_step="leave it out")
     if options["model"] is not None and export_format != "diffusers":
         raise RequestError(
             "--model is for --format diffusers",
-            "the other formats hold no weights",
-            "leave it out",
+            cause="the other formats hold no weights",
+            next_step="leave it out",
         )
 
 
@@ -166,8 +168,9 @@ def _check_device(record: SelectionSidecar, device: str) -> None:
         if limit is not None:
             raise RequestError(
                 f"a CPU cannot make a checkpoint in {name}",
-                limit,
-                "export on such a GPU, or --format torchao, which quantizes where it is loaded",
+                cause=limit,
+                next_step="export on such a GPU, or --format torchao, which quantizes where "
+                "it is loaded",
             )
 
 
@@ -182,8 +185,8 @@ def _selection(
         if given:
             raise RequestError(
                 f"--{named.get(given[0], given[0]).replace('_', '-')} changes nothing here",
-                f"{saved[1]} is a selection already",
-                "leave it out, or name the profile",
+                cause=f"{saved[1]} is a selection already",
+                next_step="leave it out, or name the profile",
             )
         return saved
     rule, parameter = rule_of(options)
@@ -205,8 +208,8 @@ def _saved(reference: str) -> tuple[SelectionSidecar, Path] | None:
         if run.state() is not RunState.DONE:
             raise RequestError(
                 f"run {run.id} is {run.state()}",
-                "its selection is not verified yet",
-                f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
+                cause="its selection is not verified yet",
+                next_step=f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
             )
         path = Path(request.output)
     record = read_selection_file(path)
@@ -243,8 +246,8 @@ def _text(
     if modelopt.needs_python(selection):
         raise RequestError(
             "JSON cannot say this ModelOpt configuration",
-            "scales per token have a block size whose key is the number -1",
-            f"name a Python file: --output {output.with_suffix(_PYTHON).name}",
+            cause="scales per token have a block size whose key is the number -1",
+            next_step=f"name a Python file: --output {output.with_suffix(_PYTHON).name}",
         )
     return modelopt.render_json(selection)
 

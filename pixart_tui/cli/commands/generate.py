@@ -195,8 +195,8 @@ def _is_yes(text: str) -> bool:
         return text.lower() in _YES
     raise RequestError(
         f"--run_multiple_resolutions cannot be {text!r}"[:200],
-        f"yes is {', '.join(_YES)}; no is {', '.join(_NO)}",
-        "for example: --run_multiple_resolutions 1",
+        cause=f"yes is {', '.join(_YES)}; no is {', '.join(_NO)}",
+        next_step="for example: --run_multiple_resolutions 1",
     )
 
 

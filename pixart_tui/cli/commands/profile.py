@@ -212,8 +212,8 @@ def _check_outputs(request: ProfileRequest, read: Sequence[Path]) -> None:
     if is_stream(Path(request.output)) and len(request.quant_types) > 1:
         raise RequestError(
             f"{request.output} takes one profile",
-            f"{len(request.quant_types)} are asked for, with a file each",
-            "name a file, or one quant type",
+            cause=f"{len(request.quant_types)} are asked for, with a file each",
+            next_step="name a file, or one quant type",
             option="--output",
         )
 
@@ -225,8 +225,8 @@ def _types_fields(quant_types: tuple[str, ...], method: Method) -> dict[str, Any
     if others and method == "exhaustive":
         raise RequestError(
             "the exhaustive method measures one quant type a run",
-            f"{1 + len(others)} are asked for",
-            "give one --quant-type, or use --method adjoint",
+            cause=f"{1 + len(others)} are asked for",
+            next_step="give one --quant-type, or use --method adjoint",
             option="--quant-type",
         )
     return {"quant_type": first, "more_quant_types": tuple(others)}

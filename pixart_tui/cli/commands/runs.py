@@ -58,9 +58,13 @@ def resume(run: str, display: str) -> int:
     found = find_run(run)
     found.refuse_removed()
     if found.record is None:
-        raise RequestError(f"run {found.id} cannot be read", found.problem, "start a new run")
+        raise RequestError(
+            f"run {found.id} cannot be read", cause=found.problem, next_step="start a new run"
+        )
     if found.state() is RunState.DONE:
-        raise RequestError(f"run {found.id} is done", "", f"see: pixart-tui attach {found.id}")
+        raise RequestError(
+            f"run {found.id} is done", next_step=f"see: pixart-tui attach {found.id}"
+        )
     start_worker(found)
     return follow(found, display)
 
@@ -113,7 +117,7 @@ def _cleaned(texts: Iterator[str]) -> Iterator[str]:
 def _log(run: Run, following: bool) -> Iterator[str]:
     if not run.paths.log.exists():
         cause = "it was removed" if run.worker() else "its worker never started"
-        raise RequestError(f"run {run.id} has no log", cause, "resume it")
+        raise RequestError(f"run {run.id} has no log", cause=cause, next_step="resume it")
     with run.paths.log.open(encoding="utf-8", errors="replace", newline="") as file:
         while True:
             run.poll()

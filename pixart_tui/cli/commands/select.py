@@ -141,9 +141,11 @@ def _refuse_unused(options: Mapping[str, Any]) -> None:
         return
     names = ", ".join("--" + name.removeprefix("as_").replace("_", "-") for name in given)
     if not why:
-        raise RequestError(f"{names}: only --verify uses that", "", "add --verify, or leave it out")
+        raise RequestError(
+            f"{names}: only --verify uses that", next_step="add --verify, or leave it out"
+        )
     next_step = "use --display json" if given == ["as_json"] else "leave one of them out"
-    raise RequestError(f"{names} changes nothing with {why}", "", next_step)
+    raise RequestError(f"{names} changes nothing with {why}", next_step=next_step)
 
 
 def _is_given(name: str) -> bool:
@@ -208,14 +210,15 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     if options["file_format"] == "onediff" and any(options[name] for name in _OF_STEPS):
         raise RequestError(
             "OneDiff's JSON quantizes a layer at every step",
-            "--keep-steps, --keep-first-steps, --keep-last-steps and --choose-steps keep some",
-            "leave --format out to write pixart-tui's own JSON",
+            cause="--keep-steps, --keep-first-steps, --keep-last-steps and --choose-steps "
+            "keep some",
+            next_step="leave --format out to write pixart-tui's own JSON",
         )
     if options["file_format"] == "onediff" and len(asked.profiles) > 1:
         raise RequestError(
             "OneDiff's JSON holds layers of one quant type",
-            "repairing may take any of those of the profiles",
-            "give one quant type, or leave --format out to write pixart-tui's own JSON",
+            cause="repairing may take any of those of the profiles",
+            next_step="give one quant type, or leave --format out to write pixart-tui's own JSON",
         )
     # Before a worker starts: what can be refused at once is.
     _case(asked, options).solved()
@@ -291,8 +294,8 @@ def _refuse_another(profile: Profile, path: Path) -> None:
     if (there.conditions, there.scores()) != (profile.conditions, profile.scores()):
         raise RequestError(
             f"{path} holds another profile now",
-            "another run has written it since",
-            f"verify that one: pixart-tui select {path} --verify; or profile again",
+            cause="another run has written it since",
+            next_step=f"verify that one: pixart-tui select {path} --verify; or profile again",
         )
 
 
@@ -312,8 +315,8 @@ def write_selection(
     if not selection.chosen:
         raise RequestError(
             f"--{selection.rule} {selection.parameter:g} chooses no layer",
-            "OneDiff cannot use a file without layers",
-            "ask for more",
+            cause="OneDiff cannot use a file without layers",
+            next_step="ask for more",
         )
     layers, meta = selection_files(profiles, selection, names)
     write_with_companion(target, layers, Path(onediff_file.sidecar_path(target)), meta)

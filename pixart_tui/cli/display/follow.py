@@ -13,7 +13,7 @@ from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.files import descriptor_of, write_atomically
-from pixart_tui.runs.process.control import cancel, error_of
+from pixart_tui.runs.process.control import cancel
 from pixart_tui.runs.run import Run, RunState
 
 _POLL_S: Final = 0.2
@@ -65,8 +65,8 @@ def refuse_detached(output: str) -> None:
     if descriptor_of(Path(output)) is not None:
         raise RequestError(
             f"--detach does not go with {output}",
-            "it is open only while this command runs",
-            "name a file",
+            cause="it is open only while this command runs",
+            next_step="name a file",
         )
 
 
@@ -90,8 +90,8 @@ def _choose(display: str) -> str:
     if display == "tui" and not is_interactive():
         raise RequestError(
             "--display tui needs a terminal",
-            "standard input or output is not one",
-            "use --display plain or --display json",
+            cause="standard input or output is not one",
+            next_step="use --display plain or --display json",
         )
     return display
 
@@ -132,6 +132,6 @@ def wait(run: Run) -> None:
 def _error_of(run: Run, state: RunState) -> PixartTuiError | CancelledError:
     if state is RunState.CANCELLED:
         again = f"go on with: pixart-tui resume {run.id}"
-        return CancelledError(f"run {run.id} was cancelled", "", again)
+        return CancelledError(f"run {run.id} was cancelled", next_step=again)
     failure = run.trouble()
-    return error_of(failure) if failure else WorkError(f"run {run.id} is {state}")
+    return failure.as_error() if failure else WorkError(f"run {run.id} is {state}")

@@ -119,7 +119,9 @@ def resolve_device(asked: str | None) -> str:
     if kind == "cuda" and (index or "0").isdecimal() and int(index or 0) < gpus:
         return f"cuda:{int(index or 0)}"
     found = f"this machine has {gpus} NVIDIA GPU{'s' if gpus != 1 else ''}"
-    raise RequestError(f'there is no device "{asked}"', found, "use cpu, cuda or cuda:N")
+    raise RequestError(
+        f'there is no device "{asked}"', cause=found, next_step="use cpu, cuda or cuda:N"
+    )
 
 
 def check_quant_type(name: str) -> str:
@@ -168,15 +170,17 @@ def check_file(path: Path, option: str = "--output", read: Sequence[PurePath] = 
         overwritten = any(is_same_file(path, Path(source)) for source in read)
     except IsADirectoryError as error:
         example = "name a file, for example fp8_e4m3.json"
-        raise RequestError(f"{path} is a directory", "", example) from error
+        raise RequestError(f"{path} is a directory", next_step=example) from error
     except OSError as error:
         cause = error.strerror or str(error)
-        raise RequestError(f"{path} cannot be written", cause, f"name another {option}") from error
+        raise RequestError(
+            f"{path} cannot be written", cause=cause, next_step=f"name another {option}"
+        ) from error
     if overwritten:
         raise RequestError(
             f"{path} is read by this command",
-            "it would be written over",
-            f"name another {option}",
+            cause="it would be written over",
+            next_step=f"name another {option}",
         )
 
 
@@ -185,8 +189,8 @@ def _check_size(name: str, pixels: int | None) -> None:
         nearest = round(pixels / SIZE_STEP) * SIZE_STEP
         raise RequestError(
             f"--{name} {pixels} is not a multiple of {SIZE_STEP}",
-            "the VAE shrinks the image by 8 and the transformer's patches by 2",
-            f"for example: --{name} {nearest}",
+            cause="the VAE shrinks the image by 8 and the transformer's patches by 2",
+            next_step=f"for example: --{name} {nearest}",
         )
 
 
@@ -195,8 +199,8 @@ def _check_model(model: str) -> None:
     if looks_local and not is_model_directory(model):
         raise RequestError(
             f"{model} is not a directory",
-            "a local model is a diffusers directory with model_index.json",
-            "name one, a Hugging Face id, or pixart-emoji",
+            cause="a local model is a diffusers directory with model_index.json",
+            next_step="name one, a Hugging Face id, or pixart-emoji",
         )
 
 
@@ -209,7 +213,7 @@ def _prompts(given: tuple[str, ...], file: Path | None) -> tuple[str, ...]:
     from_file = read_prompts(file) if file else ()
     prompts = tuple(dict.fromkeys(given + from_file))
     if any(not prompt.strip() for prompt in prompts):
-        raise RequestError("a prompt is empty", "", "give --prompt some text")
+        raise RequestError("a prompt is empty", next_step="give --prompt some text")
     return prompts
 
 

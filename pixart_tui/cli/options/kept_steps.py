@@ -63,8 +63,9 @@ def check_kept_steps(request: BenchRequest) -> None:
     if kept and not (request.quantize or any(row.quant_type for row in rows)):
         raise RequestError(
             "no row would keep steps",
-            "--keep-steps, --keep-first-steps and --keep-last-steps are for rows that quantize",
-            "add --quantize, or rows of the matrix that quantize",
+            cause="--keep-steps, --keep-first-steps and --keep-last-steps are for rows that "
+            "quantize",
+            next_step="add --quantize, or rows of the matrix that quantize",
         )
     if request.num_inference_steps is not None:
         kept.check_leaves_some(request.num_inference_steps)

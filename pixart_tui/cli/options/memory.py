@@ -62,8 +62,9 @@ def memory_fields(options: dict[str, Any]) -> MemoryOptions:
     if switches != MemoryOptions():
         raise RequestError(
             "--memory-budget and the memory switches exclude each other",
-            "the budget chooses the switches",
-            "leave out --text-encoder-8bit, --text-encoder-host-blocks and --vae, or the budget",
+            cause="the budget chooses the switches",
+            next_step="leave out --text-encoder-8bit, --text-encoder-host-blocks and --vae, "
+            "or the budget",
         )
     return MemoryOptions(budget_bytes=max(1, int(budget_gib * 2**30)))
 
@@ -83,12 +84,13 @@ def check_memory(request: BenchRequest) -> None:
     if not takes:
         raise RequestError(
             "no row would take the memory options",
-            "the baseline none is the stock pipeline, and a matrix has rows of its own for memory",
-            "add another --compiler, or the matrix's row torch-fp8-memory",
+            cause="the baseline none is the stock pipeline, and a matrix has rows of its own "
+            "for memory",
+            next_step="add another --compiler, or the matrix's row torch-fp8-memory",
         )
     if request.memory.budget_bytes is not None and request.device == "cpu":
         raise RequestError(
             "--memory-budget needs a GPU",
-            "on a CPU nothing tells what a call takes beside the rest of the process",
-            "use --device cuda, or the switches themselves",
+            cause="on a CPU nothing tells what a call takes beside the rest of the process",
+            next_step="use --device cuda, or the switches themselves",
         )

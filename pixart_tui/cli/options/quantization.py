@@ -74,7 +74,9 @@ def _parse_config(config: str) -> dict[str, Any]:
             return parsed
         cause = "it is not an object"
     example = """--quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}'"""
-    raise RequestError("--quantize-config is not a JSON object", cause, f"for example: {example}")
+    raise RequestError(
+        "--quantize-config is not a JSON object", cause=cause, next_step=f"for example: {example}"
+    )
 
 
 def _refuse_unknown(parsed: dict[str, Any]) -> None:
@@ -82,8 +84,8 @@ def _refuse_unknown(parsed: dict[str, Any]) -> None:
     if unknown is not None:
         raise RequestError(
             f'--quantize-config has an unknown key "{unknown[:60]}"',
-            f"known: {', '.join(_KEYS)}",
-            f'write "{closest(unknown, _KEYS)}", or leave it out',
+            cause=f"known: {', '.join(_KEYS)}",
+            next_step=f'write "{closest(unknown, _KEYS)}", or leave it out',
         )
 
 
@@ -91,7 +93,7 @@ def _percentage(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
         raise RequestError(
             f'"top_percentage": {json.dumps(value)} is out of range',
-            "it is the percentage of layers, by count",
-            "give a number from 0 to 100",
+            cause="it is the percentage of layers, by count",
+            next_step="give a number from 0 to 100",
         )
     return float(value)

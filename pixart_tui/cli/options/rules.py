@@ -94,7 +94,7 @@ def rule_of(options: Mapping[str, Any]) -> tuple[Rule, float]:
     given = [(rule, float(value)) for rule, value in values if value is not None]
     if len(given) > 1:
         names = " and ".join(f"--{rule}" for rule, _ in given)
-        raise RequestError(f"{names} exclude each other", "", "give one of them")
+        raise RequestError(f"{names} exclude each other", next_step="give one of them")
     return given[0] if given else ("top-percentage", DEFAULT_TOP_PERCENTAGE)
 
 
@@ -116,8 +116,8 @@ def read_profiles(
     if missing := sorted(wanted - set(there)):
         raise RequestError(
             f"no profile is of {', '.join(missing)}",
-            f"there is {', '.join(there)}",
-            "name one of these, or profile that one",
+            cause=f"there is {', '.join(there)}",
+            next_step="name one of these, or profile that one",
             option="--quant-type",
         )
     return [known for known in found if not wanted or known[0].conditions.quant_type in wanted]
@@ -131,12 +131,12 @@ def _read_all(reference: str) -> list[tuple[Profile, Path]]:
     run.refuse_removed()
     request = run.record.request if run.record else None
     if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
-        raise RequestError(f"run {run.id} holds no profile", "", "see: pixart-tui runs")
+        raise RequestError(f"run {run.id} holds no profile", next_step="see: pixart-tui runs")
     if run.state() is not RunState.DONE:
         raise RequestError(
             f"run {run.id} is {run.state()}",
-            f"{run.snapshot.done} of {run.snapshot.total} {request.unit} are measured",
-            f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
+            cause=f"{run.snapshot.done} of {run.snapshot.total} {request.unit} are measured",
+            next_step=f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
         )
     # A quant type that no layer can be quantized to has no file.
     known = [x for x in run.snapshot.profiles if any(s.ssim is not None for s in x.scores())]

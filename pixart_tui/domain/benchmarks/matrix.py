@@ -213,8 +213,8 @@ def wanted_rows(request: BenchRequest) -> tuple[MatrixRow, ...]:
     if unknown:
         raise RequestError(
             f"the matrix has no row {unknown[0]!r}",
-            f"its rows are {', '.join(known)}",
-            "list them with: pixart-tui bench --matrix onediff --list-rows",
+            cause=f"its rows are {', '.join(known)}",
+            next_step="list them with: pixart-tui bench --matrix onediff --list-rows",
         )
     asked = {MATRIX[0].name, *(request.rows or known)}
     return tuple(row for row in MATRIX if row.name in asked)

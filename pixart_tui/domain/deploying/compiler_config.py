@@ -178,8 +178,8 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if key in found:
             raise RequestError(
                 f"--compiler-config says {_shown(key)} twice",
-                "which of the two is meant cannot be known",
-                "leave one of them out",
+                cause="which of the two is meant cannot be known",
+                next_step="leave one of them out",
             )
         found[key] = value
     return found
@@ -191,8 +191,8 @@ def _typed(given: Mapping[str, Any], key: str, kind: type[Any], default: Any) ->
         wanted = "true or false" if kind is bool else "a text in quotation marks"
         raise RequestError(
             f'--compiler-config: "{key}" cannot be {_shown(value)}',
-            f"it is {wanted}",
-            f'for example: {{"{key}": {json.dumps(default)}}}',
+            cause=f"it is {wanted}",
+            next_step=f'for example: {{"{key}": {json.dumps(default)}}}',
         )
     return value
 
@@ -214,8 +214,8 @@ def _memory_format(name: str) -> MemoryFormat:
 def _unknown(kind: str, name: str, known: Collection[str]) -> RequestError:
     return RequestError(
         f"--compiler-config: there is no {kind} {_shown(name)}",
-        f"known: {', '.join(known)}",
-        f'write "{closest(name, known)}"',
+        cause=f"known: {', '.join(known)}",
+        next_step=f'write "{closest(name, known)}"',
     )
 
 
@@ -229,4 +229,6 @@ def _shown(value: object) -> str:
 
 def _not_json(cause: str) -> RequestError:
     example = """--compiler-config '{"mode": "max-autotune", "dynamic": true}'"""
-    return RequestError("--compiler-config is not a JSON object", cause, f"for example: {example}")
+    return RequestError(
+        "--compiler-config is not a JSON object", cause=cause, next_step=f"for example: {example}"
+    )

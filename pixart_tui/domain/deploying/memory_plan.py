@@ -85,8 +85,8 @@ def choose_memory(parts: MemoryParts, budget_bytes: int) -> MemoryOptions:
     hundredths = -(-smallest * 100 // _GIB)
     raise RequestError(
         f"a pipeline call does not fit into {budget_bytes / _GIB:g} GiB",
-        f"with every switch on it takes about {smallest / _GIB:.2f} GiB",
-        f"use --memory-budget {hundredths / 100:.2f} or more, or draw a smaller image",
+        cause=f"with every switch on it takes about {smallest / _GIB:.2f} GiB",
+        next_step=f"use --memory-budget {hundredths / 100:.2f} or more, or draw a smaller image",
     )
 
 

@@ -44,8 +44,8 @@ def require_backend(name: OnediffBackend) -> None:
     if not is_installed("onediffx"):
         raise RequestError(
             f"--compiler {name} needs onediff and onediffx",
-            "they are an extra of this package",
-            "pip install 'pixart-tui[onediff]', or use --compiler torch",
+            cause="they are an extra of this package",
+            next_step="pip install 'pixart-tui[onediff]', or use --compiler torch",
         )
 
 
@@ -63,7 +63,9 @@ def not_installed(name: OnediffBackend, found: str = "it is not installed") -> R
     """
     here = f"here are torch {_torch_version()} and Python {platform.python_version()}"
     return RequestError(
-        f"--compiler {name} cannot run: {found}", f"{_WHEELS[name]}; {here}", _WAYS_OUT[name]
+        f"--compiler {name} cannot run: {found}",
+        cause=f"{_WHEELS[name]}; {here}",
+        next_step=_WAYS_OUT[name],
     )
 
 
@@ -71,8 +73,8 @@ def oneflow_does_not_quantize() -> RequestError:
     """The error where oneflow is asked to."""
     return RequestError(
         "--quantize cannot go with --compiler oneflow",
-        "OneDiff quantizes with nexfort alone",
-        "use --compiler nexfort or torch, or leave out --quantize",
+        cause="OneDiff quantizes with nexfort alone",
+        next_step="use --compiler nexfort or torch, or leave out --quantize",
     )
 
 

@@ -54,8 +54,8 @@ def choose_layers(wanted: Choice, layers: Sequence[Layer]) -> ChosenLayers:
     if not choice.assignments:
         raise RequestError(
             f"no layer would be quantized to {wanted.quant_type or 'anything'}",
-            next(iter(skipped.values()), "the selection is empty"),
-            "ask for a larger share of the layers or another quant type",
+            cause=next(iter(skipped.values()), "the selection is empty"),
+            next_step="ask for a larger share of the layers or another quant type",
         )
     return ChosenLayers(choice, skipped)
 
@@ -72,6 +72,6 @@ def refuse_unknown(wanted: Iterable[str], known: Collection[str]) -> None:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     raise RequestError(
         "the layer file names layers that the model does not have",
-        ", ".join(names[:3]) + more,
-        "profile this model, or name the file that was measured on it",
+        cause=", ".join(names[:3]) + more,
+        next_step="profile this model, or name the file that was measured on it",
     )

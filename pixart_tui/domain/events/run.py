@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pixart_tui.domain.errors import (
+    CancelledError,
+    PixartTuiError,
+    RequestError,
+    WorkError,
+)
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.values import Value
 
@@ -80,6 +86,21 @@ class Failure(Value):
     cause: str = ""
     next_step: str = ""
     exit_code: int = 1
+
+    @classmethod
+    def of(cls, error: PixartTuiError | CancelledError) -> Failure:
+        """The failure that an error stands for."""
+        return cls(
+            title=error.title,
+            cause=error.cause,
+            next_step=error.next_step,
+            exit_code=error.exit_code,
+        )
+
+    def as_error(self) -> PixartTuiError:
+        """The error again, of the kind that its exit code tells."""
+        kind = RequestError if self.exit_code == RequestError.exit_code else WorkError
+        return kind(self.title, cause=self.cause, next_step=self.next_step)
 
 
 class AttemptFinished(Value):

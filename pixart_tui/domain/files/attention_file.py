@@ -49,6 +49,6 @@ def refusal(source: str) -> RequestError:
     """Layers are wanted, and the file holds attention."""
     return RequestError(
         f"{source} holds no layers",
-        "it says what fp8 attention costs in each block, which is not OneDiff's to read",
-        "give the JSON of a quant type; pixart-tui select takes this one beside it",
+        cause="it says what fp8 attention costs in each block, which is not OneDiff's to read",
+        next_step="give the JSON of a quant type; pixart-tui select takes this one beside it",
     )

@@ -47,8 +47,8 @@ class LayerFile:
         if not layers:
             raise RequestError(
                 "no layer would be quantized",
-                f"{top_percentage:g}% of the layers of {self.path.name} are none",
-                "ask for a larger share of the layers",
+                cause=f"{top_percentage:g}% of the layers of {self.path.name} are none",
+                next_step="ask for a larger share of the layers",
             )
         return Choice.of_one(quant_type, layers, kept_steps)
 
@@ -70,8 +70,8 @@ class LayerFile:
         if self.mixed is not None and given:
             raise RequestError(
                 f"{self.path.name} says itself what is quantized, to what and at which steps",
-                f"it is a mixed selection, and {', '.join(given)} would change it",
-                "leave that out, or choose again with: pixart-tui select",
+                cause=f"it is a mixed selection, and {', '.join(given)} would change it",
+                next_step="leave that out, or choose again with: pixart-tui select",
             )
 
     def refuse_compilers(self, compilers: Collection[Compiler]) -> None:
@@ -84,8 +84,9 @@ class LayerFile:
         if self.mixed is not None and backend is not None:
             raise RequestError(
                 f"--compiler {backend} cannot deploy a mixed selection",
-                "OneDiff quantizes all layers to one quant type, and at every step",
-                "use --compiler torch, or choose with: pixart-tui select --format onediff",
+                cause="OneDiff quantizes all layers to one quant type, and at every step",
+                next_step="use --compiler torch, or choose with: pixart-tui select --format "
+                "onediff",
             )
 
 

@@ -103,8 +103,8 @@ def parse(text: str, source: str) -> Choice:
 def _malformed(source: str, cause: str) -> RequestError:
     return RequestError(
         f"{source} is not a mixed selection that can be read",
-        cause,
-        "write one with: pixart-tui select PROFILE",
+        cause=cause,
+        next_step="write one with: pixart-tui select PROFILE",
     )
 
 
@@ -117,19 +117,21 @@ def refuse_for_onediff(selection: Selection) -> None:
     if selection.attention:
         raise RequestError(
             "OneDiff's JSON holds linear layers",
-            f"the selection has the attention of {count(len(selection.attention), 'block')} in fp8",
-            "leave the profile of attention out, or --format, to write pixart-tui's own JSON",
+            cause="the selection has the attention of "
+            f"{count(len(selection.attention), 'block')} in fp8",
+            next_step="leave the profile of attention out, or --format, to write pixart-tui's "
+            "own JSON",
         )
     quant_types = sorted(set(selection.assignments.values()))
     if len(quant_types) > 1:
         raise RequestError(
             "OneDiff's JSON holds layers of one quant type",
-            f"the selection has {', '.join(quant_types)}",
-            "give one quant type, or leave --format out to write pixart-tui's own JSON",
+            cause=f"the selection has {', '.join(quant_types)}",
+            next_step="give one quant type, or leave --format out to write pixart-tui's own JSON",
         )
     if selection.kept_steps:
         raise RequestError(
             "OneDiff's JSON quantizes a layer at every step",
-            f"nothing is to be quantized at {selection.kept_steps.words} steps",
-            "keep no steps, or leave --format out to write pixart-tui's own JSON",
+            cause=f"nothing is to be quantized at {selection.kept_steps.words} steps",
+            next_step="keep no steps, or leave --format out to write pixart-tui's own JSON",
         )

@@ -81,7 +81,7 @@ def _ssim_of(fqn: str, value: object, source: str) -> float:
 def _malformed(source: str, cause: str) -> RequestError:
     return RequestError(
         f"{source} is not a layer file that onediffx can read",
-        cause,
-        'it must be a JSON object {"layer name": {"ssim": number}, ...}; '
+        cause=cause,
+        next_step='it must be a JSON object {"layer name": {"ssim": number}, ...}; '
         "write one with: pixart-tui profile --output FILE",
     )

@@ -180,9 +180,11 @@ def parse(text: str, source: str, schema: type[_Sidecar]) -> _Sidecar:
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RequestError(
             f"{source} is not a pixart-tui sidecar",
-            f"{place}: {first['msg']}",
-            "profile again, or copy the .meta.json that was written with the .json",
+            cause=f"{place}: {first['msg']}",
+            next_step="profile again, or copy the .meta.json that was written with the .json",
         ) from error
     if found.conditions.method == REMOVED_METHOD:
-        raise RequestError(f"{source} is of the fast method, which was removed", "", PROFILE_AGAIN)
+        raise RequestError(
+            f"{source} is of the fast method, which was removed", next_step=PROFILE_AGAIN
+        )
     return found

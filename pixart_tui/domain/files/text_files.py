@@ -36,7 +36,7 @@ def read_text(path: Path, next_step: str) -> str:
         content = path.read_bytes()
     except OSError as error:
         cause = error.strerror or str(error)
-        raise RequestError(f"{path} cannot be read", cause, next_step) from error
+        raise RequestError(f"{path} cannot be read", cause=cause, next_step=next_step) from error
     return decode(content, str(path))
 
 
@@ -76,7 +76,7 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     lines = (line.strip().strip(_MARK).strip() for line in _lines(text))
     prompts = tuple(line for line in lines if line and not line.startswith("#"))
     if not prompts:
-        raise RequestError(f"{name} holds no prompt", "", "write one prompt a line")
+        raise RequestError(f"{name} holds no prompt", next_step="write one prompt a line")
     return prompts
 
 
@@ -100,6 +100,6 @@ def _why(content: bytes, encoding: str, at: int) -> str:
 def _not_utf8(name: str, cause: str) -> RequestError:
     return RequestError(
         f"{name} cannot be read as text in UTF-8",
-        cause,
-        "save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW",
+        cause=cause,
+        next_step="save it as UTF-8, for example: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW",
     )

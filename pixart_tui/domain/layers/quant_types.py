@@ -105,9 +105,9 @@ def _unknown(name: str) -> RequestError:
     closest = get_close_matches(name, QUANT_TYPE_NAMES, n=3, cutoff=0.5) or QUANT_TYPE_NAMES[:3]
     return RequestError(
         f"there is no quant type {name!r}",
-        "a quant type is int8_dynamic, int8_weightonly, int4_weightonly, fp8_W_weightonly or "
+        cause="a quant type is int8_dynamic, int8_weightonly, int4_weightonly, fp8_W_weightonly or "
         "fp8_A_W_{dynamic,weightonly}[_per_tensor], with e4m3 or e5m2 for A and W",
-        f"try {', '.join(closest)}",
+        next_step=f"try {', '.join(closest)}",
     )
 
 

@@ -95,14 +95,14 @@ class KeptSteps(Value):
         if self.numbers and self.numbers[-1] > steps:
             raise RequestError(
                 f"there is no step {self.numbers[-1]}",
-                f"an image has {steps}",
-                f"name steps from 1 to {steps}",
+                cause=f"an image has {steps}",
+                next_step=f"name steps from 1 to {steps}",
             )
         if self and len(self.kept(steps)) >= steps:
             raise RequestError(
                 f"keeping {self.words} of {steps} steps leaves none to quantize",
-                "nothing is quantized at a step that is kept",
-                "keep fewer, or ask for more --steps",
+                cause="nothing is quantized at a step that is kept",
+                next_step="keep fewer, or ask for more --steps",
             )
 
 
@@ -123,8 +123,8 @@ def parse_numbers(text: str) -> tuple[int, ...]:
         if not 1 <= low <= high:
             raise RequestError(
                 f"{text!r} names no steps",
-                f"{part.strip()!r} is neither a number from 1 nor a range of them",
-                "for example: --keep-steps 9-13,20",
+                cause=f"{part.strip()!r} is neither a number from 1 nor a range of them",
+                next_step="for example: --keep-steps 9-13,20",
                 option="--keep-steps",
             )
         found.update(range(low, high + 1))

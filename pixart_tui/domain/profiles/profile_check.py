@@ -127,8 +127,8 @@ def check_names(claims: Sequence[Claim], layers: Sequence[Layer]) -> None:
         more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
         raise RequestError(
             f"the file names {len(unknown)} layers that the model does not have",
-            ", ".join(unknown[:3]) + more,
-            "name the model that it was measured on: --model M",
+            cause=", ".join(unknown[:3]) + more,
+            next_step="name the model that it was measured on: --model M",
         )
 
 

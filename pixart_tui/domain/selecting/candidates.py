@@ -184,16 +184,16 @@ def _check_comparable(conditions: Sequence[Conditions]) -> None:
     if len(set(names)) < len(names):
         raise RequestError(
             "two profiles hold the same quant type",
-            ", ".join(names),
-            "give each quant type once",
+            cause=", ".join(names),
+            next_step="give each quant type once",
         )
     for other in others:
         differing = _differences(first, other)
         if differing:
             raise RequestError(
                 "the profiles were measured on different things",
-                f"{first.quant_type} and {other.quant_type} differ in {', '.join(differing)}",
-                "profile again with the same settings, only --quant-type different",
+                cause=f"{first.quant_type} and {other.quant_type} differ in {', '.join(differing)}",
+                next_step="profile again with the same settings, only --quant-type different",
             )
 
 

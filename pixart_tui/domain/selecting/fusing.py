@@ -29,7 +29,8 @@ def refuse_unfusable(choice: Choice) -> None:
         if (activation, granularity) != (kind.activation, kind.granularity):
             raise RequestError(
                 "the fused kernels cannot run this mixed selection",
-                f"{other} is {other_name} and {fqn} {name}: they read the same rows, which are "
+                cause=f"{other} is {other_name} and {fqn} {name}: they read the same rows, "
+                "which are "
                 "quantized once",
-                "choose again with: pixart-tui select --fused; or use another --compiler",
+                next_step="choose again with: pixart-tui select --fused; or use another --compiler",
             )

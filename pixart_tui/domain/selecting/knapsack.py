@@ -84,7 +84,9 @@ def solve(problem: Knapsack) -> Indices:
     """
     lightest = _lightest(problem)
     if not problem.fits(lightest):
-        raise WorkError("no selection was found", "the limit is too small", "ask for less")
+        raise WorkError(
+            "no selection was found", cause="the limit is too small", next_step="ask for less"
+        )
     multiplier = _multiplier(problem)
     bound, reduced = _bound(problem, multiplier)
     best = _filled(problem, _cheapest(problem, multiplier, lightest))

@@ -78,8 +78,8 @@ class SelectionProblem:
         if self.choose_steps and self.rule == "top-percentage":
             raise RequestError(
                 "--choose-steps needs a rule that weighs gain against loss",
-                "--top-percentage counts layers alone: the more steps are kept, the better",
-                "add --flops-share 0.8, --saved-share 0.8 or --max-loss 0.001",
+                cause="--top-percentage counts layers alone: the more steps are kept, the better",
+                next_step="add --flops-share 0.8, --saved-share 0.8 or --max-loss 0.001",
                 option="--choose-steps",
             )
         found = self._best(scale)
@@ -206,7 +206,7 @@ def no_effects() -> RequestError:
     """Nothing tells what single steps are worth."""
     return RequestError(
         "--choose-steps needs the effects of single steps",
-        "they are in the .effects.safetensors of a profile by the adjoint method",
-        "profile with --method adjoint, or say which: --keep-steps 9-13,20",
+        cause="they are in the .effects.safetensors of a profile by the adjoint method",
+        next_step="profile with --method adjoint, or say which: --keep-steps 9-13,20",
         option="--choose-steps",
     )

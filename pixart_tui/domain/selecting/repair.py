@@ -95,9 +95,11 @@ def _nothing_holds(case: SelectionProblem, rounds: int, measured: int) -> WorkEr
     title = f"no selection was found that keeps 1 - SSIM within {case.parameter:g}"
     if measured < rounds:
         cause = "after {} measured, no layer is left that is predicted to cost so little"
-        return WorkError(title, cause.format(measured), "allow more with --max-loss")
+        return WorkError(
+            title, cause=cause.format(measured), next_step="allow more with --max-loss"
+        )
     return WorkError(
         title,
-        f"{measured} were measured, each smaller than the one before",
-        "allow more with --max-loss, or measure more with --rounds",
+        cause=f"{measured} were measured, each smaller than the one before",
+        next_step="allow more with --max-loss, or measure more with --rounds",
     )

@@ -313,8 +313,9 @@ def _by_count(candidates: Candidates, percentage: float) -> list[Candidate]:
     if len(candidates.layer_types) > 1:
         raise RequestError(
             "--top-percentage chooses among layers of one quant type",
-            f"the profiles hold {', '.join(candidates.layer_types)}",
-            "give one quant type, or another rule: --max-loss, --flops-share, --saved-share",
+            cause=f"the profiles hold {', '.join(candidates.layer_types)}",
+            next_step="give one quant type, or another rule: --max-loss, --flops-share, "
+            "--saved-share",
         )
     by_name: dict[str, Candidate] = {}
     for option in candidates.options:  # where steps are kept, first that which skips them
@@ -338,9 +339,9 @@ def _needed(candidates: Candidates, rule: Rule, share: float, solver: Solver) ->
         subject = "layers that can be quantized" if by_flops else "layers that pay"
         raise RequestError(
             f"the {subject} do not reach that share of {'FLOPs' if by_flops else 'time'}",
-            f"they {'have' if by_flops else 'take'} {reachable} {unit} a step of the "
+            cause=f"they {'have' if by_flops else 'take'} {reachable} {unit} a step of the "
             f"{scale * needed:.4g} asked for",
-            f"ask for a smaller --{rule}",
+            next_step=f"ask for a smaller --{rule}",
         )
     return needed
 
@@ -349,26 +350,27 @@ def _check_timed(candidates: Candidates) -> None:
     if not candidates.timed:
         raise RequestError(
             "the profile does not hold the time of its layers",
-            "they are timed where the device runs the quant type for real; doctor tells which",
-            "profile again on such a device, for fp8: pixart-tui profile --device cuda",
+            cause="they are timed where the device runs the quant type for real; doctor tells "
+            "which",
+            next_step="profile again on such a device, for fp8: pixart-tui profile --device cuda",
         )
 
 
 def _check(candidates: Candidates, rule: Rule, parameter: float) -> None:
     if not candidates.options:
         raise RequestError(
-            "the profile has no measured layer", "", "finish it first: pixart-tui resume last"
+            "the profile has no measured layer", next_step="finish it first: pixart-tui resume last"
         )
     if not candidates.flops:
         raise RequestError(
             "a selection decides about layers first",
-            f"{FP8_ATTENTION} says what attention costs beside them",
-            "give the profile of a quant type too",
+            cause=f"{FP8_ATTENTION} says what attention costs beside them",
+            next_step="give the profile of a quant type too",
         )
     upper, unit, example = _LIMITS[rule]
     if not (math.isfinite(parameter) and 0 <= parameter <= upper):
         raise RequestError(
             f"--{rule} {parameter:g} is out of range",
-            f"it is {unit} from 0 to {upper:g}",
-            f"for example: pixart-tui select last --{rule} {example:g}",
+            cause=f"it is {unit} from 0 to {upper:g}",
+            next_step=f"for example: pixart-tui select last --{rule} {example:g}",
         )

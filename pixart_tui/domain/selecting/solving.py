@@ -51,7 +51,11 @@ class Solver:
             if needed <= variant.most * (1 + 1e-12)
         ]
         if not found:
-            raise WorkError("no selection was found", "no choice gains that much", "ask for less")
+            raise WorkError(
+                "no selection was found",
+                cause="no choice gains that much",
+                next_step="ask for less",
+            )
         return min(found, key=lambda chosen: (predicted_loss(chosen), -self._gain(chosen)))
 
     def most_gain(self, budget: float) -> Chosen:

@@ -162,13 +162,15 @@ def check_disjoint(sets: Mapping[str, ImageSet]) -> None:
     names = list(sets)
     for name in names:
         if not sets[name].images:
-            raise RequestError(f"there are no images for {name}", "", "give it prompts and a seed")
+            raise RequestError(
+                f"there are no images for {name}", next_step="give it prompts and a seed"
+            )
     reporting = sets.get("reporting")
     if reporting is not None and reporting.images < 2:
         raise RequestError(
             "a single image has no interval to report",
-            f'reporting has only "{reporting.prompts[0]}"',
-            "give at least two lines in --report-prompts FILE",
+            cause=f'reporting has only "{reporting.prompts[0]}"',
+            next_step="give at least two lines in --report-prompts FILE",
         )
     for i, one in enumerate(names):
         for other in names[i + 1 :]:
@@ -182,8 +184,9 @@ def _refuse_overlap(one: str, first: ImageSet, other: str, second: ImageSet) -> 
         shared = [f'"{prompt}"' for prompt in prompts[:2]] + [f"seed {seed}" for seed in seeds[:2]]
         raise RequestError(
             f"{one} and {other} share images",
-            f"both have {', '.join(shared)}",
-            "a selection must not be judged by what made it: give other prompts and other seeds",
+            cause=f"both have {', '.join(shared)}",
+            next_step="a selection must not be judged by what made it: give other prompts and "
+            "other seeds",
         )
 
 
@@ -212,8 +215,8 @@ def three_sets(
     if len(free) < 2:
         raise RequestError(
             "there are no prompts left to verify on",
-            f"the profile was measured on {len(fitting.prompts)} of {len(set(prompts))}",
-            "give some: --repair-prompts FILE --report-prompts FILE",
+            cause=f"the profile was measured on {len(fitting.prompts)} of {len(set(prompts))}",
+            next_step="give some: --repair-prompts FILE --report-prompts FILE",
         )
     wanted = repair_images + report_images
     cut = min(repair_images, max(1, len(free) * repair_images // wanted))

@@ -113,6 +113,6 @@ def _refuse_one_step(loaded: LoadedPipeline) -> None:
     if loaded.family == "alpha" and scheduler.startswith("DPMSolver"):
         raise RequestError(
             "the stock PixArt-alpha pipeline cannot make an image in one step",
-            f"its scheduler is {scheduler}",
-            "ask for --steps 2 or more",
+            cause=f"its scheduler is {scheduler}",
+            next_step="ask for --steps 2 or more",
         )

@@ -17,7 +17,7 @@ from pixart_tui.domain.deploying.onediff_backends import (
     oneflow_does_not_quantize,
     require_backend,
 )
-from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
+from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError, first_line
 from pixart_tui.engine.typing import Pipeline
 
 
@@ -122,8 +122,8 @@ def _refuse_ours(deployment: Deployment) -> None:
         if asked:
             raise RequestError(
                 f"{what} cannot go with --compiler {deployment.compiler}",
-                "OneDiff's back-end has no such thing",
-                "leave it out, or use --compiler torch",
+                cause="OneDiff's back-end has no such thing",
+                next_step="leave it out, or use --compiler torch",
             )
 
 
@@ -134,14 +134,10 @@ def _explained(backend: OnediffBackend) -> Iterator[None]:
     except PixartTuiError:
         raise
     except ImportError as error:
-        raise not_installed(backend, f"importing it failed ({_first_line(error)})") from error
+        raise not_installed(backend, f"importing it failed ({first_line(error)})") from error
     except Exception as error:
         raise WorkError(
             f"{backend} failed on this pipeline",
-            f"{type(error).__name__}: {_first_line(error)}",
-            "read the run's log; --compiler torch needs no back-end",
+            cause=f"{type(error).__name__}: {first_line(error)}",
+            next_step="read the run's log; --compiler torch needs no back-end",
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [""])[0][:200]

@@ -75,8 +75,9 @@ def apply_plan(
     if fp8_attention and not is_fused(plan):
         raise RequestError(
             "fp8 attention needs our own kernels",
-            "here a compiler runs the transformer, or nothing does",
-            "use --compiler torch on CUDA, without modes that have Inductor run the transformer",
+            cause="here a compiler runs the transformer, or nothing does",
+            next_step="use --compiler torch on CUDA, without modes that have Inductor run the "
+            "transformer",
         )
     if isinstance(plan, TorchPlan):
         apply_torch(

@@ -95,7 +95,8 @@ class KeptStepsCall:
 def _miscounted(steps: int) -> WorkError:
     return WorkError(
         "the denoising steps cannot be counted",
-        f"the transformer was called more than {steps} times with the same text, in an image of "
+        cause=f"the transformer was called more than {steps} times with the same text, in an "
+        "image of "
         f"{steps} steps",
-        "call the stock pipeline, or keep no steps",
+        next_step="call the stock pipeline, or keep no steps",
     )

@@ -60,7 +60,9 @@ def _sort_header(weights: Path) -> None:
         header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > length:
-            raise WorkError(f"the header of {weights.name} cannot be put in order", "it grows")
+            raise WorkError(
+                f"the header of {weights.name} cannot be put in order", cause="it grows"
+            )
         file.seek(8)
         file.write(text.ljust(length))
         file.flush()
@@ -76,6 +78,6 @@ def check_same_model(loaded: LoadedPipeline, fingerprint: str) -> None:
     if loaded.fingerprint != fingerprint:
         raise RequestError(
             f"{loaded.name} is not the model that was profiled",
-            "its weights or configuration differ",
-            "name the profiled one with --model, or profile this one",
+            cause="its weights or configuration differ",
+            next_step="name the profiled one with --model, or profile this one",
         )

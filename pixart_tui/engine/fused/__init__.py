@@ -103,15 +103,15 @@ def fuse_transformer(
     if device.type != "cuda" or dtype is not torch.bfloat16:
         raise RequestError(
             "the fused kernels need a CUDA device and bfloat16",
-            f"this transformer is in {str(dtype).removeprefix('torch.')} on {device}",
-            'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
+            cause=f"this transformer is in {str(dtype).removeprefix('torch.')} on {device}",
+            next_step='use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
         )
     capability = torch.cuda.get_device_capability(device)
     if capability < LEAST_CAPABILITY:
         raise RequestError(
             "the fused kernels need a GPU of compute capability 8.0 or newer",
-            f"this one has {capability[0]}.{capability[1]}",
-            'use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
+            cause=f"this one has {capability[0]}.{capability[1]}",
+            next_step='use another --compiler, or --compiler-config \'{"mode": "jit"}\'',
         )
     # Only here: they need triton, which machines without CUDA do not have.
     from pixart_tui.engine.fused.attention import attention_by_block

@@ -40,8 +40,8 @@ def attention_by_block(
     if unknown:
         raise RequestError(
             f"there is no attention {unknown[0]!r}",
-            f"the model has {blocks} blocks, {names[0]} to {names[-1]}",
-            "profile this model, or name the file that was measured on it",
+            cause=f"the model has {blocks} blocks, {names[0]} to {names[-1]}",
+            next_step="profile this model, or name the file that was measured on it",
         )
     chosen = {kind: choose_attention(device, head_dim, fp8=kind) for kind in {False, bool(wanted)}}
     return [chosen[name in wanted] for name in names]
@@ -100,8 +100,8 @@ def text_lengths(mask: Tensor) -> TextLengths:
     if not bool((kept[:, :-1] >= kept[:, 1:]).all() & kept[:, 0].all()):
         raise WorkError(
             "this attention mask is not that of a text",
-            "the fused kernels want at least one token, and all padding behind the last",
-            "use another --compiler",
+            cause="the fused kernels want at least one token, and all padding behind the last",
+            next_step="use another --compiler",
         )
     batch, tokens = mask.shape
     lengths = kept.sum(1, dtype=torch.int32)
@@ -157,7 +157,7 @@ def _hopper_fp8_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 def _no_fp8(capability: tuple[int, int], head_dim: int) -> RequestError:
     return RequestError(
         "this GPU has no kernel for fp8 attention",
-        f"it is for compute capability 9.0 and heads of 32 to 128 channels, a multiple of 8; "
+        cause=f"it is for compute capability 9.0 and heads of 32 to 128 channels, a multiple of 8; "
         f"here {capability[0]}.{capability[1]} and {head_dim}",
-        "leave --fp8-attention out",
+        next_step="leave --fp8-attention out",
     )

@@ -170,8 +170,8 @@ def _wanted(kinds: Sequence[_Kind]) -> Wanted:
     if len(quantized) > 1:
         raise RequestError(
             "layers that share their input have different quant types",
-            "the fused kernels quantize that input once",
-            "choose one quant type for to_q, to_k and to_v of a block",
+            cause="the fused kernels quantize that input once",
+            next_step="choose one quant type for to_q, to_k and to_v of a block",
         )
     codes, per_tensor = quantized.pop() if quantized else (None, False)
     plain = any(kind.codes is None for kind in kinds)

@@ -116,6 +116,6 @@ def _unpatchified(rows: Tensor, batch: int, height: int, patch: int) -> Tensor:
 def _unusual_call() -> WorkError:
     return WorkError(
         "the fused transformer cannot be called like this",
-        "it takes what the PixArt pipelines pass: an encoder mask, no self-attention mask",
-        "use another --compiler",
+        cause="it takes what the PixArt pipelines pass: an encoder mask, no self-attention mask",
+        next_step="use another --compiler",
     )

@@ -57,8 +57,8 @@ def fuse_vae(vae: Vae) -> None:
     if device.type != "cuda":
         raise RequestError(
             "the fused VAE decoder needs a CUDA device",
-            f"this VAE is on {device}",
-            "Decode with the stock VAE.",
+            cause=f"this VAE is on {device}",
+            next_step="Decode with the stock VAE.",
         )
     vae.decoder.to(memory_format=torch.channels_last)
     vae.decoder.forward = FusedDecoder(vae.decoder)
@@ -315,8 +315,8 @@ def _check(decoder: Decoder) -> None:
     if not known:
         raise RequestError(
             "this VAE cannot be fused",
-            "its decoder is not that of AutoencoderKL with group norm and SiLU",
-            "Decode with the stock VAE.",
+            cause="its decoder is not that of AutoencoderKL with group norm and SiLU",
+            next_step="Decode with the stock VAE.",
         )
 
 

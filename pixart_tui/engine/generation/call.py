@@ -113,8 +113,8 @@ def resolve_call(
     if steps < first:
         raise RequestError(
             f"the stock pipeline cannot make an image in {steps} step",
-            f"its scheduler is {type(loaded.pipeline.scheduler).__name__}",
-            f"ask for --steps {first} or more",
+            cause=f"its scheduler is {type(loaded.pipeline.scheduler).__name__}",
+            next_step=f"ask for --steps {first} or more",
         )
     return GenerateCall(
         prompt=request.prompts[0],
@@ -187,6 +187,6 @@ def make_call(
 def _not_finite(pipeline: Pipeline) -> WorkError:
     return WorkError(
         "the image holds NaN or infinity",
-        f"computed in {pipeline.transformer.dtype} with {type(pipeline.scheduler).__name__}",
-        "try another --scheduler, or fewer quantized layers",
+        cause=f"computed in {pipeline.transformer.dtype} with {type(pipeline.scheduler).__name__}",
+        next_step="try another --scheduler, or fewer quantized layers",
     )

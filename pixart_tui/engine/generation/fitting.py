@@ -12,7 +12,7 @@ from typing import Final
 import psutil
 import torch
 
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.memory.parts import memory_parts
 from pixart_tui.engine.typing import Pipeline
@@ -91,7 +91,7 @@ def out_of_memory_explained(call: GenerateCall, memory: BatchMemory) -> Iterator
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        said = (str(error).splitlines() or [""])[0][:120]
+        said = first_line(error, 120)
         fitting = min(memory.fitting, call.batch // 2)
         raise _too_large(call, memory, fitting, f"memory ran out: {said}") from error
 
@@ -106,8 +106,10 @@ def _too_large(call: GenerateCall, memory: BatchMemory, fitting: int, said: str)
     images = f"{call.batch} image{'s' if call.batch > 1 else ''} of {call.width}x{call.height}"
     return WorkError(
         f"{images} at once do not fit into memory",
-        f"{said}; {memory.free_bytes / _GIB:.1f} GiB were free beside the weights",
-        f"--batch {fitting} should fit" if fitting else "draw smaller images, or free memory",
+        cause=f"{said}; {memory.free_bytes / _GIB:.1f} GiB were free beside the weights",
+        next_step=f"--batch {fitting} should fit"
+        if fitting
+        else "draw smaller images, or free memory",
     )
 
 

@@ -7,7 +7,7 @@ from typing import Final
 import diffusers
 import torch
 
-from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.errors import RequestError, first_line
 from pixart_tui.domain.suggestions import closest
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.typing import Pipeline, SchedulerClass
@@ -28,8 +28,8 @@ def find_scheduler(name: str) -> SchedulerClass | None:
     if name not in known:
         raise RequestError(
             f"diffusers has no scheduler {name!r}"[:200],
-            f"diffusers {diffusers.__version__}",
-            f"write {closest(name, known)}, or none for the model's own",
+            cause=f"diffusers {diffusers.__version__}",
+            next_step=f"write {closest(name, known)}, or none for the model's own",
         )
     return getattr(diffusers, name)
 
@@ -45,11 +45,11 @@ def set_scheduler(pipeline: Pipeline, scheduler: SchedulerClass | None) -> None:
     try:
         pipeline.scheduler = scheduler.from_config(pipeline.scheduler.config)
     except Exception as error:
-        said = (str(error).splitlines() or [""])[0][:200]
+        said = first_line(error)
         raise RequestError(
             f"{scheduler.__name__} does not go with this model",
-            f"{type(error).__name__}: {said}",
-            "use --scheduler none for the model's own, or DPMSolverMultistepScheduler",
+            cause=f"{type(error).__name__}: {said}",
+            next_step="use --scheduler none for the model's own, or DPMSolverMultistepScheduler",
         ) from error
 
 

@@ -78,8 +78,8 @@ def _check(q: Tensor, dtype: torch.dtype, least: int, scale: float) -> None:
     if q.dtype != dtype or width % 8 or not least <= width <= 128 or scale <= 0:
         raise RequestError(
             f"the Hopper attention kernel does not do {q.dtype} heads of {width}, scale {scale}",
-            f"it takes {dtype}, heads of {least} to 128 in steps of 8, and a positive scale",
-            "use scaled_dot_product_attention",
+            cause=f"it takes {dtype}, heads of {least} to 128 in steps of 8, and a positive scale",
+            next_step="use scaled_dot_product_attention",
         )
 
 

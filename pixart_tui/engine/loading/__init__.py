@@ -68,7 +68,7 @@ def _locate(model: str, variant: str, local_files_only: bool) -> Path:
         return fetch(model, variant, local_files_only)
     raise RequestError(
         "there is no such model directory",
-        f"{directory} is {'not a directory' if directory.exists() else 'not there'}",
-        f"Pass a diffusers directory, a Hugging Face id (org/name), {EMBEDDED_NAME} or "
+        cause=f"{directory} is {'not a directory' if directory.exists() else 'not there'}",
+        next_step=f"Pass a diffusers directory, a Hugging Face id (org/name), {EMBEDDED_NAME} or "
         f"{SYNTHETIC_PREFIX}alpha.",
     )

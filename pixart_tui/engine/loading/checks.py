@@ -117,8 +117,9 @@ def _read_index(directory: Path) -> dict[str, Any]:
         return read_json(file)
     raise RequestError(
         "this is not a diffusers pipeline directory",
-        f"{directory} has no model_index.json",
-        "Pass the directory that holds model_index.json, transformer/, vae/ and text_encoder/.",
+        cause=f"{directory} has no model_index.json",
+        next_step="Pass the directory that holds model_index.json, transformer/, vae/ and "
+        "text_encoder/.",
     )
 
 
@@ -128,8 +129,8 @@ def _family(directory: Path, index: dict[str, Any]) -> Family:
         return _FAMILIES[name]
     raise RequestError(
         "this is not a PixArt pipeline",
-        f"{directory / 'model_index.json'} says {name!r}"[:300],
-        f"Pass a model whose pipeline is {' or '.join(_FAMILIES)}.",
+        cause=f"{directory / 'model_index.json'} says {name!r}"[:300],
+        next_step=f"Pass a model whose pipeline is {' or '.join(_FAMILIES)}.",
     )
 
 
@@ -145,8 +146,8 @@ def _check_present(directory: Path, index: dict[str, Any], name: str) -> None:
     if component and _class_of(index, name) not in component.classes:
         raise RequestError(
             f"the {name} is not one of PixArt",
-            f"{directory / 'model_index.json'} says {_class_of(index, name)!r}"[:300],
-            f"PixArt's {name} is a {component.classes[0]}.",
+            cause=f"{directory / 'model_index.json'} says {_class_of(index, name)!r}"[:300],
+            next_step=f"PixArt's {name} is a {component.classes[0]}.",
         )
 
 
@@ -159,8 +160,8 @@ def _class_of(index: dict[str, Any], name: str) -> str | None:
 def _missing(cause: str, name: str, folder: Path) -> RequestError:
     return RequestError(
         "a part of the pipeline is missing",
-        cause if folder.is_dir() else f"{folder} is not there",
-        f"Copy {name}/ from the model's repository, or download the whole model again.",
+        cause=cause if folder.is_dir() else f"{folder} is not there",
+        next_step=f"Copy {name}/ from the model's repository, or download the whole model again.",
     )
 
 
@@ -185,8 +186,8 @@ def _compresses(config: Mapping[str, Any]) -> bool:
 def _unsupported_compression(where: str) -> RequestError:
     return RequestError(
         "PixArt with key/value compression is not supported: diffusers does not implement it",
-        f"found in {where}",
-        "Use a checkpoint without it, such as PixArt-alpha/PixArt-Sigma-XL-2-1024-MS.",
+        cause=f"found in {where}",
+        next_step="Use a checkpoint without it, such as PixArt-alpha/PixArt-Sigma-XL-2-1024-MS.",
     )
 
 
@@ -212,8 +213,8 @@ def _expected_shapes(file: Path, component: _Component) -> dict[str, Shape]:
     except Exception as error:
         raise RequestError(
             "a configuration has wrong values",
-            f"{file}: {brief(error)}",
-            _RESTORE,
+            cause=f"{file}: {brief(error)}",
+            next_step=_RESTORE,
         ) from error
     return {key: tuple(tensor.shape) for key, tensor in state.items()}
 
@@ -248,7 +249,9 @@ def _compare(
 
 def _mismatch(cause: str, keys: list[str]) -> None:
     more = f" (and {len(keys) - 1} more)" if len(keys) > 1 else ""
-    raise RequestError("the weights do not fit the configuration", f"{cause}{more}", _RESTORE)
+    raise RequestError(
+        "the weights do not fit the configuration", cause=f"{cause}{more}", next_step=_RESTORE
+    )
 
 
 def _text(shape: Shape) -> str:

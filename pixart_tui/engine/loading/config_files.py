@@ -35,13 +35,13 @@ def read_json(file: Path, *, may_have_mark: bool = False) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise RequestError(
             f"{file.name} cannot be read",
-            f"{file}: {brief(error)}",
-            "Restore the file from where the model came from.",
+            cause=f"{file}: {brief(error)}",
+            next_step="Restore the file from where the model came from.",
         ) from error
     if isinstance(value, dict):
         return value
     raise RequestError(
         f"{file.name} is not a JSON object",
-        f"{file}: holds a {type(value).__name__}",
-        "Restore the file from where the model came from.",
+        cause=f"{file}: holds a {type(value).__name__}",
+        next_step="Restore the file from where the model came from.",
     )

@@ -45,8 +45,8 @@ def load_directory(
     except OSError as error:
         raise RequestError(
             "a file of the model cannot be read",
-            f"{directory}: {brief(error)}",
-            "Check the permissions and the disk.",
+            cause=f"{directory}: {brief(error)}",
+            next_step="Check the permissions and the disk.",
         ) from error
     pipeline = _load(checked, dtype, device, variant)
     return LoadedPipeline(
@@ -71,21 +71,21 @@ def _load(
     except torch.OutOfMemoryError as error:
         raise WorkError(
             "the model does not fit into the device's memory",
-            f"{checked.path} on {device}: {brief(error)}",
-            "Choose a smaller dtype or another device.",
+            cause=f"{checked.path} on {device}: {brief(error)}",
+            next_step="Choose a smaller dtype or another device.",
         ) from error
     except ImportError as error:
         raise RequestError(
             "the model needs a package that is not installed",
-            f"{checked.path}: {brief(error)}",
-            "Install that package, or use a model with another scheduler.",
+            cause=f"{checked.path}: {brief(error)}",
+            next_step="Install that package, or use a model with another scheduler.",
         ) from error
     except Exception as error:
         _LOG.debug("loading %s failed", checked.path, exc_info=True)
         raise RequestError(
             "the model cannot be loaded",
-            f"{checked.path}: {brief(error)}",
-            "Download the model again, or look into the log for the whole error.",
+            cause=f"{checked.path}: {brief(error)}",
+            next_step="Download the model again, or look into the log for the whole error.",
         ) from error
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -22,6 +22,6 @@ def embedded_directory() -> Path:
         return directory
     raise RequestError(
         "the embedded model is missing from this installation",
-        f"{directory} is not there",
-        "Install the package again: pip install --force-reinstall pixart-tui.",
+        cause=f"{directory} is not there",
+        next_step="Install the package again: pip install --force-reinstall pixart-tui.",
     )

@@ -59,21 +59,23 @@ def _explain(name: str, error: BaseException) -> RequestError:
     if any(isinstance(cause, GatedRepoError) for cause in chain):
         return RequestError(
             f"access to {name} must be asked for",
-            "its owner gives access per account",
-            f"Accept the terms at {constants.ENDPOINT}/{name}, then run: hf auth login",
+            cause="its owner gives access per account",
+            next_step=f"Accept the terms at {constants.ENDPOINT}/{name}, then run: hf auth login",
         )
     if any(isinstance(cause, RepositoryNotFoundError | HFValidationError) for cause in chain):
         return RequestError(
             f"the Hugging Face Hub has no model {name}",
-            f"{constants.ENDPOINT}/{name} is not there or is private; no directory has that name",
-            "Check the spelling; for a private model run: hf auth login",
+            cause=f"{constants.ENDPOINT}/{name} is not there or is private; no directory has "
+            "that name",
+            next_step="Check the spelling; for a private model run: hf auth login",
         )
     offline = any(isinstance(x, LocalEntryNotFoundError | OfflineModeIsEnabled) for x in chain)
     reason = "the Hub was not asked" if offline else brief(chain[-1])
     return RequestError(
         f"{name} cannot be fetched",
-        f"{reason}; the cache {constants.HF_HUB_CACHE} does not hold the whole model",
-        f"On a machine with access run: hf download {name}, and copy its cache directory here, "
+        cause=f"{reason}; the cache {constants.HF_HUB_CACHE} does not hold the whole model",
+        next_step=f"On a machine with access run: hf download {name}, and copy its cache "
+        "directory here, "
         "or pass a directory.",
     )
 

@@ -120,8 +120,8 @@ def _stated_steps(file: Path, stated: Mapping[str, Any]) -> dict[str, Any]:
 def _wrong_timesteps(file: Path, cause: str, wanted: str) -> RequestError:
     return RequestError(
         "the model's default timesteps cannot be used",
-        f"{file}: {cause}"[:200],
-        f"Let timesteps be {wanted}, or remove it.",
+        cause=f"{file}: {cause}"[:200],
+        next_step=f"Let timesteps be {wanted}, or remove it.",
     )
 
 
@@ -133,6 +133,6 @@ def _check_number(file: Path, key: str, value: object) -> None:
         return
     raise RequestError(
         "a default of the model is not a positive number",
-        f"{file}: {key} is {value!r}"[:200],
-        f"Correct {key}, or remove the file to use the stock defaults.",
+        cause=f"{file}: {key} is {value!r}"[:200],
+        next_step=f"Correct {key}, or remove the file to use the stock defaults.",
     )

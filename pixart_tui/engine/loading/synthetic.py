@@ -156,15 +156,15 @@ def build_synthetic(model: str, dtype: torch.dtype, device: torch.device) -> Loa
     recipe = _RECIPES.get(model.removeprefix(SYNTHETIC_PREFIX))
     if recipe is None:
         known = ", ".join(SYNTHETIC_PREFIX + name for name in _RECIPES)
-        raise RequestError(f"there is no model {model}"[:200], "", f"Choose one of {known}.")
+        raise RequestError(f"there is no model {model}"[:200], next_step=f"Choose one of {known}.")
     try:
         with warnings_to_log():
             pipeline = _assemble(recipe, dtype, device)
     except torch.OutOfMemoryError as error:
         raise WorkError(
             "the model does not fit into the device's memory",
-            f"{model} on {device}: {brief(error)}",
-            "Choose a smaller dtype or another device.",
+            cause=f"{model} on {device}: {brief(error)}",
+            next_step="Choose a smaller dtype or another device.",
         ) from error
     return LoadedPipeline(
         pipeline=pipeline,

@@ -44,8 +44,8 @@ def no_variant(model: str, variant: str) -> RequestError:
     """The error where no part of a model has a variant."""
     return RequestError(
         f"the model has no variant {variant}",
-        f"{model} holds no weights such as diffusion_pytorch_model.{variant}.safetensors",
-        "Leave out --variant, or name one that it has.",
+        cause=f"{model} holds no weights such as diffusion_pytorch_model.{variant}.safetensors",
+        next_step="Leave out --variant, or name one that it has.",
     )
 
 
@@ -71,23 +71,25 @@ def find_weights(folder: Path, names: Sequence[str], variant: str = "") -> Weigh
             return WeightFiles(None, (folder / name,))
     raise RequestError(
         "the model has no weights",
-        f"{folder} holds none of {', '.join(names)}, with or without .index.json",
-        "Download the model again, with its safetensors files.",
+        cause=f"{folder} holds none of {', '.join(names)}, with or without .index.json",
+        next_step="Download the model again, with its safetensors files.",
     )
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
-        raise RequestError("the index names no weights", f"{index}: no weight_map", _FETCH_AGAIN)
+        raise RequestError(
+            "the index names no weights", cause=f"{index}: no weight_map", next_step=_FETCH_AGAIN
+        )
     names = sorted({str(name) for name in weight_map.values()})
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
         raise RequestError(
             "a shard of the model is missing",
-            f"{index.parent / missing[0]} is named in {index.name} and not there"
+            cause=f"{index.parent / missing[0]} is named in {index.name} and not there"
             + _and_more(missing),
-            "Download or copy the missing files; a stopped download leaves such gaps.",
+            next_step="Download or copy the missing files; a stopped download leaves such gaps.",
         )
     return tuple(index.parent / name for name in names)
 
@@ -142,7 +144,9 @@ def _pickle_shapes(file: Path) -> dict[str, Shape]:
 
 
 def _damaged(file: Path, what: str) -> RequestError:
-    return RequestError("a weight file is truncated or damaged", f"{file} {what}", _FETCH_AGAIN)
+    return RequestError(
+        "a weight file is truncated or damaged", cause=f"{file} {what}", next_step=_FETCH_AGAIN
+    )
 
 
 def _and_more(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pixart_tui.domain.deploying.memory_plan import staged_blocks
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.engine.typing import TextEncoder
 
 # transformers ships no types; the name says what is meant.
@@ -44,8 +44,8 @@ def move_blocks_to_host(text_encoder: TextEncoder, count: int, device: torch.dev
     except RuntimeError as error:
         raise WorkError(
             f"{len(blocks)} text encoder blocks cannot wait in host memory",
-            (str(error).splitlines() or [""])[0][:200],
-            "keep more of them on the GPU: --text-encoder-host-blocks N",
+            cause=first_line(error),
+            next_step="keep more of them on the GPU: --text-encoder-host-blocks N",
         ) from error
     stream = _Stream(waiting, device)
     stack.register_forward_pre_hook(stream.begin)

@@ -272,8 +272,8 @@ def _check(decoder: Decoder) -> None:
     if not known:
         raise RequestError(
             "this VAE cannot be decoded in strips",
-            "its decoder is not that of AutoencoderKL with group norm and SiLU",
-            "use --vae tiled",
+            cause="its decoder is not that of AutoencoderKL with group norm and SiLU",
+            next_step="use --vae tiled",
         )
 
 

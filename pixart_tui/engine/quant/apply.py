@@ -136,7 +136,8 @@ def _quantize_for_real(
         except PixartTuiError as error:
             for name, weight in originals.items():
                 restore_weight(linears[name], weight)
-            raise type(error)(f"{fqn}: {error.title}", error.cause, error.next_step) from error
+            title = f"{fqn}: {error.title}"
+            raise type(error)(title, cause=error.cause, next_step=error.next_step) from error
 
 
 def _linear(transformer: nn.Module, fqn: str) -> nn.Linear:
@@ -148,11 +149,13 @@ def _linear(transformer: nn.Module, fqn: str) -> nn.Linear:
     if module is None:
         linears = [name for name, found in modules.items() if isinstance(found, nn.Linear)]
         closest = ", ".join(get_close_matches(fqn, linears, n=3)) or ", ".join(linears[:3])
-        raise RequestError(f"there is no layer {fqn!r}", "", f"the closest ones are {closest}")
+        raise RequestError(
+            f"there is no layer {fqn!r}", next_step=f"the closest ones are {closest}"
+        )
     raise RequestError(
         f"{fqn!r} cannot be quantized",
-        f"it is {type(module).__name__}, not a plain nn.Linear",
-        "name a linear layer of a model that is not quantized yet",
+        cause=f"it is {type(module).__name__}, not a plain nn.Linear",
+        next_step="name a linear layer of a model that is not quantized yet",
     )
 
 

@@ -87,12 +87,13 @@ def _attention(transformer: nn.Module, name: str) -> Attention:
     if module is None or not hasattr(module, "set_processor"):
         raise RequestError(
             f"there is no attention {name!r}",
-            "",
-            "profile this model, or name the file that was measured on it",
+            next_step="profile this model, or name the file that was measured on it",
         )
     reason = attention_exclusion(module.to_q.out_features // module.heads)
     if reason is not None:
-        raise RequestError(f"{name!r} cannot run in fp8", reason, "keep it in 16 bits")
+        raise RequestError(
+            f"{name!r} cannot run in fp8", cause=reason, next_step="keep it in 16 bits"
+        )
     return module
 
 

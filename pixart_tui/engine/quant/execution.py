@@ -11,11 +11,11 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.errors import PixartTuiError, first_line
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_rules import hardware_limit
 from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
-from pixart_tui.engine.quant.real import config_name, first_line, quantize_weight
+from pixart_tui.engine.quant.real import config_name, quantize_weight
 from pixart_tui.engine.quant.simulated import SimulatedLinear
 
 TRIAL_TOLERANCE: Final = 0.02

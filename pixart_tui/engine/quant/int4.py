@@ -51,8 +51,8 @@ def _grouped(weight: Tensor, group_size: int) -> Tensor:
     if weight.shape[-1] % group_size:
         raise RequestError(
             f"a weight of shape {tuple(weight.shape)} cannot be quantized to int4",
-            f"its {weight.shape[-1]} input features are not a multiple of the group size "
+            cause=f"its {weight.shape[-1]} input features are not a multiple of the group size "
             f"{group_size}",
-            "leave this layer out",
+            next_step="leave this layer out",
         )
     return weight.reshape(*weight.shape[:-1], -1, group_size)

@@ -7,9 +7,9 @@ from typing import Final
 import torch
 from torch import Tensor, nn
 
-from pixart_tui.domain.errors import PixartTuiError
+from pixart_tui.domain.errors import PixartTuiError, first_line
 from pixart_tui.domain.layers.quant_types import Granularity, QuantType
-from pixart_tui.engine.quant.real import first_line, quantize_weight
+from pixart_tui.engine.quant.real import quantize_weight
 from pixart_tui.engine.quant.simulated import ONE_IMAGE, BatchLayout
 
 KERNEL_DTYPE: Final = torch.bfloat16

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import pixart_tui.engine.quant.notices  # noqa: F401
-from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.errors import RequestError, WorkError, first_line
 from pixart_tui.domain.layers.quant_rules import shape_exclusion
 from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat, QuantType
 from pixart_tui.engine.formats import FP8_FORMATS
@@ -57,11 +57,6 @@ def config_name(quant_type: QuantType) -> str:
     if _is_per_tensor_weight_only(quant_type):
         return "Float8Tensor"
     return type(torchao_config(quant_type)).__name__
-
-
-def first_line(error: Exception) -> str:
-    """The message of a library's error without its stack of C++ frames."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _replace_weight(linear: nn.Linear, quant_type: QuantType) -> None:
@@ -161,8 +156,8 @@ def _check_request(linear: nn.Linear, quant_type: QuantType) -> None:
     if reason:
         raise RequestError(
             f"a layer cannot be quantized to {quant_type.name}",
-            reason,
-            "leave this layer out or choose another quant type",
+            cause=reason,
+            next_step="leave this layer out or choose another quant type",
         )
 
 
@@ -186,6 +181,6 @@ def _wrong_dtype(dtype: torch.dtype, quant_type: QuantType) -> str | None:
 def _failed(quant_type: QuantType, cause: str) -> WorkError:
     return WorkError(
         f"{quant_type.name} did not work on this layer",
-        cause,
-        "simulate it, or choose a quant type that this device runs",
+        cause=cause,
+        next_step="simulate it, or choose a quant type that this device runs",
     )

@@ -38,8 +38,9 @@ class BatchLayout:
         if x.shape[0] % (self.guidance * self.images):
             raise WorkError(
                 f"a batch of {x.shape[0]} does not hold {self.images} images",
-                f"each image takes {self.guidance} entries; a per-tensor scale covers one image",
-                "report this with the command that was run",
+                cause=f"each image takes {self.guidance} entries; a per-tensor scale covers "
+                "one image",
+                next_step="report this with the command that was run",
             )
         return x.reshape(self.guidance, self.images, *rest)
 

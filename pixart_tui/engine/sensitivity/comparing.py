@@ -7,10 +7,9 @@ from typing import TypeVar
 
 import torch
 
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.domain.events import BatchChosen
 from pixart_tui.domain.profiles.measurements import Comparison
-from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.memory import free_unused
 from pixart_tui.engine.sensitivity.rendering import (
     Modification,
@@ -126,8 +125,9 @@ class Comparer:
         if self.batch_size == 1:
             raise WorkError(
                 "a single image does not fit into the GPU's memory",
-                cause[:200],
-                "free the GPU and resume, or start again with --baseline-dtype bfloat16 or a "
+                cause=cause[:200],
+                next_step="free the GPU and resume, or start again with --baseline-dtype "
+                "bfloat16 or a "
                 "smaller --height and --width",
             )
         reason = f"the GPU ran out of memory at {self.batch_size}"

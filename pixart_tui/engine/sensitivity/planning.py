@@ -53,8 +53,8 @@ def quant_types_of(request: ProfileRequest) -> tuple[QuantType, ...]:
     if request.more_quant_types and request.method == "exhaustive":
         raise RequestError(
             "the exhaustive method measures one quant type a run",
-            f"{1 + len(request.more_quant_types)} are asked for",
-            "give one --quant-type, or use --method adjoint",
+            cause=f"{1 + len(request.more_quant_types)} are asked for",
+            next_step="give one --quant-type, or use --method adjoint",
         )
     names = dict.fromkeys((request.quant_type, *request.more_quant_types))
     return tuple(parse_quant_type(name) for name in names)
@@ -76,8 +76,9 @@ def check_execution(request: ProfileRequest, device: torch.device) -> Execution:
         if plan.execution is not Execution.REAL:
             raise RequestError(
                 f"{quant_type.name} does not run with its real kernel on {request.device}",
-                plan.reason,
-                "measure it with --execution simulated, or choose another --quant-type or --device",
+                cause=plan.reason,
+                next_step="measure it with --execution simulated, or choose another "
+                "--quant-type or --device",
             )
     return asked
 
@@ -92,8 +93,8 @@ def _check_attention(request: ProfileRequest, device: torch.device) -> None:
     if device.type != "cuda" or torch.cuda.get_device_capability(device) != HOPPER:
         raise RequestError(
             f"fp8 attention does not run with its real kernel on {request.device}",
-            "the kernel is written for compute capability 9.0",
-            "measure it with --execution simulated",
+            cause="the kernel is written for compute capability 9.0",
+            next_step="measure it with --execution simulated",
             option="--fp8-attention",
         )
 

@@ -181,8 +181,8 @@ def _baseline_image(
     if not finite_per_sample(latents[None], image[None])[0]:
         raise WorkError(
             "the reference images hold NaN or infinity",
-            f"in {request.baseline_dtype}, with nothing quantized",
-            "check the model's weights; nothing can be compared with such an image",
+            cause=f"in {request.baseline_dtype}, with nothing quantized",
+            next_step="check the model's weights; nothing can be compared with such an image",
         )
     return BaselineImage(sample, image)
 

@@ -113,15 +113,15 @@ def _layers(request: CompareRequest, plan: ProfilePlanned) -> tuple[str, ...]:
     if missing:
         raise RequestError(
             f"the model has no layer {missing[0]}",
-            f"{len(missing)} of {len(request.layers)} layers are not there",
-            f"its layers are named like {known[0]}",
+            cause=f"{len(missing)} of {len(request.layers)} layers are not there",
+            next_step=f"its layers are named like {known[0]}",
         )
     excluded = [fqn for fqn in request.layers if fqn in plan.excluded]
     if excluded:
         raise RequestError(
             f"{excluded[0]} cannot be quantized to {request.quant_type}",
-            plan.excluded[excluded[0]],
-            "leave it out",
+            cause=plan.excluded[excluded[0]],
+            next_step="leave it out",
         )
     wanted = request.layers or [fqn for fqn in known if fqn not in plan.excluded]
     return tuple(fqn for fqn in known if fqn in wanted)

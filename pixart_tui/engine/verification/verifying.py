@@ -123,7 +123,9 @@ class _Verifier:
         every_step = yield from self._every_step(selection)
         onediff_rule = yield from self._onediff_rule(selection)
         if repaired.measured is None or verified.measured is None:
-            raise WorkError("an image of the selection holds NaN or infinity", "", "ask for less")
+            raise WorkError(
+                "an image of the selection holds NaN or infinity", next_step="ask for less"
+            )
         yield VerifyFinished(
             selection=selection,
             verification=Verification(
@@ -262,6 +264,6 @@ def _check_same_model(loaded: LoadedPipeline, conditions: Conditions) -> None:
     if loaded.fingerprint != conditions.model_fingerprint:
         raise WorkError(
             f"{conditions.model} is not the model that was profiled",
-            "its weights or configuration have changed since",
-            "profile it again",
+            cause="its weights or configuration have changed since",
+            next_step="profile it again",
         )

@@ -10,7 +10,6 @@ from contextlib import suppress
 from typing import Final
 
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
-from pixart_tui.domain.events import Failure
 from pixart_tui.runs.identity import is_alive, is_stopped
 from pixart_tui.runs.last_word import outcome_of, say
 from pixart_tui.runs.process.device_lock import exclusive_run, own_locks
@@ -55,7 +54,7 @@ def start_worker(run: Run) -> int:
     own_locks()
     _refuse_second_worker(run)
     if run.is_gone:
-        raise RequestError(f"run {run.id} was deleted", "", "list: pixart-tui runs")
+        raise RequestError(f"run {run.id} was deleted", next_step="list: pixart-tui runs")
     attempt = run.next_attempt
     try:
         process = _spawn(run)
@@ -90,7 +89,9 @@ def cancel(run: Run, *, force: bool = False) -> None:
     """
     run.poll()
     if run.state().is_finished:
-        raise RequestError(f"run {run.id} is already {run.state()}", "", "list: pixart-tui runs")
+        raise RequestError(
+            f"run {run.id} is already {run.state()}", next_step="list: pixart-tui runs"
+        )
     asked = _ask(run)
     if force:
         _force(run)
@@ -100,7 +101,7 @@ def cancel(run: Run, *, force: bool = False) -> None:
     _signal(run, signal.SIGTERM)
     if not _listened(run, _CANCEL_GRACE_S):
         advice = f"at once: pixart-tui cancel {run.id} --force"
-        raise WorkError(f"run {run.id} does not stop", "", advice)
+        raise WorkError(f"run {run.id} does not stop", next_step=advice)
 
 
 def _ask(run: Run) -> bool:
@@ -125,9 +126,11 @@ def _force(run: Run) -> None:
         return
     with exclusive_run(run) as mine:
         if not mine:
-            raise WorkError(f"run {run.id} does not stop", "", f"look: pixart-tui logs {run.id}")
+            raise WorkError(
+                f"run {run.id} does not stop", next_step=f"look: pixart-tui logs {run.id}"
+            )
         again = f"go on with: pixart-tui resume {run.id}"
-        outcome = outcome_of(CancelledError("cancelled by force", "", again))
+        outcome = outcome_of(CancelledError("cancelled by force", next_step=again))
         say(run.paths.last_word, run.next_attempt - 1, outcome)
     run.poll()
 
@@ -149,7 +152,7 @@ def _already_worked_on(run: Run) -> RequestError:
     if worker is not None and is_stopped(worker):
         cause += ", stopped by a signal"
     advice = f"watch it: pixart-tui attach {run.id}"
-    return RequestError(f"run {run.id} already has a worker", cause, advice)
+    return RequestError(f"run {run.id} already has a worker", cause=cause, next_step=advice)
 
 
 def _wait_until_identified(run: Run, process: Child, attempt: int) -> None:
@@ -173,26 +176,20 @@ def _why_not_started(run: Run, attempt: int) -> PixartTuiError:
     run.poll()
     said = run.snapshot.finished
     if said is not None and said.failure is not None and run.snapshot.attempts >= attempt:
-        return error_of(said.failure)
+        return said.failure.as_error()
     return _not_started(run, attempt, " ".join(run.log_tail(1)))
 
 
 def _not_started(run: Run, attempt: int, cause: str) -> WorkError:
     error = WorkError(
         f"the worker of run {run.id} did not start",
-        cause,
-        f"look: pixart-tui logs {run.id}, then: pixart-tui resume {run.id}",
+        cause=cause,
+        next_step=f"look: pixart-tui logs {run.id}, then: pixart-tui resume {run.id}",
     )
     with suppress(OSError), exclusive_run(run) as mine:
         if mine:
             say(run.paths.last_word, attempt, outcome_of(error))
     return error
-
-
-def error_of(failure: Failure) -> PixartTuiError:
-    """Turns a worker's failure into an error."""
-    kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
-    return kind(failure.title, failure.cause, failure.next_step)
 
 
 def _ended_within(run: Run, limit_s: float) -> bool:
@@ -228,8 +225,9 @@ def _listened(run: Run, limit_s: float) -> bool:
         if worker := run.stopped_worker():
             raise WorkError(
                 f"the worker of run {run.id} is stopped",
-                f"a signal stopped pid {worker.pid}; it is cancelled as soon as it goes on",
-                f"kill -CONT {worker.pid}, or at once: pixart-tui cancel {run.id} --force",
+                cause=f"a signal stopped pid {worker.pid}; it is cancelled as soon as it goes on",
+                next_step=f"kill -CONT {worker.pid}, or at once: pixart-tui cancel {run.id} "
+                "--force",
             )
     return ended
 
@@ -241,8 +239,8 @@ def _signal(run: Run, *signals: signal.Signals) -> None:
     if worker.host != os.uname().nodename:
         raise WorkError(
             f"run {run.id} has not stopped yet",
-            f"its worker is on {worker.host}, where only the request to cancel reaches it",
-            f"there: kill {worker.pid}",
+            cause=f"its worker is on {worker.host}, where only the request to cancel reaches it",
+            next_step=f"there: kill {worker.pid}",
         )
     with suppress(ProcessLookupError):  # it has gone this moment
         for number in signals:

@@ -98,11 +98,13 @@ def own_locks() -> Path:
         found = root.lstat()
     except OSError as error:
         cause = error.strerror or str(error)
-        raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE) from error
+        raise WorkError(
+            f"{root} cannot hold locks", cause=cause, next_step=_ANOTHER_PLACE
+        ) from error
     private = stat.S_ISDIR(found.st_mode) and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     if not os.environ.get(LOCKS_VARIABLE) and not (private and found.st_uid == os.getuid()):
         cause = "another user may have made it: it is a link, or others can write there"
-        raise WorkError(f"{root} cannot hold locks", cause, _ANOTHER_PLACE)
+        raise WorkError(f"{root} cannot hold locks", cause=cause, next_step=_ANOTHER_PLACE)
     return root
 
 

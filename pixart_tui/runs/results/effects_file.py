@@ -72,13 +72,17 @@ def read_effects(beside: Path, record: EffectsFile) -> Arrays:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise RequestError(f"{path} cannot be read", error.strerror or str(error), again) from error
+        raise RequestError(
+            f"{path} cannot be read", cause=error.strerror or str(error), next_step=again
+        ) from error
     if hashlib.sha256(content).hexdigest() != record.sha256:
-        raise RequestError(f"{path} is not what {beside.name} was written with", "", again)
+        raise RequestError(f"{path} is not what {beside.name} was written with", next_step=again)
     try:
         found: Arrays = load(content)
     except SafetensorError as error:
-        raise RequestError(f"{path} is no safetensors file", str(error), again) from error
+        raise RequestError(
+            f"{path} is no safetensors file", cause=str(error), next_step=again
+        ) from error
     return found
 
 

@@ -25,7 +25,9 @@ def image_format(path: Path) -> str:
     known = Image.registered_extensions().get(path.suffix.lower(), "")
     if known not in Image.SAVE:
         said = f'"{path.suffix}" is no image format' if path.suffix else "its name has no ending"
-        raise RequestError(f"{path} cannot be written", said, "end it with .png, .jpg or .webp")
+        raise RequestError(
+            f"{path} cannot be written", cause=said, next_step="end it with .png, .jpg or .webp"
+        )
     return known
 
 

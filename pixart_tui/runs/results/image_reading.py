@@ -109,4 +109,4 @@ def _to_rgb(image: Image.Image, *, scaled: bool) -> Image.Image:
 
 def _unreadable(path: Path, cause: str) -> RequestError:
     advice = "name a PNG, JPEG or WebP file"
-    return RequestError(f"{path} cannot be read as an image", cause, advice)
+    return RequestError(f"{path} cannot be read as an image", cause=cause, next_step=advice)

@@ -40,8 +40,8 @@ def report_of_run(run: Run) -> Report:
     if request is None or plan is None:
         raise RequestError(
             f"run {run.id} holds nothing to report",
-            run.problem or f"it is {run.state()}",
-            "see what there is: pixart-tui runs",
+            cause=run.problem or f"it is {run.state()}",
+            next_step="see what there is: pixart-tui runs",
         )
     measured = tuple(_measured(snapshot)) if snapshot.measured or snapshot.samples else ()
     verified = snapshot.verified

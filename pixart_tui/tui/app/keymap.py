@@ -65,8 +65,8 @@ def _unknown(name: str, known: Mapping[str, object], place: str) -> RequestError
     similar = get_close_matches(name, known, n=3) or sorted(filter(None, known))
     return RequestError(
         f'{place}: [keys] knows no "{name}"',
-        "there is: " + ", ".join(similar),
-        "docs/dashboard.md lists all names",
+        cause="there is: " + ", ".join(similar),
+        next_step="docs/dashboard.md lists all names",
     )
 
 
@@ -76,8 +76,8 @@ def _check_key(name: str, key: str, place: str) -> None:
         return
     raise RequestError(
         f'{place}: "{key}" for {name} is no key',
-        "a key is a character, or for example f2, ctrl+s, shift+left, pageup, escape",
-        "several keys are separated by commas",
+        cause="a key is a character, or for example f2, ctrl+s, shift+left, pageup, escape",
+        next_step="several keys are separated by commas",
     )
 
 
@@ -90,8 +90,8 @@ def _check_clashes(
         if (name in keys or other in keys) and (both := ours & theirs):
             raise RequestError(
                 f'{place}: "{min(both)}" would be both {name} and {other}',
-                "both keys are heard on one screen",
-                "give one of them another key",
+                cause="both keys are heard on one screen",
+                next_step="give one of them another key",
             )
 
 

@@ -228,7 +228,9 @@ class ActingApp(App[None]):
             message = WorkFailed(error)
         except OSError as error:
             name = error.filename or "a file"
-            message = WorkFailed(WorkError(f"{name} cannot be used", error.strerror or str(error)))
+            message = WorkFailed(
+                WorkError(f"{name} cannot be used", cause=error.strerror or str(error))
+            )
         self.post_message(message)
 
     def _start(self, words: tuple[str, ...]) -> Message:

@@ -44,8 +44,8 @@ def run_dashboard(
     if sys.__stderr__ is None or not sys.__stderr__.isatty():
         raise RequestError(
             "the dashboard draws on standard error, which is not a terminal",
-            "it was sent to a file or a pipe",
-            "leave it alone, or look with: pixart-tui runs",
+            cause="it was sent to a file or a pipe",
+            next_step="leave it alone, or look with: pixart-tui runs",
         )
     for name in ("COLUMNS", "LINES"):
         # Where a shell exports them, Textual would keep that size whatever the terminal's is.
@@ -69,7 +69,9 @@ def run_dashboard(
     )
     asyncio.run(_run(app, mouse=display.mouse))
     if app.return_code:
-        raise WorkError("the dashboard failed", "see above", "runs go on: pixart-tui runs")
+        raise WorkError(
+            "the dashboard failed", cause="see above", next_step="runs go on: pixart-tui runs"
+        )
 
 
 def keep_numpy_to_one_core() -> None:

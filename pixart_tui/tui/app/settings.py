@@ -73,7 +73,7 @@ def read_settings(path: Path) -> Settings:
     try:
         content = tomllib.loads(read_text(path, advice))
     except tomllib.TOMLDecodeError as error:
-        raise RequestError(f"{path} cannot be read", str(error), advice) from error
+        raise RequestError(f"{path} cannot be read", cause=str(error), next_step=advice) from error
     try:
         return Settings.model_validate(content)
     except ValidationError as error:
@@ -85,4 +85,6 @@ def _refused(path: Path, error: ValidationError) -> RequestError:
     place = ".".join(str(part) for part in first["loc"])
     known = {"extra_forbidden": "unknown setting"}
     cause = f"{place}: {known.get(first['type'], first['msg'])}"
-    return RequestError(f"{path} cannot be used", cause, "mend it: docs/dashboard.md lists all")
+    return RequestError(
+        f"{path} cannot be used", cause=cause, next_step="mend it: docs/dashboard.md lists all"
+    )

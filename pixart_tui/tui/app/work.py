@@ -64,7 +64,9 @@ class Work:
         """Saves a selection and its sidecar beside the profile; returns where."""
         request = _finished_request(view)
         if not view.figures or not selection.chosen:
-            raise RequestError("no layer is chosen", "", "move the parameter with the arrow keys")
+            raise RequestError(
+                "no layer is chosen", next_step="move the parameter with the arrow keys"
+            )
         profiles = [figures.profile for figures in view.figures]
         names = [output_of(request, quant_type).name for quant_type in view.quant_types]
         text, sidecar_text = selection_files(profiles, selection, names)
@@ -97,11 +99,11 @@ class Work:
 def _finished_request(view: ProfileView) -> ProfileRequest:
     request = view.run.request
     if not isinstance(request, ProfileRequest):
-        raise RequestError("what this profile was asked for cannot be read", view.run.problem)
+        raise RequestError("what this profile was asked for cannot be read", cause=view.run.problem)
     if view.run.state is not RunState.DONE:
         raise RequestError(
             f"this profile is {view.run.state}: a selection is saved from a finished one",
-            f"{view.run.done} of {view.run.total} {view.run.unit} are measured",
-            "r on tab 2 resumes it",
+            cause=f"{view.run.done} of {view.run.total} {view.run.unit} are measured",
+            next_step="r on tab 2 resumes it",
         )
     return request

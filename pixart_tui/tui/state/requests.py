@@ -100,8 +100,8 @@ def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> Compa
     if quant_type == FP8_ATTENTION:
         raise RequestError(
             "pictures are of layers",
-            f"{fqn} is the attention of a block",
-            "y shows the layers; or verify a selection that has it",
+            cause=f"{fqn} is the attention of a block",
+            next_step="y shows the layers; or verify a selection that has it",
         )
     shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     output = output_of(request, quant_type)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pixart_tui.domain.benchmarks.matrix import config_of
 from pixart_tui.domain.benchmarks.rows import ColdCall, warmup_s
 from pixart_tui.domain.deploying.deployment import COMPILERS, Deployment
-from pixart_tui.domain.errors import PixartTuiError, WorkError
+from pixart_tui.domain.errors import PixartTuiError, WorkError, first_line
 from pixart_tui.domain.events import Failure
 from pixart_tui.domain.layers.quant_types import parse_quant_type
 from pixart_tui.worker.bench.messages import (
@@ -78,10 +78,10 @@ def _work(spec: CaseSpec, tell: Callable[[Message], None]) -> int:
             tell(message)
     except PixartTuiError as error:
         traceback.print_exc()
-        failure = _failure(error)
+        failure = Failure.of(error)
     except Exception as error:
         traceback.print_exc()
-        failure = _failure(_explained(error))
+        failure = Failure.of(_explained(error))
     else:
         return 0
     tell(CaseFailed(type="failed", failure=failure))
@@ -323,7 +323,9 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
     from pixart_tui.engine.bench.measure import image_similarity
 
     if picture.pixels is None:
-        raise WorkError("the image holds NaN or infinity", f"{spec.case.label}: nothing to compare")
+        raise WorkError(
+            "the image holds NaN or infinity", cause=f"{spec.case.label}: nothing to compare"
+        )
     image.parent.mkdir(exist_ok=True)
     Image.fromarray(picture.pixels).save(image)
     yield ImageWritten(type="image", path=str(image))
@@ -338,18 +340,9 @@ def _figures(**known: Any) -> FiguresFound:
     return FiguresFound(type="figures", **known)
 
 
-def _failure(error: PixartTuiError) -> Failure:
-    return Failure(
-        title=error.title,
-        cause=error.cause,
-        next_step=error.next_step,
-        exit_code=error.exit_code,
-    )
-
-
 def _explained(error: Exception) -> WorkError:
-    message = (str(error).splitlines() or [""])[0][:200]
-    return WorkError(f"{type(error).__name__}: {message}", "", "read the run's log")
+    message = first_line(error)
+    return WorkError(f"{type(error).__name__}: {message}", next_step="read the run's log")
 
 
 if __name__ == "__main__":

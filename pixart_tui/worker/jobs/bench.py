@@ -24,7 +24,6 @@ from pixart_tui.domain.events import (
     BenchPlanned,
     BenchRowUpdated,
     Event,
-    Failure,
     Noticed,
     StageChanged,
     WarmupProgressed,
@@ -98,8 +97,8 @@ def _tell_failed(run: Run, rows: tuple[BenchRow, ...]) -> None:
     if failed:
         raise WorkError(
             f"{len(failed)} of {len(rows)} rows failed",
-            f"{failed[0].label}: {failed[0].error}",
-            f"measure them again with: pixart-tui resume {run.id}",
+            cause=f"{failed[0].label}: {failed[0].error}",
+            next_step=f"measure them again with: pixart-tui resume {run.id}",
         )
 
 
@@ -220,8 +219,8 @@ class _Bench:
             self._update(case, warmup_cache_s=None)
             raise RequestError(
                 "the compile cache holds nothing for this row",
-                f"graphs that had to be compiled: {row.cache_misses}",
-                "measure it once without --warm-cache",
+                cause=f"graphs that had to be compiled: {row.cache_misses}",
+                next_step="measure it once without --warm-cache",
             )
 
     def _keep_caches(self, case: BenchCase) -> None:
@@ -262,7 +261,7 @@ class _Bench:
             case ImageWritten():
                 self.emit(self._artifact(case, Path(message.path)))
             case CaseFailed():
-                raise _error(message.failure)
+                raise message.failure.as_error()
 
     def _plan_rows(self, found: Described) -> None:
         for text in found.notices:
@@ -352,11 +351,6 @@ def _settled(row: BenchRow) -> dict[str, object]:
         return {}
     speed = row.iterations_per_s.median if row.iterations_per_s else None
     return {"warmup_compile_s": warmup_s(row.cold_calls, speed)}
-
-
-def _error(failure: Failure) -> PixartTuiError:
-    kind = RequestError if failure.exit_code == RequestError.exit_code else WorkError
-    return kind(failure.title, failure.cause, failure.next_step)
 
 
 def _reason(error: PixartTuiError) -> str:

@@ -79,8 +79,8 @@ def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
         if not pictures.keep_pair(made.number, made.pair):
             raise WorkError(
                 f"the pictures of pair {made.number + 1} could not be kept",
-                f"the end of the run's log says why: pixart-tui logs {run.id}",
-                f"resume it: pixart-tui resume {run.id}",
+                cause=f"the end of the run's log says why: pixart-tui logs {run.id}",
+                next_step=f"resume it: pixart-tui resume {run.id}",
             )
     if (prompt, seed) not in run.snapshot.compared:
         emit(ImagesCompared(prompt=prompt, seed=seed, similarity=found))
@@ -91,7 +91,9 @@ def _sheet(run: Run, request: CompareRequest) -> Image:
     pairs = [pair for pair in pairs_of(run.snapshot, run.paths.directory) if pair.image.exists()]
     if not pairs:
         raise WorkError(
-            "no picture could be kept", "the log says why", f"resume it: pixart-tui resume {run.id}"
+            "no picture could be kept",
+            cause="the log says why",
+            next_step=f"resume it: pixart-tui resume {run.id}",
         )
     assert run.snapshot.compare_plan is not None
     layers = len(run.snapshot.compare_plan.layers)
@@ -111,7 +113,7 @@ def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
     output = Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
     if all(found.similarity is None for found in run.snapshot.compared.values()):
-        raise WorkError("every image holds NaN or infinity", "", "quantize fewer layers")
+        raise WorkError("every image holds NaN or infinity", next_step="quantize fewer layers")
     sheet = _sheet(run, request)
     write_image(output, sheet)
     emit(ArtifactWritten(role="side_by_side", path=str(output)))

@@ -135,8 +135,8 @@ def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
     if differing:
         raise RequestError(
             "this run was measured on something else than what is here now",
-            "different: " + ", ".join(differing),
-            "start a new run with: pixart-tui profile",
+            cause="different: " + ", ".join(differing),
+            next_step="start a new run with: pixart-tui profile",
         )
 
 
@@ -166,6 +166,6 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     if not written:
         raise WorkError(
             "no layer can be quantized",
-            "every layer is excluded by the kernels' rules or gave an image with NaN",
-            "read the reasons in the .meta.json, then try another --quant-type",
+            cause="every layer is excluded by the kernels' rules or gave an image with NaN",
+            next_step="read the reasons in the .meta.json, then try another --quant-type",
         )

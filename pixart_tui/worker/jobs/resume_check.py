@@ -27,6 +27,6 @@ def refuse_another(
     differing = [name for (name, old), (_, new) in pairs if old != new]
     raise RequestError(
         "this run was measured on something else than what is here now",
-        "different: " + ", ".join(differing),
-        f"start a new one with: {again}",
+        cause="different: " + ", ".join(differing),
+        next_step=f"start a new one with: {again}",
     )

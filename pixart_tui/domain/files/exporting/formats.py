@@ -41,7 +41,9 @@ def check_expressible(selection: Selection, export_format: ExportFormat) -> None
     """
     if not selection.chosen:
         raise RequestError(
-            "the selection holds no layer", "there is nothing to export", "choose more layers"
+            "the selection holds no layer",
+            cause="there is nothing to export",
+            next_step="choose more layers",
         )
     if export_format == "onediff":
         mixed_file.refuse_for_onediff(selection)
@@ -49,14 +51,15 @@ def check_expressible(selection: Selection, export_format: ExportFormat) -> None
     if selection.attention:
         raise RequestError(
             f"{export_format} quantizes linear layers",
-            f"the selection has the attention of {count(len(selection.attention), 'block')} in fp8",
-            "export a selection that keeps attention in 16 bits",
+            cause="the selection has the attention of "
+            f"{count(len(selection.attention), 'block')} in fp8",
+            next_step="export a selection that keeps attention in 16 bits",
         )
     if selection.kept_steps:
         raise RequestError(
             f"{export_format} quantizes a layer at every step",
-            f"the selection keeps {selection.kept_steps.words} steps in 16 bits",
-            "export a selection that keeps none",
+            cause=f"the selection keeps {selection.kept_steps.words} steps in 16 bits",
+            next_step="export a selection that keeps none",
         )
     obstacle = _modelopt_obstacle if export_format == "modelopt" else _torchao_obstacle
     _refuse_quant_types(selection, export_format, obstacle)
@@ -69,7 +72,9 @@ def _refuse_quant_types(
         reason = obstacle(name)
         if reason is not None:
             raise RequestError(
-                f"{export_format} cannot say {name}", reason, "select with another quant type"
+                f"{export_format} cannot say {name}",
+                cause=reason,
+                next_step="select with another quant type",
             )
 
 

@@ -52,8 +52,8 @@ def names_needed(chosen: int, top_percentage: float) -> int:
     if not 0 < top_percentage <= 100:
         raise RequestError(
             f"--exact-at {top_percentage:g} is out of range",
-            "it is the top_percentage that OneDiff will be given",
-            "for example: --exact-at 90",
+            cause="it is the top_percentage that OneDiff will be given",
+            next_step="for example: --exact-at 90",
         )
     # onediffx's own arithmetic, which may round down.
     estimate = math.floor(chosen / (top_percentage / 100))
@@ -62,6 +62,6 @@ def names_needed(chosen: int, top_percentage: float) -> int:
             return total
     raise RequestError(
         f"no file gives {chosen} layers at top_percentage {top_percentage:g}",
-        "OneDiff rounds down",
-        "take another percentage, or leave --exact-at out",
+        cause="OneDiff rounds down",
+        next_step="take another percentage, or leave --exact-at out",
     )

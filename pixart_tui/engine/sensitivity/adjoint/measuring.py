@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.domain.events import (
     Event,
     LookTaken,
@@ -23,7 +23,6 @@ from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.looks import look_at, look_sizes
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.quant.execution import Execution
-from pixart_tui.engine.quant.real import first_line
 from pixart_tui.engine.sensitivity.adjoint.backward import Backward, SampleResult
 from pixart_tui.engine.sensitivity.adjoint.memory_plan import pass_plans
 from pixart_tui.engine.sensitivity.memory import free_unused
@@ -131,8 +130,9 @@ class AdjointMethod:
         if len(plans) == 1:
             raise WorkError(
                 "a single image does not fit into the GPU's memory",
-                cause[:200],
-                "free the GPU and resume, or start again with --baseline-dtype bfloat16 or a "
+                cause=cause[:200],
+                next_step="free the GPU and resume, or start again with --baseline-dtype "
+                "bfloat16 or a "
                 "smaller --height and --width",
             )
         plans.pop(0)
