@@ -11,6 +11,7 @@ from typing import Final
 from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.writing import console, say
 from pixart_tui.domain.deploying.deployment import ONEDIFF_BACKENDS
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.generation import result_lines
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.runs.run import Run
@@ -30,7 +31,7 @@ def print_generation(run: Run, request: GenerateRequest) -> None:
     if request.print_output:
         for path in _images(run, request):
             _show(path)
-    if any(artifact.role == "output_image" for artifact in run.snapshot.artifacts):
+    if any(artifact.role == Role.OUTPUT_IMAGE for artifact in run.snapshot.artifacts):
         say(f"wrote {relative(str(request.output))}", err=True)
 
 
@@ -41,7 +42,7 @@ def _say(text: str) -> None:
 
 def _images(run: Run, request: GenerateRequest) -> Iterator[Path]:
     """Every image of the batch; the first one where the user wanted it."""
-    made = dict.fromkeys(a.path for a in run.snapshot.artifacts if a.role == "image")
+    made = dict.fromkeys(a.path for a in run.snapshot.artifacts if a.role == Role.IMAGE)
     for index, path in enumerate(made):
         own = run.paths.directory / path
         yield Path(request.output) if request.output is not None and index == 0 else own

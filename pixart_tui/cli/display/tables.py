@@ -14,6 +14,7 @@ from pixart_tui.cli.display.paths import relative
 from pixart_tui.cli.display.profile_notes import profile_notes
 from pixart_tui.cli.display.writing import console
 from pixart_tui.domain.benchmarks.rows import BenchRow, describe_warmups
+from pixart_tui.domain.events.roles import BESIDE, RESULTS, Role
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.profiles.looks import Look
@@ -44,7 +45,7 @@ def print_outcome(run: Run) -> None:
         from pixart_tui.cli.display.comparisons import print_comparison
 
         print_comparison(run)
-    for artifact in dict.fromkeys(a.path for a in run.snapshot.artifacts if a.role in _KEPT):
+    for artifact in dict.fromkeys(a.path for a in run.snapshot.artifacts if a.role in _WRITTEN):
         console().print(f"wrote {relative(artifact)}", highlight=False, soft_wrap=True)
 
 
@@ -65,7 +66,8 @@ def _print_bench_run(run: Run) -> None:
         print_bench(list(rows.values()), plan.machine, plan.versions, matrix=matrix)
 
 
-_KEPT: Final = ("profile", "sidecar", "effects", "bench", "selection", "export", "side_by_side")
+_WRITTEN: Final = (RESULTS | BESIDE) - {Role.OUTPUT_IMAGE}
+"""Files that a run names at its end; a generation names its image itself."""
 
 
 def print_profile(profile: Profile, look: Look | None = None) -> None:

@@ -58,10 +58,7 @@ class ArtifactWritten(Value):
     """A file stands complete.
 
     Attributes:
-        role: ``profile``, ``sidecar``, ``effects``, ``bench``, ``selection``, ``export``,
-            ``side_by_side``, or an image: ``baseline_image``, ``layer_image``, ``bench_image``,
-            ``selection_image``, ``joint_image`` (every layer quantized), ``quantized_image``,
-            ``image``, ``output_image``.
+        role: A :class:`~pixart_tui.domain.events.roles.Role`.
         path: Absolute, or relative to the run's directory.
         prompt: The prompt of an image.
         seed: The seed of an image.

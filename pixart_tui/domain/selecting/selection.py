@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
+from pydantic import model_validator
+
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
@@ -15,7 +17,7 @@ from pixart_tui.domain.selecting.candidates import Candidate, Candidates, candid
 from pixart_tui.domain.selecting.onediff_rule import chosen_layers
 from pixart_tui.domain.selecting.prediction import predicted_loss
 from pixart_tui.domain.selecting.solving import Solver
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, read_old_names
 
 Rule = Literal["top-percentage", "flops-share", "time-share", "saved-share", "max-loss"]
 Objective = Literal["count", "flops", "time"]
@@ -88,6 +90,8 @@ class Selection(Value):
     predicted_time_saved_s: float | None = None
     saved_at_every_step_s: float | None = None
     no_speedup: tuple[str, ...] | None = None
+
+    _old = model_validator(mode="before")(read_old_names({"does_not_pay": "no_speedup"}))
 
     @property
     def choice(self) -> Choice:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from pixart_tui.domain.events import ArtifactWritten
+from pixart_tui.domain.events.roles import COMPARED, Role
 from pixart_tui.reporting.score_text import every_layer_label, figures_text
 from pixart_tui.runs.snapshot import RunSnapshot
-
-_IMAGES: Final = ("layer_image", "bench_image", "selection_image", "quantized_image", "joint_image")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +62,11 @@ def pairs_of(snapshot: RunSnapshot, directory: Path) -> tuple[Pair, ...]:
         directory: The run's directory.
     """
     kept = {artifact.path: artifact for artifact in snapshot.artifacts}.values()
-    reference = {(a.prompt, a.seed): a.path for a in kept if a.role == "baseline_image"}
+    reference = {(a.prompt, a.seed): a.path for a in kept if a.role == Role.BASELINE_IMAGE}
     pairs = [
         _pair(snapshot, artifact, directory, reference[artifact.prompt, artifact.seed])
         for artifact in kept
-        if artifact.role in _IMAGES and (artifact.prompt, artifact.seed) in reference
+        if artifact.role in COMPARED and (artifact.prompt, artifact.seed) in reference
     ]
     if snapshot.planned is not None:
         pairs.sort(key=lambda pair: 2.0 if pair.ssim is None else pair.ssim)
@@ -88,7 +86,7 @@ def _pair(
         ssim=ssim,
         psnr_db=psnr_db,
         mae=mae,
-        every_layer=artifact.role == "joint_image",
+        every_layer=artifact.role == Role.JOINT_IMAGE,
     )
 
 
@@ -97,19 +95,19 @@ def _figures(
 ) -> tuple[float | None, float | None, float | None]:
     """SSIM, PSNR and MAE, from wherever the run keeps them."""
     sample = (artifact.prompt or "", artifact.seed or 0)
-    if artifact.role == "quantized_image":
+    if artifact.role == Role.QUANTIZED_IMAGE:
         compared = snapshot.compared.get(sample)
         known = compared.similarity if compared else None
         return (known.ssim, known.psnr_db, known.mae) if known else (None, None, None)
-    if artifact.role == "bench_image":
+    if artifact.role == Role.BENCH_IMAGE:
         row = snapshot.bench_rows.get(artifact.label or "")
         return (row.ssim, row.psnr_db, None) if row else (None, None, None)
-    if artifact.role == "layer_image":
+    if artifact.role == Role.LAYER_IMAGE:
         measured = snapshot.measured.get(artifact.label or "")
         for found in measured.measurements if measured else ():
             if (found.prompt, found.seed) == sample:
                 return (found.ssim, found.psnr_db, None)
-    if artifact.role == "joint_image":
+    if artifact.role == Role.JOINT_IMAGE:
         effects = snapshot.samples.get(sample)
         loss = effects.check.loss if effects else None
         return (None if loss is None else 1 - loss, None, None)

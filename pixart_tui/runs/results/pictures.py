@@ -85,10 +85,10 @@ def reduced(image: Image.Image, side: int) -> Image.Image:
     return image.resize((width, height), Image.Resampling.BOX)
 
 
-def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
-    """Keeps a reduced image as lossless WebP; tells whether it could.
+def keep_picture(path: Path, image: Image.Image, side: int) -> str:
+    """Keeps a reduced image as lossless WebP; returns why it could not, empty if it could.
 
-    A picture is no measurement: where it cannot be kept, the log says so and the work goes on.
+    A picture is no measurement: where it cannot be kept, the log says so too.
     The run's own directory is not made again once it is deleted.
     """
     encoded = io.BytesIO()
@@ -96,9 +96,10 @@ def keep_picture(path: Path, image: Image.Image, side: int) -> bool:
     try:
         write_atomically(path, encoded.getvalue(), parents=False)
     except WorkError as error:
-        _tell_once(f"no picture: {path.parent} could not be written: {error.cause}")
-        return False
-    return True
+        reason = f"{path.parent} could not be written: {error.cause}"
+        _tell_once(f"no picture: {reason}")
+        return reason
+    return ""
 
 
 @cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pixart_tui.domain.events import StageChanged
+from pixart_tui.domain.events.roles import RESULTS
 from pixart_tui.domain.live import Live
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.profiles.score import noise_of
@@ -32,7 +33,6 @@ from pixart_tui.tui.state.overview import (
 from pixart_tui.tui.state.requests import verifies
 
 _LOG_LINES: Final = 6
-_KEPT: Final = ("profile", "bench", "selection", "side_by_side", "output_image")
 _SCORING_SHARE: Final = 0.02
 """Of a core; where scoring takes longer, it waits before it scores again."""
 _SCORING_MOST_S: Final = 5.0
@@ -315,7 +315,7 @@ def stage_detail(stage: StageChanged) -> str:
 
 
 def _written(run: Run) -> tuple[str, ...]:
-    kept = (a.path for a in run.snapshot.artifacts if a.role in _KEPT)
+    kept = (a.path for a in run.snapshot.artifacts if a.role in RESULTS)
     return tuple(dict.fromkeys(kept))
 
 

@@ -15,6 +15,7 @@ from pixart_tui.domain.events import (
     Event,
     StageChanged,
 )
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.files.bench_files import bench_companions
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.reporting.bench_table import table_of, to_markdown
@@ -47,7 +48,7 @@ def write_report(
     if len(written) > 1:
         remove_file(partial)
     for path in written:
-        emit(ArtifactWritten(role="bench", path=str(path)))
+        emit(ArtifactWritten(role=Role.BENCH, path=str(path)))
 
 
 def write_partial(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from PIL import Image
 
 from pixart_tui.domain.events import ArtifactWritten
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.profiles.image_metrics import Pixels
 from pixart_tui.engine.pixels import ImagePair, LayerImage
 from pixart_tui.engine.sensitivity.rendering import Sample
@@ -31,7 +32,7 @@ class ProfilePictures:
     def keep_baseline(self, prompt: str, seed: int, pixels: Pixels) -> None:
         """Keeps an reference image."""
         artifact = ArtifactWritten(
-            role="baseline_image",
+            role=Role.BASELINE_IMAGE,
             path=f"artifacts/baseline-{self._number(prompt, seed)}.webp",
             prompt=prompt,
             seed=seed,
@@ -42,7 +43,7 @@ class ProfilePictures:
         """Keeps an image with one layer quantized, and the reference one beside it."""
         self.keep_baseline(made.prompt, made.seed, made.reference)
         artifact = ArtifactWritten(
-            role="layer_image",
+            role=Role.LAYER_IMAGE,
             path=f"artifacts/layer-{made.layer}-{self._number(made.prompt, made.seed)}.webp",
             prompt=made.prompt,
             seed=made.seed,
@@ -54,7 +55,7 @@ class ProfilePictures:
         """Keeps an image with every layer quantized."""
         number = self._number(sample.prompt, sample.seed)
         artifact = ArtifactWritten(
-            role="joint_image",
+            role=Role.JOINT_IMAGE,
             path=f"artifacts/joint-{quant_type}-{number}.webp",
             prompt=sample.prompt,
             seed=sample.seed,
@@ -79,14 +80,14 @@ class PairPictures:
         side: Pixels of the longer side, at most.
     """
 
-    def __init__(self, run: Run, emit: Emit, role: str, side: int = PICTURE_SIDE) -> None:
+    def __init__(self, run: Run, emit: Emit, role: Role, side: int = PICTURE_SIDE) -> None:
         self._run, self._emit, self._role, self._side = run, emit, role, side
 
-    def keep_pair(self, number: int, pair: ImagePair) -> bool:
-        """Keeps a pair, whose number is the same in each attempt; returns whether it could."""
+    def keep_pair(self, number: int, pair: ImagePair) -> str:
+        """Keeps a pair, whose number is the same in each attempt; returns why it could not."""
         comparison = pair.comparison
-        told = (("baseline_image", pair.reference, None), (self._role, pair.image, comparison))
-        kept = True
+        told = ((Role.BASELINE_IMAGE, pair.reference, None), (self._role, pair.image, comparison))
+        reason = ""
         for role, pixels, known in told:
             artifact = ArtifactWritten(
                 role=role,
@@ -95,11 +96,11 @@ class PairPictures:
                 seed=comparison.seed,
                 comparison=known,
             )
-            kept &= keep(self._run, self._emit, artifact, pixels, self._side)
-        return kept
+            reason = keep(self._run, self._emit, artifact, pixels, self._side) or reason
+        return reason
 
 
-def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: int) -> bool:
+def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: int) -> str:
     """Keeps an image under the artifact's path; where it cannot, the log says so.
 
     Args:
@@ -110,13 +111,13 @@ def keep(run: Run, emit: Emit, artifact: ArtifactWritten, pixels: Pixels, side: 
         side: Pixels of the longer side, at most.
 
     Returns:
-        Whether it is kept.
+        Why it could not; empty if it is kept.
     """
     path = run.paths.directory / artifact.path
     named = any(known.path == artifact.path for known in run.snapshot.artifacts)
     if named and path.exists():
-        return True
-    kept = keep_picture(path, Image.fromarray(pixels), side)
-    if kept and not named:
+        return ""
+    reason = keep_picture(path, Image.fromarray(pixels), side)
+    if not reason and not named:
         emit(artifact)
-    return kept
+    return reason

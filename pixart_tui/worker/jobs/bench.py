@@ -28,6 +28,7 @@ from pixart_tui.domain.events import (
     StageChanged,
     WarmupProgressed,
 )
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.bench.messages import (
@@ -318,7 +319,7 @@ class _Bench:
     def _artifact(self, case: BenchCase, path: Path) -> ArtifactWritten:
         row = self.rows[case]
         return ArtifactWritten(
-            role="baseline_image" if case == BASELINE else "bench_image",
+            role=Role.BASELINE_IMAGE if case == BASELINE else Role.BENCH_IMAGE,
             path=str(path.relative_to(self.run.paths.directory)),
             prompt=row.prompt,
             seed=row.seed,

@@ -14,6 +14,7 @@ from pixart_tui.domain.events import (
     ImagesCompared,
     StageChanged,
 )
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.domain.requests import CompareRequest
 from pixart_tui.engine.verification.picturing import Pictured, picture_selection
@@ -46,7 +47,7 @@ def run_compare(run: Run, request: CompareRequest, emit: Emit, check: Check) -> 
         WorkError: No image is finite, or the picture cannot be written.
     """
     before = run.snapshot.compare_plan
-    pictures = PairPictures(run, emit, "quantized_image", _SIDE)
+    pictures = PairPictures(run, emit, Role.QUANTIZED_IMAGE, _SIDE)
     for event in picture_selection(request, known=_complete(run), check=check):
         check()
         if isinstance(event, Pictured):
@@ -76,10 +77,10 @@ def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
     found = None
     if made.pair is not None:
         found = image_similarity(made.pair.image, made.pair.reference)
-        if not pictures.keep_pair(made.number, made.pair):
+        if reason := pictures.keep_pair(made.number, made.pair):
             raise WorkError(
                 f"the pictures of pair {made.number + 1} could not be kept",
-                cause=f"the end of the run's log says why: pixart-tui logs {run.id}",
+                cause=reason,
                 next_step=f"resume it: pixart-tui resume {run.id}",
             )
     if (prompt, seed) not in run.snapshot.compared:
@@ -116,4 +117,4 @@ def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
         raise WorkError("every image holds NaN or infinity", next_step="quantize fewer layers")
     sheet = _sheet(run, request)
     write_image(output, sheet)
-    emit(ArtifactWritten(role="side_by_side", path=str(output)))
+    emit(ArtifactWritten(role=Role.SIDE_BY_SIDE, path=str(output)))

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from pixart_tui.domain.events import ArtifactWritten, StageChanged
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.files import sidecar
 from pixart_tui.domain.files.exporting.formats import CHECKPOINT_RECORD
 from pixart_tui.domain.requests import ExportRequest
@@ -44,7 +45,7 @@ def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
     output = Path(request.output)
     with telling(output):
         _write(loaded.pipeline.transformer, request, output)
-    emit(ArtifactWritten(role="export", path=str(output)))
+    emit(ArtifactWritten(role=Role.EXPORT, path=str(output)))
 
 
 def _write(transformer: torch.nn.Module, request: ExportRequest, output: Path) -> None:

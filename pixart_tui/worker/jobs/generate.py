@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 from pixart_tui.domain.events import ArtifactWritten, CallMade, Event, StageChanged
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.generation import PipelineCall
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.generation import Drawn, generate
@@ -46,13 +47,13 @@ def _write(run: Run, request: GenerateRequest, drawn: Drawn, tell: Emit) -> None
     for index, pixels in enumerate(drawn.images):
         path = run.paths.artifacts / f"image-{index}.png"
         write_image(path, pixels, parents=False)
-        tell(_artifact("image", str(path.relative_to(run.paths.directory)), request))
+        tell(_artifact(Role.IMAGE, str(path.relative_to(run.paths.directory)), request))
     if request.output is not None:
         write_image(Path(request.output), drawn.images[0])
-        tell(_artifact("output_image", request.output, request))
+        tell(_artifact(Role.OUTPUT_IMAGE, request.output, request))
 
 
-def _artifact(role: str, path: str, request: GenerateRequest) -> ArtifactWritten:
+def _artifact(role: Role, path: str, request: GenerateRequest) -> ArtifactWritten:
     return ArtifactWritten(
         role=role,
         path=path,

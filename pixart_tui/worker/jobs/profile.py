@@ -15,6 +15,7 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.profile_check import check_names, check_profile, gpu_of
@@ -149,7 +150,7 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     if snapshot.samples and is_file:
         path = effects_path(output)
         effects = write_effects(path, snapshot.samples_in_order)
-        emit(ArtifactWritten(role="effects", path=str(path)))
+        emit(ArtifactWritten(role=Role.EFFECTS, path=str(path)))
     date = datetime.now(UTC)
     written = 0
     for quant_type in snapshot.quant_types:
@@ -158,10 +159,10 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
         beside = Path(onediff_file.sidecar_path(path))
         if is_file:
             write_atomically(beside, sidecar.render(record))
-            emit(ArtifactWritten(role="sidecar", path=str(beside), label=quant_type))
+            emit(ArtifactWritten(role=Role.SIDECAR, path=str(beside), label=quant_type))
         if text := profile_text(record):
             write_atomically(path, text)
-            emit(ArtifactWritten(role="profile", path=str(path), label=quant_type))
+            emit(ArtifactWritten(role=Role.PROFILE, path=str(path), label=quant_type))
             written += 1
     if not written:
         raise WorkError(

@@ -12,6 +12,7 @@ from pixart_tui.domain.events import (
     VerifyFinished,
     VerifyPlanned,
 )
+from pixart_tui.domain.events.roles import Role
 from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.selection_files import selection_files
 from pixart_tui.domain.profiles.profile import Profile
@@ -64,7 +65,7 @@ def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
     """Keeps the first images of the report, before the event of what was measured on them."""
     assert run.snapshot.verify_plan is not None
     kept = samples_of(run.snapshot.verify_plan.reporting)[:_KEPT_PAIRS]
-    pictures = PairPictures(run, emit, "selection_image")
+    pictures = PairPictures(run, emit, Role.SELECTION_IMAGE)
     for pair in made:
         sample = Sample(pair.comparison.prompt, pair.comparison.seed)
         if sample in kept:
@@ -81,5 +82,5 @@ def _write(
     text, meta = selection_files(profiles, found.selection, names, found.verification)
     beside = Path(onediff_file.sidecar_path(output))
     for path in write_with_companion(output, text, beside, meta):
-        role = "selection" if path == output else "sidecar"
+        role = Role.SELECTION if path == output else Role.SIDECAR
         emit(ArtifactWritten(role=role, path=str(path)))

@@ -30,7 +30,7 @@ def _noise(width: int, height: int, seed: int = 0) -> Image.Image:
 def test_a_kept_picture_is_lossless_at_its_size(tmp_path: Path) -> None:
     image = _noise(1024, 512)
 
-    assert keep_picture(tmp_path / "new" / "a.webp", image, LAYER_SIDE)
+    assert not keep_picture(tmp_path / "new" / "a.webp", image, LAYER_SIDE)
 
     kept = read_image(tmp_path / "new" / "a.webp")
     assert kept.size == (224, 112)
@@ -61,7 +61,7 @@ def test_a_full_disk_is_a_warning(
 
     monkeypatch.setattr("pixart_tui.runs.files.os.fsync", full)
 
-    assert not keep_picture(tmp_path / "a.webp", _noise(16, 16), LAYER_SIDE)
+    assert "could not be written" in keep_picture(tmp_path / "a.webp", _noise(16, 16), LAYER_SIDE)
 
     assert "No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pixart_tui.domain.events import ArtifactWritten, AttemptFinished
+from pixart_tui.domain.events.roles import Role
+from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app.app import DashboardApp
 from pixart_tui.tui.dialogs.confirm import ConfirmScreen
 from pixart_tui.tui.tabs.runs.pane import RunsPane
 from pixart_tui.tui.widgets.cursor_view import CursorView
+from tests.runs.builders import append, started
 from tests.tui import sample_runs
 from tests.tui.pilots import Starts, dashboard, screen_text, shown, until, until_shown, until_told
+from tests.worker import requests
 
 
 async def test_lists_all_runs_newest_first_with_their_progress(tmp_path: Path) -> None:
@@ -88,6 +93,20 @@ async def test_d_deletes_only_once_confirmed(tmp_path: Path) -> None:
         await until(pilot, lambda: gone.id not in shown(dashboard_of(pilot.app)))
 
     assert not gone.paths.directory.exists()
+
+
+async def test_the_question_before_deleting_names_the_checkpoint_that_stays(tmp_path: Path) -> None:
+    run = create_run(requests.export(tmp_path))
+    written = ArtifactWritten(role=Role.EXPORT, path=str(tmp_path / "out" / "checkpoint"))
+    append(run, started(), written, AttemptFinished(state="done"))
+
+    async with dashboard().run_test(size=(120, 36)) as pilot:
+        await until_shown(pilot, run.id)
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(pilot.app.screen, ConfirmScreen))
+        asked = "".join("".join(screen_text(dashboard_of(pilot.app))).split())
+
+    assert "checkpoint" in asked
 
 
 async def test_a_running_run_is_not_deleted(tmp_path: Path) -> None:
