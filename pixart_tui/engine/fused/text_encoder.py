@@ -12,8 +12,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
 from pixart_tui.engine.typing import TextEncoder
 
-# transformers ships no types; the name says what is meant.
-
 # The last prompt and the negative prompt: pipelines encode them in turn.
 _TEXTS_KEPT: Final = 2
 

@@ -13,8 +13,6 @@ from pixart_tui.domain.deploying.memory_plan import staged_blocks
 from pixart_tui.domain.errors import WorkError, first_line
 from pixart_tui.engine.typing import TextEncoder
 
-# transformers ships no types; the name says what is meant.
-
 _ALIGNMENT: Final = 256
 _ATTRIBUTE: Final = "host_blocks"
 

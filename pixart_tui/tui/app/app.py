@@ -22,6 +22,7 @@ from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app import keymap, themes
 from pixart_tui.tui.app.commands import COMMANDS
 from pixart_tui.tui.app.messages import OverviewRead, RunDeleted
+from pixart_tui.tui.app.opening import lacks_its_profile, profile_of, tab_of
 from pixart_tui.tui.app.run_actions import ActingApp
 from pixart_tui.tui.app.settings import Images, Settings
 from pixart_tui.tui.app.work import Work
@@ -30,7 +31,6 @@ from pixart_tui.tui.dialogs.too_small import LEAST_HEIGHT, LEAST_WIDTH, TooSmall
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.styles import StyledScreen
 from pixart_tui.tui.state.overview import Overview, RunView
-from pixart_tui.tui.state.requests import verifies
 from pixart_tui.tui.state.watch import RunWatch
 from pixart_tui.tui.tabs.bench.pane import BenchPane
 from pixart_tui.tui.tabs.compare.pane import ComparePane
@@ -221,7 +221,7 @@ class DashboardApp(ActingApp):
     def _open_asked(self, overview: Overview) -> None:
         """Follows the runs that were asked for, and shows the first."""
         asked = [run for run in map(overview.run, self._asked_ids) if run is not None]
-        if not overview.is_whole and any(_lacks_its_profile(run, overview) for run in asked):
+        if not overview.is_whole and any(lacks_its_profile(run, overview) for run in asked):
             return  # the profile may be among the runs that are not read yet
         self._asked_ids = ()
         for run in reversed(asked):
@@ -229,9 +229,9 @@ class DashboardApp(ActingApp):
 
     def _open(self, run: RunView, overview: Overview) -> None:
         """Opens a run in its own tab; a verification with the profile that it is about."""
-        tab = _tab_of(run)
+        tab = tab_of(run)
         if tab == "select":
-            about = _profile_of(run, overview)
+            about = profile_of(run, overview)
             tab, self._profile_id = ("select", about.id) if about else ("runs", self._profile_id)
         self.follow_run(run.id, tab)
 
@@ -400,19 +400,3 @@ class DashboardApp(ActingApp):
 
 
 _TEXT_ONLY: Final = glyphs.TextOnly()
-
-
-def _profile_of(run: RunView, overview: Overview) -> RunView | None:
-    """The profile that a run verifies the selection of."""
-    return next((of for of in overview.runs if verifies(run.request, of.request)), None)
-
-
-def _lacks_its_profile(run: RunView, overview: Overview) -> bool:
-    return _tab_of(run) == "select" and _profile_of(run, overview) is None
-
-
-def _tab_of(run: RunView) -> str:
-    # The runs' own tab says all that there is about images and checkpoints.
-    own = {"bench": "bench", "verify": "select", "compare": "compare"}
-    own |= {"generate": "runs", "export": "runs"}
-    return own.get(run.kind, "profile")
