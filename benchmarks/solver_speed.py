@@ -23,7 +23,8 @@ import torch
 
 from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target
 from pixart_tui.domain.selecting.problem import SelectionProblem
-from pixart_tui.domain.selecting.selection import Rule, choose
+from pixart_tui.domain.selecting.rules import Rule
+from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
 from pixart_tui.engine.machine import describe_machine, describe_versions
 

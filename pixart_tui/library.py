@@ -37,7 +37,8 @@ from pixart_tui.domain.requests import (
     ProfileRequest,
 )
 from pixart_tui.domain.selecting.candidates import candidates_of
-from pixart_tui.domain.selecting.selection import Rule, Selection, choose
+from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
+from pixart_tui.domain.selecting.selection import Selection, choose
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.execution import Execution, plan_execution
@@ -250,7 +251,7 @@ def select(
         raise RequestError(
             "several rules are given", cause=", ".join(r for r, _ in given), next_step="give one"
         )
-    rule, parameter = given[0] if given else ("top-percentage", 90.0)
+    rule, parameter = given[0] if given else (DEFAULT_RULE.rule, DEFAULT_RULE.usual)
     every: Sequence[Source]
     every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
     return choose(candidates_of([_profile_of(x) for x in every]), rule, parameter, fused=fused)

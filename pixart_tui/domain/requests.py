@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -14,13 +14,13 @@ from pixart_tui.domain.generation import CallOptions
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, default_profile_filename
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.effects import Method
-from pixart_tui.domain.selecting.selection import Rule
+from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.timesteps import Timesteps, check_agreement
 from pixart_tui.domain.values import Value, read_old_names
 
 DEFAULT_QUANT_TYPE = "fp8_e4m3_e4m3_dynamic"
-DEFAULT_TOP_PERCENTAGE = 90.0
+DEFAULT_TOP_PERCENTAGE: Final = DEFAULT_RULE.usual
 DEFAULT_DRAWS = 16
 
 

@@ -33,7 +33,8 @@ from pixart_tui.domain.requests import VerifyRequest
 from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.problem import SelectionProblem
-from pixart_tui.domain.selecting.selection import Rule, Selection
+from pixart_tui.domain.selecting.rules import Rule
+from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.machine.devices import default_threads
 from pixart_tui.runs.catalogue import create_run

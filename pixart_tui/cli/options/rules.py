@@ -13,54 +13,24 @@ from pixart_tui.cli.options.common import check_quant_type
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.profile import Profile
-from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, ProfileRequest, output_of
-from pixart_tui.domain.selecting.selection import Rule
+from pixart_tui.domain.requests import ProfileRequest, output_of
+from pixart_tui.domain.selecting.rules import DEFAULT_RULE, RULES, Rule
 from pixart_tui.runs.catalogue import find_run
 from pixart_tui.runs.results.profile_files import read_profile_file
 from pixart_tui.runs.run import RunState
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_RULES: Final[Mapping[str, Rule]] = {
-    "top_percentage": "top-percentage",
-    "flops_share": "flops-share",
-    "time_share": "time-share",
-    "saved_share": "saved-share",
-    "max_loss": "max-loss",
-}
-RULE_OPTIONS: Final = tuple(_RULES)
+RULE_OPTIONS: Final = tuple(spec.keyword for spec in RULES.values())
 """The parameters that a rule's options fill; at most one is given."""
 
+_METAVARS: Final = {"percent": "P", "a share": "S"}
 _OPTIONS: Final = (
-    click.option(
-        "--top-percentage",
-        type=float,
-        metavar="P",
-        help="OneDiff's rule: 90 by default. It is about layers and keeps all attention.",
-    ),
-    click.option(
-        "--flops-share",
-        type=float,
-        metavar="S",
-        help="Share of linear FLOPs, 0 to 1; attention has none of them and is kept.",
-    ),
-    click.option(
-        "--time-share",
-        type=float,
-        metavar="S",
-        help="Share of measured linear time, 0 to 1, of layers that are faster quantized.",
-    ),
-    click.option(
-        "--saved-share",
-        type=float,
-        metavar="S",
-        help="Share, 0 to 1, of the time that quantizing can save at most.",
-    ),
-    click.option(
-        "--max-loss",
-        type=float,
-        metavar="X",
-        help="Largest 1 - SSIM; saves the most measured time, or moves the most FLOPs.",
+    *(
+        click.option(
+            f"--{spec.rule}", type=float, metavar=_METAVARS.get(spec.unit, "X"), help=spec.help
+        )
+        for spec in RULES.values()
     ),
     click.option(
         "--fused/--not-fused",
@@ -90,12 +60,12 @@ def rule_of(options: Mapping[str, Any]) -> tuple[Rule, float]:
     Raises:
         RequestError: There are several.
     """
-    values = [(rule, options[name]) for name, rule in _RULES.items()]
+    values = [(spec.rule, options[spec.keyword]) for spec in RULES.values()]
     given = [(rule, float(value)) for rule, value in values if value is not None]
     if len(given) > 1:
         names = " and ".join(f"--{rule}" for rule, _ in given)
         raise RequestError(f"{names} exclude each other", next_step="give one of them")
-    return given[0] if given else ("top-percentage", DEFAULT_TOP_PERCENTAGE)
+    return given[0] if given else (DEFAULT_RULE.rule, DEFAULT_RULE.usual)
 
 
 def read_profiles(

@@ -7,9 +7,9 @@ from typing import Final
 from pixart_tui.domain.errors import PixartTuiError
 from pixart_tui.domain.selecting.candidates import Candidates
 from pixart_tui.domain.selecting.repair import onediff_rule_at_share
+from pixart_tui.domain.selecting.rules import Rule
 from pixart_tui.domain.selecting.selection import (
     Objective,
-    Rule,
     choose,
     describe,
 )

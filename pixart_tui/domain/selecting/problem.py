@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.candidates import Candidates, OptionKey, with_steps_kept
-from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
+from pixart_tui.domain.selecting.rules import Rule
+from pixart_tui.domain.selecting.selection import Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.solving import Solver
 
 if TYPE_CHECKING:

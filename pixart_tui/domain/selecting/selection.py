@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from typing import Literal
 
 from pydantic import model_validator
 
@@ -16,21 +16,11 @@ from pixart_tui.domain.profiles.score import LayerScore
 from pixart_tui.domain.selecting.candidates import Candidate, Candidates, candidates_of_scores
 from pixart_tui.domain.selecting.onediff_rule import chosen_layers
 from pixart_tui.domain.selecting.prediction import predicted_loss
+from pixart_tui.domain.selecting.rules import RULES, Rule
 from pixart_tui.domain.selecting.solving import Solver
 from pixart_tui.domain.values import Value, read_old_names
 
-Rule = Literal["top-percentage", "flops-share", "time-share", "saved-share", "max-loss"]
 Objective = Literal["count", "flops", "time"]
-
-_LIMITS: Final[Mapping[Rule, tuple[float, str, float]]] = {
-    "top-percentage": (100.0, "percent", 90),
-    "flops-share": (1.0, "a share", 0.8),
-    "time-share": (1.0, "a share", 0.7),
-    "saved-share": (1.0, "a share", 0.8),
-    "max-loss": (float("inf"), "1 - SSIM", 0.001),
-}
-OF_LAYERS: Final[tuple[Rule, ...]] = ("top-percentage", "flops-share")
-"""Rules that count what attention has none of."""
 
 
 class Selection(Value):
@@ -285,7 +275,7 @@ def _times(
 
 def _decided(candidates: Candidates, rule: Rule) -> Candidates:
     """The candidates, without attention where a rule is about layers or times are unknown."""
-    of_layers = rule in OF_LAYERS or (rule != "max-loss" and not candidates.timed)
+    of_layers = RULES[rule].of_layers or (rule != "max-loss" and not candidates.timed)
     return candidates.of_layers if of_layers else candidates
 
 
@@ -371,10 +361,4 @@ def _check(candidates: Candidates, rule: Rule, parameter: float) -> None:
             cause=f"{FP8_ATTENTION} says what attention costs beside them",
             next_step="give the profile of a quant type too",
         )
-    upper, unit, example = _LIMITS[rule]
-    if not (math.isfinite(parameter) and 0 <= parameter <= upper):
-        raise RequestError(
-            f"--{rule} {parameter:g} is out of range",
-            cause=f"it is {unit} from 0 to {upper:g}",
-            next_step=f"for example: pixart-tui select last --{rule} {example:g}",
-        )
+    RULES[rule].check(parameter)

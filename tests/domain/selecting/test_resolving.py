@@ -12,7 +12,8 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.candidates import Candidate, Candidates, Target, with_steps_kept
 from pixart_tui.domain.selecting.problem import SelectionProblem
-from pixart_tui.domain.selecting.selection import Rule, Selection, bound_of, choose, solver_of
+from pixart_tui.domain.selecting.rules import Rule
+from pixart_tui.domain.selecting.selection import Selection, bound_of, choose, solver_of
 from pixart_tui.domain.selecting.step_effects import EffectsByType, StepEffects
 from pixart_tui.reporting.selection_text import bound_text, kept_text
 from tests.domain.selecting.candidate_sets import NAMES, TYPES

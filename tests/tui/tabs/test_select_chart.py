@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, VerifyFinished
 from pixart_tui.domain.requests import VerifyRequest
-from pixart_tui.domain.selecting.selection import Rule, Selection, select
+from pixart_tui.domain.selecting.rules import Rule
+from pixart_tui.domain.selecting.selection import Selection, select
 from pixart_tui.domain.selecting.verification import (
     ImageSet,
     JointLoss,

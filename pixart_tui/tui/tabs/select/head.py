@@ -9,6 +9,7 @@ from pixart_tui.domain.layers.latency import NO_GAIN_MARK
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.layers.steps import spell_numbers
 from pixart_tui.domain.profiles.score import LayerStatus
+from pixart_tui.domain.selecting.rules import RULES
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import Verification
 from pixart_tui.reporting.selection_text import given_up, there_text
@@ -26,7 +27,7 @@ from pixart_tui.tui.drawing.lines import (
 )
 from pixart_tui.tui.state.overview import ProfileView, VerifyView
 from pixart_tui.tui.tabs.run_head import state_line
-from pixart_tui.tui.tabs.select.rule_setting import RULE_NAMES, RULES, RuleSetting, is_offered
+from pixart_tui.tui.tabs.select.rule_setting import RuleSetting, is_offered
 from pixart_tui.tui.tabs.select.solving import Answer
 
 _NAMED_TYPES: Final = 2
@@ -83,7 +84,7 @@ def _rule_line(view: ProfileView, rule_setting: RuleSetting, *, choose_steps: bo
         if not offered and rule != rule_setting.rule:
             continue
         spans.append(
-            Span(f" {RULE_NAMES[rule]} ", "active" if rule == rule_setting.rule else "muted")
+            Span(f" {RULES[rule].title} ", "active" if rule == rule_setting.rule else "muted")
         )
     if choose_steps:
         spans.append(Span("  + steps", "live"))
@@ -183,7 +184,7 @@ def _verified_line(
     parts, kept = [], verify.selection
     if kept is not None:
         other = (kept.rule, kept.parameter) != (rule_setting.rule, rule_setting.parameter)
-        whose = f"{RULE_NAMES[kept.rule]} {kept.parameter:g}, {len(kept.chosen)} layers"
+        whose = f"{RULES[kept.rule].title} {kept.parameter:g}, {len(kept.chosen)} layers"
         if kept.kept_steps:
             whose += f", steps kept: {kept.kept_steps.words}"
         parts.append(f"verified before: {whose}" if other else f"verified: {whose}")
