@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
 import psutil
 import torch
 
 from pixart_tui.domain.provenance import Machine, Versions
+from pixart_tui.machine.cpu import processor_name
 
 _PACKAGES: Final = (
     "pixart-tui",
@@ -29,7 +29,7 @@ def describe_machine(device: torch.device) -> Machine:
     gpu = torch.cuda.get_device_properties(device) if on_gpu else None
     return Machine(
         device="cuda" if on_gpu else "cpu",
-        device_name=gpu.name if gpu else _processor_name(),
+        device_name=gpu.name if gpu else processor_name(),
         cpu_cores=len(psutil.Process().cpu_affinity() or [0]),
         memory_bytes=psutil.virtual_memory().total,
         gpu_memory_bytes=gpu.total_memory if gpu else None,
@@ -46,12 +46,3 @@ def describe_versions() -> Versions:
         except PackageNotFoundError:
             continue
     return found | {"torch": torch.__version__}
-
-
-def _processor_name() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()

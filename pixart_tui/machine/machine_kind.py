@@ -8,12 +8,12 @@ import platform
 import re
 import runpy
 from importlib.metadata import PackageNotFoundError, distribution, version
-from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Versions
 from pixart_tui.domain.values import Value
+from pixart_tui.machine.cpu import processor_name
 
 _UUID: Final = re.compile(r"(GPU|MIG)-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -68,23 +68,14 @@ def machine_kind(device: str) -> MachineKind:
     Raises:
         RequestError: There is no such GPU, or its driver does not answer.
     """
-    name, capability = (_processor(), "") if device == "cpu" else _gpu(device)
+    # Code that is made for a CPU uses every instruction that this model has.
+    name, capability = (processor_name(), "") if device == "cpu" else _gpu(device)
     return MachineKind(
         device_name=name,
         compute_capability=capability,
         platform=f"{platform.system()} {platform.machine()}",
         versions=_versions(),
     )
-
-
-def _processor() -> str:
-    """Its model: the code that is made for a CPU uses every instruction that this one has."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _gpu(device: str) -> tuple[str, str]:
