@@ -108,11 +108,16 @@ def test_a_row_whose_compiler_fails_leaves_the_others_alone(
 
 
 def test_a_row_whose_process_is_killed_says_so() -> None:
-    def kill(event: Event) -> None:
-        if isinstance(event, StageChanged) and event.detail.startswith(_SIMULATED):
-            case_processes()[0].kill()
+    killed: list[psutil.Process] = []
 
-    run = new_run(quantize=True)
+    def kill(event: Event) -> None:
+        of_row = isinstance(event, StageChanged) and event.detail.startswith(_SIMULATED)
+        if of_row and not killed:
+            killed.append(case_processes()[0])
+            killed[0].kill()
+
+    # So many steps that the process is still there when its first message is read.
+    run = new_run(quantize=True, num_inference_steps=300)
     with pytest.raises(WorkError, match="1 of 2 rows failed"):
         work(run, listen=kill)
     run.poll()
