@@ -6,7 +6,7 @@ from importlib import import_module
 
 import click
 
-from pixart_tui.cli.text_type import take_text_only
+from pixart_tui.cli.text_type import restrict_values
 
 
 class LazyGroup(click.Group):
@@ -30,4 +30,4 @@ class LazyGroup(click.Group):
             import_module(f"pixart_tui.cli.commands.{self.modules[cmd_name]}"), cmd_name
         )
         assert isinstance(found, click.Command)
-        return take_text_only(found)
+        return restrict_values(found)

@@ -16,7 +16,7 @@ from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.suggestions import closest
 from pixart_tui.domain.timesteps import Timesteps
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, parse_json
 
 RULE: Final = "======================================="
 Purpose: TypeAlias = Literal["warm-up", "image", "resolution", "throughput"]
@@ -74,7 +74,7 @@ def parse_call_options(text: str) -> CallOptions:
             a value that it cannot take.
     """
     try:
-        given = json.loads(text)
+        given = parse_json(text)
     except json.JSONDecodeError as error:
         raise _not_an_object(f"column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:

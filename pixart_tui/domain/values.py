@@ -9,6 +9,8 @@ from typing import Any, Final, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError
 
+Hook = Callable[[list[tuple[str, Any]]], Any]
+
 _HALF: Final = (b"\\ud", b"\\uD")
 """How JSON spells a byte of a name that is not UTF-8, as Python keeps it (PEP 383)."""
 
@@ -68,6 +70,22 @@ def with_halves(json_data: str | bytes | bytearray) -> Any:
     if not any(half in data for half in _HALF):
         return None
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return parse_json(data)
+    except ValueError:
         return None
+
+
+def parse_json(text: str | bytes | bytearray, hook: Hook | None = None) -> Any:
+    """Parses JSON that others wrote.
+
+    Args:
+        text: The JSON.
+        hook: Takes the pairs of each object, as ``json.loads`` has it.
+
+    Raises:
+        json.JSONDecodeError: It is no JSON, or is nested so deeply that Python gives up.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=hook)
+    except RecursionError:
+        raise json.JSONDecodeError("it is nested too deeply", "", 0) from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from pixart_tui.domain.events import AttemptStarted, Failure
 from pixart_tui.domain.files.sidecar import REMOVED_METHOD
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.requests import Request
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, parse_json
 from pixart_tui.runs.identity import WorkerIdentity, has_pulse, is_alive, is_stopped
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.last_word import heard
@@ -269,7 +268,7 @@ def _method(path: Path) -> object:
 def _content(path: Path) -> dict[str, Any]:
     """Reads the object in a file; an empty one where the file holds none."""
     try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(path.read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, parse_json
 
 _NAME = "caf\udce9.json"
 
@@ -39,3 +39,10 @@ _DAMAGED = ['{"path": "\\udce9"', '{"sizes": "\\udce9"}', "[" * 9999 + "\\ud"]
 def test_damage_is_told_as_ever(text: str) -> None:
     with pytest.raises(ValidationError):
         _Kept.model_validate_json(text)
+
+
+def test_json_that_is_nested_too_deeply_is_no_json() -> None:
+    with pytest.raises(json.JSONDecodeError, match="nested too deeply"):
+        parse_json("[" * 100_000)
+    assert parse_json('{"a": [1]}') == {"a": [1]}
+    assert parse_json('{"a": 1}', lambda pairs: pairs) == [("a", 1)]

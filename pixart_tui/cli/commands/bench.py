@@ -224,6 +224,12 @@ def _check_matrix(matrix: str | None, rows: str, *, own_rows: bool) -> None:
             next_step="leave one of them out; --rows takes a part of the matrix",
             option="--matrix",
         )
+    if rows and not _names(rows):
+        raise RequestError(
+            f"--rows {rows} names no row",
+            next_step="list them with: pixart-tui bench --matrix onediff --list-rows",
+            option="--rows",
+        )
     if rows and not matrix:
         raise RequestError(
             "--rows needs --matrix",

@@ -14,6 +14,7 @@ from pixart_tui.domain.files import layer_file
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE
 from pixart_tui.domain.suggestions import closest
+from pixart_tui.domain.values import parse_json
 
 _KEYS = ("quant_type", "top_percentage")
 
@@ -64,7 +65,7 @@ def _contradictions(parsed: dict[str, Any]) -> Iterator[str]:
 
 def _parse_config(config: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(config)
+        parsed = parse_json(config)
     except json.JSONDecodeError as error:
         cause = f"column {error.colno}: {error.msg}"
     except (ValueError, RecursionError):

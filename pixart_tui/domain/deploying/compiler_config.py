@@ -14,6 +14,7 @@ from typing import Any, Final, Literal, TypeAlias, cast
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.suggestions import closest
+from pixart_tui.domain.values import parse_json
 
 MemoryFormat = Literal["channels_last", "contiguous_format", "preserve_format"]
 MEMORY_FORMATS: Final[tuple[MemoryFormat, ...]] = (
@@ -162,7 +163,7 @@ def check_nexfort_config(text: str) -> str:
 
 def _parse_object(text: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text, object_pairs_hook=_without_repeats)
+        parsed = parse_json(text, _without_repeats)
     except json.JSONDecodeError as error:
         raise _not_json(f"column {error.colno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:

@@ -6,12 +6,11 @@ first line of this one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, parse_json
 
 
 class AttentionProfile(Value):
@@ -39,7 +38,7 @@ def render(ssim_by_block: Mapping[str, float]) -> str:
 def is_attention(text: str) -> bool:
     """Whether a file's text is that of an attention profile."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -13,7 +12,7 @@ from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, parse_quant_type
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.selecting.selection import Selection
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.values import Value, parse_json
 from pixart_tui.domain.words import count
 
 FORMAT: Final = "pixart-tui mixed selection 1"
@@ -63,7 +62,7 @@ def render(selection: Selection, ssim_by_fqn: Mapping[str, float]) -> str:
 def is_mixed(text: str) -> bool:
     """Whether a text is such a file, of whatever version."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except (ValueError, RecursionError):
         return False
     return isinstance(content, dict) and isinstance(content.get("format"), str)

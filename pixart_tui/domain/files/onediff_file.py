@@ -14,6 +14,7 @@ from typing import Final
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import attention_file
+from pixart_tui.domain.values import parse_json
 
 EFFECTS_ENDING: Final = ".effects.safetensors"
 
@@ -37,7 +38,7 @@ def parse(text: str, source: str) -> dict[str, float]:
             attention.
     """
     try:
-        content = json.loads(text)
+        content = parse_json(text)
     except json.JSONDecodeError as error:
         raise _malformed(source, f"line {error.lineno}: {error.msg}") from error
     except (ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from diffusers.quantizers import DiffusersAutoQuantizer
 
 from pixart_tui.domain.errors import RequestError, WorkError
 from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.values import parse_json
 from pixart_tui.engine.exporting.torchao_config import fqn_to_config
 from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.quant.apply import quantize_layers
@@ -56,7 +57,7 @@ def _sort_header(weights: Path) -> None:
     """Puts the keys of the header in order: safetensors writes its metadata in a random one."""
     with weights.open("r+b") as file:
         length = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(length))
+        header = parse_json(file.read(length))
         header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
         text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
         if len(text) > length:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.values import parse_json
 
 _BRIEF_CHARACTERS: Final = 200
 
@@ -31,7 +31,7 @@ def read_json(file: Path, *, may_have_mark: bool = False) -> dict[str, Any]:
     """
     try:
         text = file.read_text(encoding="utf-8-sig" if may_have_mark else "utf-8")
-        value = json.loads(text)
+        value = parse_json(text)
     except (OSError, ValueError) as error:
         raise RequestError(
             f"{file.name} cannot be read",

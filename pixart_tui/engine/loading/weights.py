@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any, Final
 import torch
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.values import parse_json
 from pixart_tui.engine.loading.config_files import brief, read_json
 
 Shape = tuple[int, ...]
@@ -124,7 +124,7 @@ def _safetensors_shapes(file: Path) -> dict[str, Shape]:
 
 def _parse_header(file: Path, header: bytes) -> dict[str, Any]:
     try:
-        entries = json.loads(header)
+        entries = parse_json(header)
         tensors = {name: entry for name, entry in entries.items() if name != "__metadata__"}
         for tensor in tensors.values():
             int(tensor["data_offsets"][1]), tuple(tensor["shape"])

@@ -13,6 +13,7 @@ from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.profiles.profile_check import Claim, claims_of_file, claims_of_scores
 from pixart_tui.domain.profiles.score import noise_of
+from pixart_tui.domain.values import parse_json
 from pixart_tui.reporting.sample_notes import sample_records
 from pixart_tui.runs.snapshot import RunSnapshot
 
@@ -101,7 +102,7 @@ def read_selection_file(path: Path) -> SelectionSidecar | None:
     """Reads the record of a saved selection; None where the file has no sidecar of one."""
     beside = Path(onediff_file.sidecar_path(path))
     try:
-        content = json.loads(beside.read_bytes())
+        content = parse_json(beside.read_bytes())
     except (OSError, ValueError):
         return None
     if not isinstance(content, dict) or content.get("kind") != "selection":

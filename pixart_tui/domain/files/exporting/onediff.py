@@ -14,6 +14,10 @@ FILLER: Final = "pixart_tui_filler"
 """Begins the names that only make up the number; no layer is called so."""
 
 
+_MOST_NAMES: Final = 100_000
+"""Names that a file may hold: some 10 MB."""
+
+
 def render_exact(record: SelectionSidecar, top_percentage: float) -> str:
     """The file's text: ``ssim`` encodes the order, ``measured_ssim`` is what was measured.
 
@@ -56,7 +60,14 @@ def names_needed(chosen: int, top_percentage: float) -> int:
             next_step="for example: --exact-at 90",
         )
     # onediffx's own arithmetic, which may round down.
-    estimate = math.floor(chosen / (top_percentage / 100))
+    estimate = chosen / (top_percentage / 100)
+    if estimate > _MOST_NAMES:
+        raise RequestError(
+            f"--exact-at {top_percentage:g} would take {estimate:.0e} names",
+            cause=f"a file holds at most {_MOST_NAMES}",
+            next_step="take a larger percentage",
+        )
+    estimate = math.floor(estimate)
     for total in range(max(chosen, estimate - 1), estimate + 3):
         if int(total * (top_percentage / 100)) == chosen:
             return total

@@ -73,3 +73,10 @@ def test_the_number_of_names_gives_exactly_the_number_of_layers(count: int, p: f
 def test_a_percentage_that_cannot_be_is_refused(percentage: float) -> None:
     with pytest.raises(RequestError, match="out of range"):
         names_needed(3, percentage)
+
+
+@pytest.mark.parametrize("percentage", [1e-300, 1e-3])
+def test_a_file_of_a_hundred_thousand_names_and_more_is_refused(percentage: float) -> None:
+    with pytest.raises(RequestError, match="names") as caught:
+        names_needed(56, percentage)
+    assert "at most 100000" in caught.value.cause
