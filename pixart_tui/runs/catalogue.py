@@ -33,6 +33,7 @@ def create_run(request: AnyRequest) -> Run:
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
+        paths.directory.chmod(0o700)  # prompts, images and logs are the user's own
         _reserve(paths.last_word)
     except WorkError as error:
         shutil.rmtree(paths.directory, ignore_errors=True)

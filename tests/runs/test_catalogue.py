@@ -24,6 +24,10 @@ def test_a_run_is_found_by_id_prefix_and_last(tmp_path: Path) -> None:
     assert find_run(first.id[:length]).id == first.id
 
 
+def test_a_run_is_its_users_own(tmp_path: Path) -> None:
+    assert new_run(tmp_path).paths.directory.stat().st_mode & 0o077 == 0
+
+
 @pytest.mark.parametrize("reference", ["", "zzz", "../.."])
 def test_what_is_not_one_run_is_refused(tmp_path: Path, reference: str) -> None:
     new_run(tmp_path)

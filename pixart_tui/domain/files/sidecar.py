@@ -183,6 +183,12 @@ def parse(text: str, source: str, schema: type[_Sidecar]) -> _Sidecar:
             cause=f"{place}: {first['msg']}",
             next_step="profile again, or copy the .meta.json that was written with the .json",
         ) from error
+    if found.schema_version > SCHEMA_VERSION:
+        raise RequestError(
+            f"{source} is of a newer format, {found.schema_version}",
+            cause=f"this version reads up to {SCHEMA_VERSION}",
+            next_step="install a newer pixart-tui",
+        )
     if found.conditions.method == REMOVED_METHOD:
         raise RequestError(
             f"{source} is of the fast method, which was removed", next_step=PROFILE_AGAIN

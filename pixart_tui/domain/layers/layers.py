@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
 
 from pixart_tui.domain.values import Value
 
+_LARGEST: Final = 2**31 - 1
 _BLOCK_PATTERN: Final = re.compile(r"^transformer_blocks\.(\d+)\.(.+)$")
 
 
@@ -25,10 +28,10 @@ class Layer(Value):
     """
 
     fqn: str
-    in_features: int
-    out_features: int
+    in_features: Annotated[int, Field(ge=1, le=_LARGEST)]
+    out_features: Annotated[int, Field(ge=1, le=_LARGEST)]
     has_bias: bool
-    rows: int
+    rows: Annotated[int, Field(ge=0, le=_LARGEST)]
     heads: int = 0
     operation: Literal["linear", "attention"] = "linear"
 

@@ -51,6 +51,20 @@ def test_another_file_is_refused(text: str) -> None:
         sidecar.parse(text, "f.meta.json", sidecar.ProfileSidecar)
 
 
+@pytest.mark.parametrize("number", [0, -1, 10**400])
+def test_layers_of_impossible_shapes_are_refused(number: int) -> None:
+    content = json.loads(sidecar.render(_sample()))
+    content["layers"][0]["layer"]["in_features"] = number
+    with pytest.raises(RequestError, match="is not a pixart-tui sidecar"):
+        sidecar.parse(json.dumps(content), "x.meta.json", sidecar.ProfileSidecar)
+
+
+def test_a_newer_format_is_refused() -> None:
+    content = json.loads(sidecar.render(_sample())) | {"schema_version": 9}
+    with pytest.raises(RequestError, match="is of a newer format, 9"):
+        sidecar.parse(json.dumps(content), "x.meta.json", sidecar.ProfileSidecar)
+
+
 def test_the_time_of_each_layer_is_kept() -> None:
     latency = Latency(unquantized=2e-6, quantized=1e-6, noise=1e-8)
     timed = _sample().profile.model_copy(update={"latencies": {"a": latency}})
