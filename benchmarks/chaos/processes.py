@@ -105,6 +105,8 @@ def _inside(action: Callable[[], int], setting: Setting, files: tuple[int, int, 
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # as Python does
     for target, source in enumerate(files):
         os.dup2(source, target)
+    # Those of the campaign know whether its own output could be sought in.
+    sys.stdout, sys.stderr = (open(n, "w", closefd=False) for n in (1, 2))  # noqa: SIM115
     if os.isatty(0):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.closerange(3, 256)

@@ -77,7 +77,7 @@ def parse_call_options(text: str) -> CallOptions:
         given = parse_json(text)
     except json.JSONDecodeError as error:
         raise _not_an_object(f"column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _not_an_object("it is nested too deeply or holds too large a number") from error
     if not isinstance(given, dict):
         raise _not_an_object("it is not an object")

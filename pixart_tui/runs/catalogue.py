@@ -31,9 +31,11 @@ def create_run(request: AnyRequest) -> Run:
         own = str(paths.artifacts.absolute() / "output.json")
         request = request.model_copy(update={"output": own})
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
+    with suppress(OSError):  # the first write says why
+        # Prompts, images and logs are the user's own.
+        paths.directory.mkdir(mode=0o700, parents=True)
     try:
         write_atomically(paths.request, record.model_dump_json(indent=1) + "\n")
-        paths.directory.chmod(0o700)  # prompts, images and logs are the user's own
         _reserve(paths.last_word)
     except WorkError as error:
         shutil.rmtree(paths.directory, ignore_errors=True)

@@ -189,6 +189,13 @@ class Run:
         worker = self.worker()
         return worker if worker is not None and is_stopped(worker) else None
 
+    @property
+    def stopped_note(self) -> str:
+        """How a worker that a signal stopped goes on; empty for one that is not stopped."""
+        worker = self.stopped_worker()
+        note = "stopped by a signal; kill -CONT {} lets it go on"
+        return note.format(worker.pid) if worker else ""
+
     def state(self) -> RunState:
         """Where it is now, by the events taken in and the process table."""
         worker, finished = self.worker(), self.snapshot.finished

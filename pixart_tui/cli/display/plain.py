@@ -35,8 +35,8 @@ def show_progress(run: Run) -> None:
 
 def describe_stage(run: Run) -> str:
     """Where a run is, in a few words."""
-    if worker := run.stopped_worker():
-        return f"stopped by a signal; kill -CONT {worker.pid} lets it go on"
+    if note := run.stopped_note:
+        return note
     stage = run.snapshot.stage
     if stage is None:
         return str(run.state())

@@ -198,8 +198,8 @@ def _outcome(run: Run) -> str:
     trouble = run.trouble() if run.state() in (RunState.FAILED, RunState.STALE) else None
     if trouble is not None and run.record is not None:
         return last_state(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)
-    if worker := run.stopped_worker():
-        return f"stopped by a signal; kill -CONT {worker.pid} lets it go on"
+    if note := run.stopped_note:
+        return note
     request = run.record.request if run.record else None
     return relative(request.output) if request and request.output else ""
 

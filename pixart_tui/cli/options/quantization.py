@@ -68,7 +68,7 @@ def _parse_config(config: str) -> dict[str, Any]:
         parsed = parse_json(config)
     except json.JSONDecodeError as error:
         cause = f"column {error.colno}: {error.msg}"
-    except (ValueError, RecursionError):
+    except ValueError:
         cause = "it is nested too deeply or holds too large a number"
     else:
         if isinstance(parsed, dict):

@@ -166,7 +166,7 @@ def _parse_object(text: str) -> dict[str, Any]:
         parsed = parse_json(text, _without_repeats)
     except json.JSONDecodeError as error:
         raise _not_json(f"column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _not_json("it is nested too deeply or holds too large a number") from error
     if not isinstance(parsed, dict):
         raise _not_json("it is not an object")

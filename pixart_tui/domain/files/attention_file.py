@@ -39,7 +39,7 @@ def is_attention(text: str) -> bool:
     """Whether a file's text is that of an attention profile."""
     try:
         content = parse_json(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     return isinstance(content, dict) and content.get("format") == FORMAT
 

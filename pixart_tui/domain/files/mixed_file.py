@@ -63,7 +63,7 @@ def is_mixed(text: str) -> bool:
     """Whether a text is such a file, of whatever version."""
     try:
         content = parse_json(text)
-    except (ValueError, RecursionError):
+    except ValueError:
         return False
     return isinstance(content, dict) and isinstance(content.get("format"), str)
 

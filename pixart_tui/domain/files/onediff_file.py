@@ -41,7 +41,7 @@ def parse(text: str, source: str) -> dict[str, float]:
         content = parse_json(text)
     except json.JSONDecodeError as error:
         raise _malformed(source, f"line {error.lineno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         cause = "it is nested too deeply or holds too large a number"
         raise _malformed(source, cause) from error
     if isinstance(content, dict) and content.get("format") == attention_file.FORMAT:

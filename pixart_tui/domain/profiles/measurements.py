@@ -1,4 +1,4 @@
-"""Image errors: one image against its reference image, and which layer disturbed it."""
+"""Image errors: one image against its reference image, and which layer was quantized."""
 
 from __future__ import annotations
 

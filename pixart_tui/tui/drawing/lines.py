@@ -35,7 +35,7 @@ CellStyle = Literal[
 
 
 class Span(NamedTuple):
-    """A stretch of text in one cell_style."""
+    """A stretch of text in one style."""
 
     text: str
     cell_style: CellStyle = "text"

@@ -1,4 +1,4 @@
-"""Each state's mark and cell_style: a state is never told by its color alone."""
+"""Each state's mark and style: a state is never told by its color alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RESUMABLE: Final = (RunState.STALE, RunState.FAILED, RunState.CANCELLED)
 
 
 def state_span(state: RunState) -> Span:
-    """``▶ running`` in its cell_style."""
+    """``▶ running`` in its style."""
     mark, cell_style = _MARKS[state]
     return Span(f"{mark} {state}", cell_style)
 

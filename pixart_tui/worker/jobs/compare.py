@@ -88,14 +88,8 @@ def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
 
 
 def _sheet(run: Run, request: CompareRequest) -> Image:
-    """The first pairs that are kept, below each other."""
-    pairs = [pair for pair in pairs_of(run.snapshot, run.paths.directory) if pair.image.exists()]
-    if not pairs:
-        raise WorkError(
-            "no picture could be kept",
-            cause="the log says why",
-            next_step=f"resume it: pixart-tui resume {run.id}",
-        )
+    """The first pairs, below each other; each has its pictures, or the run had failed."""
+    pairs = pairs_of(run.snapshot, run.paths.directory)
     assert run.snapshot.compare_plan is not None
     layers = len(run.snapshot.compare_plan.layers)
     titles = ("unquantized", f"{request.quant_type}, {layers} layer{'s' if layers > 1 else ''}")

@@ -76,7 +76,7 @@ def _rows(found: LogLine, search: Search, width: int) -> Iterator[Row]:
 
 
 def _marked(text: str, query: str) -> Iterator[Span]:
-    """The text with what is searched for in another cell_style."""
+    """The text with what is searched for in another style."""
     if not query or not holds(text, query):
         yield Span(text)
         return

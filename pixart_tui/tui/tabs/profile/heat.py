@@ -67,7 +67,7 @@ class Scale:
         return sum(ratio >= bound for bound in self.bounds)
 
     def cell_style(self, level: int) -> CellStyle:
-        """A level's cell_style: neutral at the reference, two hues away from it."""
+        """A level's style: neutral at the reference, two hues away from it."""
         place = _NEUTRAL_STYLE + level - self.neutral
         return _STYLES[max(0, min(place, len(_STYLES) - 1))]
 

@@ -42,7 +42,7 @@ class Frame:
 
     @classmethod
     def of(cls, plot: Plot, marked: Marked, width: int, height: int) -> Frame:
-        """Axes that hold every point; what the rule_setting selects does not move them."""
+        """Axes that hold every point; what the rule setting selects does not move them."""
         points = [*plot.ours, *plot.onediff_rule, *filter(None, (marked.verified,))]
         points += filter(None, (marked.onediff_verified,))
         losses = [point.loss for point in points] + [marked.low, marked.high]

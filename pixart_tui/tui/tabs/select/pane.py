@@ -113,7 +113,7 @@ class SelectPane(Pane):
         self._offered_types = False
 
     def compose(self) -> ComposeResult:
-        """The rule_setting; the map; the curve and the layers, or one of them."""
+        """The rule setting; the map; the curve and the layers, or one of them."""
         yield LineBlock(id="select-head")
         with Horizontal(id="select-main"):
             yield MapView(id="select-map")
@@ -276,7 +276,7 @@ class SelectPane(Pane):
         return self.query_one(f"#select-{name}", LineBlock)
 
     def tell(self, note: str, cell_style: CellStyle = "good") -> None:
-        """Says something that stays until the rule_setting moves: where a file was written."""
+        """Says something that stays until the rule setting moves: where a file was written."""
         self._note = (note, cell_style)
         self.redraw()
 
@@ -286,7 +286,7 @@ class SelectPane(Pane):
         return [line(" ", Span(chunk, cell_style)) for chunk in chunks]
 
     def _answers(self, view: ProfileView) -> bool:
-        """Whether the answer that is there is about this profile, whatever the rule_setting was."""
+        """Whether the answer that is there is about this profile, whatever the rule setting was."""
         asked = self.answer.question if self.answer else None
         now = (view.run.id, view.quant_types)
         return asked is not None and (asked.run_id, asked.quant_types) == now
@@ -305,7 +305,7 @@ class SelectPane(Pane):
         self.post_message(self.Solved(await asyncio.to_thread(asked)))
 
     def on_select_pane_solved(self, message: Solved) -> None:
-        """Shows the outcome; if the rule_setting moved meanwhile, drawing solves again."""
+        """Shows the outcome; if the rule setting moved meanwhile, drawing solves again."""
         self._solving = False
         self.answer = message.answer
         self.redraw()

@@ -32,12 +32,12 @@ class RuleSetting:
     position: int = int(DEFAULT_RULE.usual)
 
     def moved(self, steps: int) -> RuleSetting:
-        """The rule_setting turned by some steps, to the end of its scale at most."""
+        """The rule setting turned by some steps, to the end of its scale at most."""
         low, high = _limits(self.rule)
         return replace(self, position=max(low, min(high, self.position + steps)))
 
     def next_rule(self, *, timed: bool = True, mixed: bool = False) -> RuleSetting:
-        """The rule_setting of the next rule, at its usual place.
+        """The rule setting of the next rule, at its usual place.
 
         Args:
             timed: Whether layers are timed; else no rule by time is taken.

@@ -69,7 +69,7 @@ class Answer:
 def question_of(
     view: ProfileView, rule_setting: RuleSetting, *, choose_steps: bool = False
 ) -> Question:
-    """The question that a profile and a rule_setting ask."""
+    """The question that a profile and a rule setting ask."""
     return Question(view.run.id, view.quant_types, measured_of(view), rule_setting, choose_steps)
 
 
