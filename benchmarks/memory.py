@@ -54,7 +54,7 @@ _8BIT_STRIPS: Final = MemoryOptions(text_encoder_8bit=True, vae="strips")
 
 
 def _hosting(blocks: int) -> MemoryOptions:
-    return _8BIT_STRIPS.model_copy(update={"text_encoder_host_blocks": blocks})
+    return _8BIT_STRIPS.replace(text_encoder_host_blocks=blocks)
 
 
 OPTIONS: Final = (
@@ -226,7 +226,7 @@ def _deployed(setting: Setting, asked: MemoryOptions) -> Deployed:
         settled = settle_budget(loaded.pipeline, deployment, asked.budget_bytes, **size)
         memory, estimate_bytes = settled.options, settled.peak_bytes
     plan = plan_choice(choice, device)
-    deployment = deployment.model_copy(update={"memory": memory})
+    deployment = deployment.replace(memory=memory)
     deploy(loaded, deployment, plan.execution if plan else None, device)
     return Deployed(loaded.pipeline, call, prompts_of(request, loaded), memory, estimate_bytes)
 

@@ -136,17 +136,15 @@ def by_time(bench: Bench, single: Candidates, case: SelectionProblem) -> dict[st
 def modelled(profile: Profile, saved_share: float) -> Profile:
     """The profile with modelled times: seconds in arbitrary units, in proportion to FLOPs."""
     scored = tuple(
-        score.model_copy(
-            update={
-                "latency_s": Latency(
-                    unquantized=float(score.layer.flops),
-                    quantized=score.layer.flops * (1 - saved_share),
-                )
-            }
+        score.replace(
+            latency_s=Latency(
+                unquantized=float(score.layer.flops),
+                quantized=score.layer.flops * (1 - saved_share),
+            )
         )
         for score in profile.scores()
     )
-    return profile.model_copy(update={"scored": scored})
+    return profile.replace(scored=scored)
 
 
 def saved_shares() -> dict[str, float]:

@@ -92,7 +92,7 @@ class Profiled:
         return target
 
     def _write(self, target: Path, effects: EffectsFile | None) -> None:
-        record = self.record.model_copy(update={"effects": effects})
+        record = self.record.replace(effects=effects)
         beside = Path(onediff_file.sidecar_path(target))
         text = profile_text(record) or "{}\n"
         write_with_companion(target, text, beside, sidecar.render(record))

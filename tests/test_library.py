@@ -68,7 +68,7 @@ def test_a_cpu_is_not_asked_for_fp8_products_in_silence() -> None:
     pipeline = pixart_tui.load("synthetic:alpha-tiny", device="cpu")
     with pytest.raises(RequestError, match="does not run with its real kernel"):
         pixart_tui.quantize(pipeline, selection)
-    kept = selection.model_copy(update={"kept_steps": KeptSteps(last=1)})
+    kept = selection.replace(kept_steps=KeptSteps(last=1))
     with pytest.raises(RequestError, match="keep steps"):
         pixart_tui.quantize(pipeline, kept)
 
@@ -77,7 +77,7 @@ def test_bench_takes_a_selection_of_several_types_that_keeps_steps() -> None:
     types = {"proj_out": "int8_dynamic", "transformer_blocks.0.ff.net.2": "int8_weightonly"}
     one = pixart_tui.select(_profile(), flops_share=0.5)
     changes = {"assignments": types, "chosen": tuple(types), "kept_steps": KeptSteps(last=1)}
-    selection = one.model_copy(update=changes)
+    selection = one.replace(**changes)
     options: dict[str, Any] = {"compilers": ["none"], "device": "cpu", "layers": selection}
     with pytest.raises(RequestError, match="not chosen for int4_weightonly"):
         pixart_tui.bench("synthetic:alpha-tiny", quant_type="int4_weightonly", **options)

@@ -139,7 +139,7 @@ def reference(kind: str, root: Path) -> tuple[Reference, list[str]]:
     ended(start_worker(copy, setting), 120.0)
     seconds = time.monotonic() - started_s
     calls = int(counted.read_text()) if counted.exists() else 0
-    made = made.model_copy(update={"seconds": seconds, "calls": calls})
+    made = made.replace(seconds=seconds, calls=calls)
     kept.write_text(made.model_dump_json())
     return made, differences(made, again / "out")
 

@@ -24,6 +24,18 @@ class Value(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 
+    def replace(self, **changes: Any) -> Self:
+        """A copy with other fields, which are checked as those of a new value are.
+
+        Raises:
+            TypeError: There is no such field.
+            ValidationError: A field cannot have that value.
+        """
+        if unknown := changes.keys() - type(self).model_fields.keys():
+            raise TypeError(f"{type(self).__name__} has no field {', '.join(sorted(unknown))}")
+        known = {name: getattr(self, name) for name in self.model_fields_set}
+        return type(self).model_validate(known | changes)
+
     def model_dump_json(self, *, indent: int | None = None, **options: Any) -> str:
         """The value as JSON."""
         try:

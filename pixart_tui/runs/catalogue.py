@@ -29,7 +29,7 @@ def create_run(request: AnyRequest) -> Run:
     if request.output and descriptor_of(Path(request.output)) is not None:
         # What this process has open, as /dev/stdout, its worker has not.
         own = str(paths.artifacts.absolute() / "output.json")
-        request = request.model_copy(update={"output": own})
+        request = request.replace(output=own)
     record = RunRecord(id=run_id, created_s=time.time(), cwd=str(Path.cwd()), request=request)
     with suppress(OSError):  # the first write says why
         # Prompts, images and logs are the user's own.

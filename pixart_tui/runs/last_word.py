@@ -75,8 +75,8 @@ def _cut(outcome: AttemptFinished) -> AttemptFinished:
         return outcome
     texts = outcome.failure.model_dump(include={"title", "cause", "next_step"})
     short = {name: text[:_MOST_CHARACTERS] for name, text in texts.items()}
-    failure = outcome.failure.model_copy(update=short)
-    return outcome.model_copy(update={"failure": failure})
+    failure = outcome.failure.replace(**short)
+    return outcome.replace(failure=failure)
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -144,7 +144,7 @@ class RunSnapshot:
                 self._take_sample(event.sample)
             case PassPlanned():
                 reason = event.reason or (self.pass_plan.reason if self.pass_plan else "")
-                self.pass_plan = event.model_copy(update={"reason": reason})
+                self.pass_plan = event.replace(reason=reason)
             case LookTaken():
                 self.look = event.look
             case ProfileChecked():
@@ -197,7 +197,7 @@ class RunSnapshot:
     def _choose_batch(self, event: BatchChosen) -> None:
         # A later attempt starts without a reason, and the one that is known still holds.
         reason = event.reason or (self.batch.reason if self.batch else "")
-        self.batch = event.model_copy(update={"reason": reason})
+        self.batch = event.replace(reason=reason)
         self.batch_sizes[event.images] = None
 
     def _take_layer(self, event: LayerMeasured) -> None:
@@ -207,7 +207,7 @@ class RunSnapshot:
             self.measured[event.layer] = event
         elif new:
             merged = known.measurements + new
-            self.measured[event.layer] = event.model_copy(update={"measurements": merged})
+            self.measured[event.layer] = event.replace(measurements=merged)
         self._measured_keys.update(one.key for one in new)
         self._time(event.elapsed_s)
 
@@ -373,7 +373,7 @@ class RunSnapshot:
         order = {layer.fqn: number for number, layer in enumerate(self.planned.layers)}
         measured = sorted(self.measured.values(), key=lambda one: order.get(one.layer, len(order)))
         return Profile(
-            conditions=self.planned.conditions.model_copy(update={"quant_type": quant_type}),
+            conditions=self.planned.conditions.replace(quant_type=quant_type),
             layers=self.planned.targets(quant_type),
             excluded=self.planned.excluded_by_type[quant_type],
             measurements=merge_measurements(one.measurements for one in measured),

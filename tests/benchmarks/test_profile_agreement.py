@@ -34,14 +34,14 @@ def _changed(
     for score in profile.layers:
         ssim = change(score)
         if score.ssim is None or ssim is None:
-            layers.append(score.model_copy(update={"ssim": ssim}))
+            layers.append(score.replace(ssim=ssim))
             continue
         ends = {
             name: (getattr(score, name) or 0.0) + ssim - score.ssim
             for name in ("ssim_low", "ssim_high")
         }
-        layers.append(score.model_copy(update={"ssim": ssim, **ends}))
-    return profile.model_copy(update={"layers": tuple(layers)})
+        layers.append(score.replace(ssim=ssim, **ends))
+    return profile.replace(layers=tuple(layers))
 
 
 def test_a_profile_agrees_with_itself(committed: ProfileSidecar) -> None:
@@ -88,17 +88,17 @@ def test_layers_that_only_one_has_measured_are_named(committed: ProfileSidecar) 
 
 
 def test_what_was_measured_otherwise_is_told(committed: ProfileSidecar) -> None:
-    real = committed.conditions.model_copy(update={"execution": "real"})
-    found = agreement(committed, committed.model_copy(update={"conditions": real}))
+    real = committed.conditions.replace(execution="real")
+    found = agreement(committed, committed.replace(conditions=real))
     assert found.differing_conditions == {"execution": ("simulated", "real")}
     assert "execution differs" in table(found)
 
 
 @pytest.mark.parametrize("field", ["model_fingerprint", "quant_type"])
 def test_two_models_or_quant_types_are_not_compared(committed: ProfileSidecar, field: str) -> None:
-    other = committed.conditions.model_copy(update={field: "another"})
+    other = committed.conditions.replace(**{field: "another"})
     with pytest.raises(RequestError, match="nothing to compare"):
-        agreement(committed, committed.model_copy(update={"conditions": other}))
+        agreement(committed, committed.replace(conditions=other))
 
 
 def test_the_program_prints_a_table_and_writes_json(

@@ -20,8 +20,8 @@ def results(tmp_path: Path) -> Path:
     stored = BenchResult.model_validate_json((RESULTS / _STORED).read_bytes())
     (tmp_path / "plain.json").write_text(stored.model_dump_json())
     for model in ("alpha", "sigma"):
-        rows = tuple(r.model_copy(update={"model": f"synthetic:{model}"}) for r in stored.rows)
-        matrix = stored.model_copy(update={"matrix": "seed", "rows": rows, "command": "make it"})
+        rows = tuple(r.replace(model=f"synthetic:{model}") for r in stored.rows)
+        matrix = stored.replace(matrix="seed", rows=rows, command="make it")
         (tmp_path / f"{model}.json").write_text(matrix.model_dump_json())
     return tmp_path
 

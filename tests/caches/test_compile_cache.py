@@ -111,7 +111,7 @@ def test_without_code_there_is_nothing_to_start_with() -> None:
 
 
 def test_clearing_tells_what_it_removed_and_leaves_other_kinds() -> None:
-    other = type(CACHE)(KIND.model_copy(update={"device_name": "Other"}))
+    other = type(CACHE)(KIND.replace(device_name="Other"))
     write(CACHE.directory, {"inductor/x": b"123", "triton/y": b"4"})
     write(other.directory, {"inductor/x": b"12"})
     assert CACHE.clear() == Amount(2, 4)

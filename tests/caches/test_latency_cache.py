@@ -33,7 +33,7 @@ def test_what_was_stored_is_known_to_the_next_run() -> None:
 
 @pytest.mark.parametrize("field", ["torch", "triton", "torchao", "kernels", "quant_type"])
 def test_another_version_kernel_or_quant_type_is_not_mixed_up(field: str) -> None:
-    other = KEY.model_copy(update={field: "another"})
+    other = KEY.replace(**{field: "another"})
     LatencyCache.open(KEY).store({SMALL: LATENCY})
     assert LatencyCache.open(other).known == {}
     LatencyCache.open(other).store({LARGE: LATENCY})
@@ -42,7 +42,7 @@ def test_another_version_kernel_or_quant_type_is_not_mixed_up(field: str) -> Non
 
 
 def test_another_gpu_model_has_a_file_of_its_own() -> None:
-    other = KEY.model_copy(update={"device": "NVIDIA A100-SXM4-80GB"})
+    other = KEY.replace(device="NVIDIA A100-SXM4-80GB")
     LatencyCache.open(KEY).store({SMALL: LATENCY})
     cache = LatencyCache.open(other)
     assert cache.known == {}

@@ -21,7 +21,7 @@ def test_the_last_time_is_the_estimate() -> None:
 
 def test_other_versions_have_times_of_their_own() -> None:
     _TIMES.store("alpha", {"transformer": 9.0})
-    newer = KIND.model_copy(update={"versions": KIND.versions | {"torch": "2.13.0"}})
+    newer = KIND.replace(versions=KIND.versions | {"torch": "2.13.0"})
     assert WarmupTimes(newer).of("alpha") == {}
 
 

@@ -50,10 +50,10 @@ def _run(tmp_path: Path) -> Run:
     )
     run = create_run(request)
     plan = planned(f"a{_TEXT}", "b")
-    conditions = plan.conditions.model_copy(update={"model": _TEXT, "prompts": (_TEXT,)})
+    conditions = plan.conditions.replace(model=_TEXT, prompts=(_TEXT,))
     events: tuple[Event, ...] = (
         started(),
-        plan.model_copy(update={"conditions": conditions}),
+        plan.replace(conditions=conditions),
         StageChanged(stage="measuring", detail=_TEXT),
         Noticed(text=_TEXT),
         measured(f"a{_TEXT}"),

@@ -46,3 +46,18 @@ def test_json_that_is_nested_too_deeply_is_no_json() -> None:
         parse_json("[" * 100_000)
     assert parse_json('{"a": [1]}') == {"a": [1]}
     assert parse_json('{"a": 1}', lambda pairs: pairs) == [("a", 1)]
+
+
+def test_a_copy_is_checked_as_a_new_value_is() -> None:
+    one = _Range(low=1)
+    assert one.replace(low=2) == _Range(low=2)
+    assert one.replace(low=2).model_fields_set == {"low"}
+    with pytest.raises(ValidationError):
+        one.replace(low="two")
+    with pytest.raises(TypeError, match="no field lowest"):
+        one.replace(lowest=2)
+
+
+class _Range(Value):
+    low: int
+    high: int = 9

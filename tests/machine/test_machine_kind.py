@@ -41,7 +41,7 @@ def test_the_same_machine_is_of_the_same_kind() -> None:
     ],
 )
 def test_any_difference_makes_another_directory(change: dict[str, object]) -> None:
-    other = KIND.model_copy(update=change)
+    other = KIND.replace(**change)
     assert other.key != KIND.key
     assert len(KIND.differences(other)) == 1
     assert KIND.key.startswith("sample-gpu-80gb-")

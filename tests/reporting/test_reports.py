@@ -42,7 +42,7 @@ def _profile() -> Profile:
 
     losses = dict(zip(names, (3e-4, 2e-6, 4e-2), strict=True))
     return Profile(
-        conditions=conditions().model_copy(update={"prompts": prompts}),
+        conditions=conditions().replace(prompts=prompts),
         layers=(*(layer(fqn) for fqn in names), layer("tiny")),
         excluded={"tiny": "K = 3"},
         measurements=tuple(one(fqn, x, p) for fqn, x in losses.items() for p in prompts),
@@ -200,7 +200,7 @@ def test_the_steps_of_a_verified_selection_are_told_and_its_predicted_interval()
         label="every step",
         assignments={},
         predicted=1e-3,
-        measured=loss.model_copy(update={"loss": 4e-3}),
+        measured=loss.replace(loss=4e-3),
         elapsed_s=1.0,
     )
     images = ImageSet(prompts=("a",), seeds=(0,))
@@ -213,7 +213,7 @@ def test_the_steps_of_a_verified_selection_are_told_and_its_predicted_interval()
         verified=loss,
         every_step=every,
     )
-    report = replace(_report(), selection=chosen.model_copy(update=update), verification=found)
+    report = replace(_report(), selection=chosen.replace(**update), verification=found)
     for text in (_read(render_html(report)).text, render_markdown(report)):
         assert "steps kept: number 3,9-10; 1 layer quantized there too" in text
         assert "predicted: 1.00e-03 (95% interval for other prompts 5.0e-04 - 2.0e-03)" in text

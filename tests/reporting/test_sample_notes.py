@@ -39,8 +39,8 @@ def _record(prompt: str = "robot", **fields: object) -> SampleRecord:
 def _profile(method: str = "adjoint", quant_type: str = QUANT_TYPE) -> Profile:
     losses = {QUANT_TYPE: [0.01, 0.002], _INT8: [0.001, 0.001]}
     return Profile(
-        conditions=conditions().model_copy(
-            update={"method": method, "draws": 8, "quant_type": quant_type, "seeds": (0, 1)}
+        conditions=conditions().replace(
+            method=method, draws=8, quant_type=quant_type, seeds=(0, 1)
         ),
         layers=(layer("a"), layer("b")),
         excluded={},
@@ -88,7 +88,7 @@ def test_samples_out_of_the_linear_range_are_named_the_farthest_first() -> None:
         "1.65; losses near 1.8 count less"
     )
     assert "predicts 19.6; losses near 1.8 count less" in out_of_range_note(
-        far.model_copy(update={"measured_loss": None})
+        far.replace(measured_loss=None)
     )
 
 
@@ -109,7 +109,7 @@ def test_the_exhaustive_method_has_the_floor_for_that() -> None:
         Comparison(prompt=p, seed=0, ssim=1 - x)
         for p, x in {"a": 1e-3, "b": 1e-3, "c": 1e-3, "d": 9e-3}.items()
     )
-    profile = _profile("exhaustive").model_copy(update={"floor": floor})
+    profile = _profile("exhaustive").replace(floor=floor)
     assert diverging(profile, []) == ("d",)
 
 

@@ -15,7 +15,7 @@ _LAYERS = ("to_q", "proj_out", "tiny")
 
 def _profile(effects: list[list[list[float]]], **changes: object) -> Profile:
     return Profile(
-        conditions=conditions().model_copy(update={"method": "adjoint", **changes}),
+        conditions=conditions().replace(method="adjoint", **changes),
         layers=tuple(layer(fqn) for fqn in _LAYERS),
         excluded={},
         measurements=(),

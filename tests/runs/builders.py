@@ -62,5 +62,5 @@ def started(attempt: int = 1) -> AttemptStarted:
 def give_worker(run: Run, *, alive: bool, attempt: int = 1) -> None:
     """This very process, or one that is gone, stands for the worker."""
     me = identify_self(attempt)
-    worker = me if alive else me.model_copy(update={"start_ticks": me.start_ticks - 1})
+    worker = me if alive else me.replace(start_ticks=me.start_ticks - 1)
     write_atomically(run.paths.worker, worker.model_dump_json())

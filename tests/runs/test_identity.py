@@ -16,12 +16,12 @@ def test_this_process_lives(tmp_path: Path) -> None:
 
 def test_a_reused_pid_is_another_process(tmp_path: Path) -> None:
     me = identify_self(1)
-    stranger = me.model_copy(update={"start_ticks": me.start_ticks - 1})
+    stranger = me.replace(start_ticks=me.start_ticks - 1)
     assert not is_alive(stranger, tmp_path / "heartbeat")
 
 
 def test_a_reboot_ends_every_worker(tmp_path: Path) -> None:
-    before = identify_self(1).model_copy(update={"boot_id": "another"})
+    before = identify_self(1).replace(boot_id="another")
     assert not is_alive(before, tmp_path / "heartbeat")
 
 
@@ -43,7 +43,7 @@ def test_a_killed_process_is_dead_even_before_its_parent_has_reaped_it(tmp_path:
 
 def test_across_hosts_the_heartbeat_decides(tmp_path: Path) -> None:
     beat = tmp_path / "heartbeat"
-    elsewhere = identify_self(1).model_copy(update={"host": "another-host"})
+    elsewhere = identify_self(1).replace(host="another-host")
     assert not is_alive(elsewhere, beat)
     with heartbeat(beat):
         deadline = time.monotonic() + 5

@@ -28,7 +28,7 @@ def test_a_new_run_is_queued_until_its_worker_has_had_time_to_start(tmp_path: Pa
 def test_a_run_whose_worker_never_came_is_stale(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     assert run.record is not None
-    old = run.record.model_copy(update={"created_s": time.time() - 3600})
+    old = run.record.replace(created_s=time.time() - 3600)
     run.paths.request.write_text(old.model_dump_json())
     assert Run.open(run.paths.directory).state() is RunState.STALE
 

@@ -88,7 +88,7 @@ def test_nothing_is_left_to_measure_once_the_last_look_says_so() -> None:
     snapshot = _adjoint(8)
     assert snapshot.total == 16
     assert snapshot.look is not None
-    ended = snapshot.look.model_copy(update={"outcome": "settled"})
+    ended = snapshot.look.replace(outcome="settled")
     snapshot.apply(JournalEntry(t=1e3, event=LookTaken(look=ended)))
     assert (snapshot.done, snapshot.total) == (8, 8)
 
@@ -96,7 +96,7 @@ def test_nothing_is_left_to_measure_once_the_last_look_says_so() -> None:
 def test_a_sample_measured_twice_counts_once() -> None:
     plan = adjoint_runs.small()
     snapshot = adjoint_runs.snapshot(plan, 2)
-    again = SampleMeasured(sample=plan.samples()[0].model_copy(update={"elapsed_s": 9.0}))
+    again = SampleMeasured(sample=plan.samples()[0].replace(elapsed_s=9.0))
     snapshot.apply(JournalEntry(t=1e3, event=again))
     assert snapshot.done == 2
     assert snapshot.samples_in_order[0].elapsed_s == 4.0

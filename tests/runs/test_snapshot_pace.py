@@ -21,7 +21,7 @@ def _fold(*events: Event) -> RunSnapshot:
 
 
 def _begun(replicas: int = 1, layers: int = 10) -> tuple[Event, ...]:
-    plan = planned(*_NAMES[:layers]).model_copy(update={"replicas": replicas})
+    plan = planned(*_NAMES[:layers]).replace(replicas=replicas)
     return (started(), plan, _MEASURING)
 
 
@@ -71,8 +71,8 @@ def test_time_between_the_attempts_plays_no_part() -> None:
 
 def test_images_per_second_are_those_of_all_replicas() -> None:
     plan = planned("a", "b", "c")
-    two = plan.conditions.model_copy(update={"prompts": ("robot", "cat"), "seeds": (0, 1)})
-    plan = plan.model_copy(update={"replicas": 2, "conditions": two})
+    two = plan.conditions.replace(prompts=("robot", "cat"), seeds=(0, 1))
+    plan = plan.replace(replicas=2, conditions=two)
     assert _fold(started(), plan).images_per_s is None
     assert _fold(started(), plan, *_layers(0.5)).images_per_s == pytest.approx(2 * 4 / 0.5)
 

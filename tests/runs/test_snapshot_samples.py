@@ -27,10 +27,8 @@ _PLAN = PassPlanned(
 def _planned() -> ProfilePlanned:
     plan = planned("a", "b")
     changes = {"method": "adjoint", "prompts": ("cat", "dog", "owl"), "seeds": (0, 1)}
-    conditions = plan.conditions.model_copy(update=changes)
-    return plan.model_copy(
-        update={"conditions": conditions, "more_types": {"int8_dynamic": {"b": "shape"}}}
-    )
+    conditions = plan.conditions.replace(**changes)
+    return plan.replace(conditions=conditions, more_types={"int8_dynamic": {"b": "shape"}})
 
 
 def _sample(prompt: str, seed: int = 0) -> SampleEffects:
@@ -103,9 +101,9 @@ def test_each_quant_type_has_a_profile_from_the_same_samples() -> None:
 
 
 def test_why_the_memory_is_used_otherwise_is_remembered() -> None:
-    smaller = _PLAN.model_copy(update={"samples": 1, "reason": "the GPU ran out of memory: x"})
+    smaller = _PLAN.replace(samples=1, reason="the GPU ran out of memory: x")
     snapshot = _fold(_PLAN, smaller, started(2), _PLAN)
-    assert snapshot.pass_plan == _PLAN.model_copy(update={"reason": smaller.reason})
+    assert snapshot.pass_plan == _PLAN.replace(reason=smaller.reason)
 
 
 def test_time_to_the_end_follows_the_pace_of_samples() -> None:

@@ -17,7 +17,7 @@ def _fold(*events: Event) -> RunSnapshot:
 
 
 def _row(status: RowStatus) -> BenchRowUpdated:
-    return BenchRowUpdated(row=bench_rows(1)[1].model_copy(update={"status": status}))
+    return BenchRowUpdated(row=bench_rows(1)[1].replace(status=status))
 
 
 def test_the_latest_of_each_row_is_kept() -> None:

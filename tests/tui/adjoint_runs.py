@@ -74,14 +74,12 @@ class Plan:
     @property
     def conditions(self) -> Conditions:
         """What it holds for."""
-        return sample_runs.conditions().model_copy(
-            update={
-                "model": self.model,
-                "method": "adjoint",
-                "draws": 8,
-                "seeds": tuple(range(self.seeds)),
-                "num_calls": 0 if self.calls == 20 else self.calls,
-            }
+        return sample_runs.conditions().replace(
+            model=self.model,
+            method="adjoint",
+            draws=8,
+            seeds=tuple(range(self.seeds)),
+            num_calls=0 if self.calls == 20 else self.calls,
         )
 
     @property
@@ -183,8 +181,8 @@ def _look(plan: Plan, samples: Sequence[SampleEffects], outcome: Outcome) -> Loo
     if outcome == "settled":
         nothing = dict.fromkeys(plan.quant_types, 0)
         update = {"outcome": outcome, "undecided": nothing, "with_twice": nothing}
-        return LookTaken(look=look.model_copy(update=update))
-    return LookTaken(look=look.model_copy(update={"outcome": outcome}) if outcome else look)
+        return LookTaken(look=look.replace(**update))
+    return LookTaken(look=look.replace(outcome=outcome) if outcome else look)
 
 
 def request(output: Path, plan: Plan) -> ProfileRequest:

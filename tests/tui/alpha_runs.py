@@ -65,7 +65,7 @@ def _measurable() -> list[Layer]:
 
 
 def _planned() -> Iterator[Event]:
-    conditions = sample_runs.conditions().model_copy(update={"model": "synthetic:alpha"})
+    conditions = sample_runs.conditions().replace(model="synthetic:alpha")
     yield AttemptStarted(attempt=1)
     yield ProfilePlanned(
         machine=sample_runs.MACHINE,
@@ -163,9 +163,7 @@ def half_measured(output: Path) -> Run:
 
 
 def _request(output: Path, method: Method) -> ProfileRequest:
-    return sample_runs.profile_request(output).model_copy(
-        update={"model": "synthetic:alpha", "method": method}
-    )
+    return sample_runs.profile_request(output).replace(model="synthetic:alpha", method=method)
 
 
 def finished(output: Path, events: Sequence[Event], method: Method = "exhaustive") -> Run:

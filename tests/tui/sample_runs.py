@@ -200,7 +200,7 @@ def _unmeasured(row: BenchRow, status: RowStatus | None) -> BenchRow:
     names = ("iterations_per_s", "e2e_s", "peak_bytes", "ssim", "psnr_db", "images_equal")
     warm_ups = ("warmup_run_s", "warmup_compile_s", "warmup_cache_s")
     empty: dict[str, object] = dict.fromkeys((*names, *warm_ups))
-    return row.model_copy(update=empty | {"status": status or RowStatus.PENDING})
+    return row.replace(**(empty | {"status": status or RowStatus.PENDING}))
 
 
 def bench_events(rows: Sequence[BenchRow]) -> Iterator[Event]:
@@ -241,7 +241,7 @@ def warmup(*, estimated: bool = True, finished: bool = False) -> WarmupProgresse
         Region(name="CUDA graphs"),
     )
     if not estimated:
-        regions = tuple(r.model_copy(update={"estimated_s": None}) for r in regions)
+        regions = tuple(r.replace(estimated_s=None) for r in regions)
     found = Warmup(
         cached=False,
         regions=regions,
@@ -308,10 +308,10 @@ def write_run(
 
 def _pin_times(run: Run, created_s: float, step_s: float) -> None:
     assert run.record is not None
-    record = run.record.model_copy(update={"created_s": created_s})
+    record = run.record.replace(created_s=created_s)
     write_atomically(run.paths.request, record.model_dump_json())
     entries = [
-        entry.model_copy(update={"t": created_s + index * step_s}).model_dump_json()
+        entry.replace(t=created_s + index * step_s).model_dump_json()
         for index, entry in enumerate(read_journal(run.paths.events))
     ]
     write_atomically(run.paths.events, "".join(f"{entry}\n" for entry in entries))
@@ -325,7 +325,7 @@ def this_process() -> WorkerIdentity:
 def gone_worker() -> WorkerIdentity:
     """A worker whose process is gone."""
     me = identify_self(1)
-    return me.model_copy(update={"start_ticks": me.start_ticks - 1})
+    return me.replace(start_ticks=me.start_ticks - 1)
 
 
 def sleeping_process() -> tuple[subprocess.Popen[bytes], WorkerIdentity]:

@@ -174,9 +174,7 @@ async def test_what_only_the_reserved_space_could_take_is_shown(tmp_path: Path) 
 async def test_a_stopped_worker_is_shown_as_such(tmp_path: Path) -> None:
     run = sample_runs.running_profile(tmp_path)
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
-        worker = identify_self(1).model_copy(
-            update={"pid": process.pid, "start_ticks": start_ticks(process.pid)}
-        )
+        worker = identify_self(1).replace(pid=process.pid, start_ticks=start_ticks(process.pid))
         run.paths.worker.write_text(worker.model_dump_json())
         process.send_signal(signal.SIGSTOP)
         try:

@@ -27,11 +27,11 @@ def _drawn(pilot: Pilot[None]) -> str:
 
 async def test_no_tab_and_no_note_obeys_text(tmp_path: Path) -> None:
     plan = planned(f"a{_TEXT}", "b")
-    conditions = plan.conditions.model_copy(update={"model": _TEXT, "prompts": (_TEXT,)})
+    conditions = plan.conditions.replace(model=_TEXT, prompts=(_TEXT,))
     run = new_run(
         tmp_path,
         started(),
-        plan.model_copy(update={"conditions": conditions}),
+        plan.replace(conditions=conditions),
         StageChanged(stage="measuring", detail=_TEXT),
         Noticed(text=_TEXT),
         measured(f"a{_TEXT}"),

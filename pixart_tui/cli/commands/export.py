@@ -220,7 +220,7 @@ def _write_files(
     record: SelectionSidecar, export_format: ExportFormat, output: Path, exact_at: float | None
 ) -> None:
     used_with = None if export_format != "onediff" else exact_at or 100
-    known = record.model_copy(update={"use_with_top_percentage": used_with})
+    known = record.replace(use_with_top_percentage=used_with)
     text = _text(record, export_format, output, exact_at)
     write_with_companion(output, text, _sidecar(output), sidecar.render(known))
 

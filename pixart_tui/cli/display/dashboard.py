@@ -66,7 +66,7 @@ def settings_of(options: Mapping[str, Any]) -> Settings:
 
         DashboardApp.check_keys(settings.keys, str(path))
     given = {name: value for name, value in options.items() if value is not None}
-    return settings.model_copy(update={"display": settings.display.model_copy(update=given)})
+    return settings.replace(display=settings.display.replace(**given))
 
 
 def open_dashboard(run_ids: Sequence[str] = ()) -> None:

@@ -246,8 +246,8 @@ def matrix_cases(
         case = _case(row, request, layers, scattered, on_gpu=on_gpu)
         if is_simulated:
             plain = {"compiler": "none", "compiler_config": ""}
-            deployment = case.deployment.model_copy(update=plain)
-            case = case.model_copy(update={"deployment": deployment})
+            deployment = case.deployment.replace(**plain)
+            case = case.replace(deployment=deployment)
         yield case
 
 

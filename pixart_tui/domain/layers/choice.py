@@ -81,7 +81,7 @@ class Choice(Value):
         """The same without some targets."""
         left = {fqn: name for fqn, name in self.assignments.items() if fqn not in targets}
         everywhere = tuple(fqn for fqn in self.at_every_step if fqn not in targets)
-        return self.model_copy(update={"assignments": left, "at_every_step": everywhere})
+        return self.replace(assignments=left, at_every_step=everywhere)
 
     def is_at_every_step(self, target: str) -> bool:
         """Whether a target that is quantized is so at the kept steps too."""

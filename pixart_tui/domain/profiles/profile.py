@@ -128,7 +128,7 @@ class Profile(Value):
         else:
             scores = score_layers(self.layers, self.excluded, self.measurements)
         timed = ((score, self.latencies.get(score.layer.fqn)) for score in scores)
-        return tuple(x.model_copy(update={"latency_s": latency}) for x, latency in timed)
+        return tuple(x.replace(latency_s=latency) for x, latency in timed)
 
     @property
     def deployment_floor(self) -> float | None:

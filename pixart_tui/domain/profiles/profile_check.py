@@ -106,7 +106,7 @@ def claims_of_scores(
             "speedup_noise": _speedup_noise(score),
             "gpu": gpu,
         }
-        claims.append(claim.model_copy(update=update))
+        claims.append(claim.replace(**update))
     return tuple(claims)
 
 

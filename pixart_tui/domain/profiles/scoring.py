@@ -58,7 +58,7 @@ def _with_ranks(scores: Iterable[LayerScore], ranks: Mapping[str, Rank]) -> tupl
         if rank is None:
             return score
         found = {"rank": rank.place, "tied_from": rank.first, "tied": rank.tied}
-        return score.model_copy(update=found)
+        return score.replace(**found)
 
     return tuple(placed(score) for score in scores)
 

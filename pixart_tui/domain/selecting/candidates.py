@@ -101,7 +101,7 @@ class Candidates(Value):
     def of_layers(self) -> Candidates:
         """The candidates without options for attention, whose targets are all kept."""
         options = tuple(o for o in self.options if o.quant_type != FP8_ATTENTION)
-        return self.model_copy(update={"options": options})
+        return self.replace(options=options)
 
     @property
     def timed(self) -> bool:
@@ -228,8 +228,8 @@ def with_steps_kept(
             return (option,)
         part = 1.0 if left is None else left[option.key]
         fewer = {"steps_share": share, "at_every_step": False, "ssim": 1.0 - part * option.loss}
-        elsewhere = option.model_copy(update=fewer)
+        elsewhere = option.replace(**fewer)
         return (elsewhere,) if left is None else (elsewhere, option)
 
     options = tuple(variant for option in candidates.options for variant in variants(option))
-    return candidates.model_copy(update={"options": options, "kept_steps": kept})
+    return candidates.replace(options=options, kept_steps=kept)

@@ -162,7 +162,7 @@ class SelectionProblem:
             candidates, self.rule, self.parameter, fused=self.fused, scale=scale, solver=solver
         )
         # Whatever it was solved with: the prediction is that of before any joint measurement.
-        return found.model_copy(update={"predicted_loss": found.predicted_loss / scale})
+        return found.replace(predicted_loss=found.predicted_loss / scale)
 
     def _candidates(self, kept: KeptSteps) -> Candidates:
         candidates_by_steps = self._known.candidates_by_steps
@@ -194,13 +194,13 @@ class SelectionProblem:
         """With the interval of its prediction, where effects are known."""
         if self.effects is None or not found.chosen:
             return found
-        found = found.model_copy(update={"predicted_by_step": True})
+        found = found.replace(predicted_by_step=True)
         reach = self.effects.reach(found.choice)
         if reach is None:
             return found
         loss = found.predicted_loss
         ends = {"predicted_low": loss / reach, "predicted_high": loss * reach}
-        return found.model_copy(update=ends)
+        return found.replace(**ends)
 
 
 def no_effects() -> RequestError:

@@ -79,8 +79,8 @@ class Solver:
     @cached_property
     def reachable_at_every_step(self) -> float:
         """The most that could be gained if every step were quantized."""
-        options = tuple(o.model_copy(update={"steps_share": 1.0}) for o in self.candidates.options)
-        candidates = self.candidates.model_copy(update={"options": options})
+        options = tuple(o.replace(steps_share=1.0) for o in self.candidates.options)
+        candidates = self.candidates.replace(options=options)
         return replace(self, candidates=candidates).reachable
 
     @cached_property

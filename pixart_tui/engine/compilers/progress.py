@@ -64,7 +64,7 @@ class RegionInWork:
 
     def _tell(self, **changes: object) -> None:
         elapsed_s = {"elapsed_s": time.monotonic() - self._started_s}
-        self._region = self._region.model_copy(update=elapsed_s | changes)
+        self._region = self._region.replace(**(elapsed_s | changes))
         self._report(self._region)
 
 
@@ -121,7 +121,7 @@ class WarmupProgress:
                 self._ticker.start()
             before = self._regions.get(region.name)
             estimated_s = self._estimates.get(region.name)
-            self._regions[region.name] = region.model_copy(update={"estimated_s": estimated_s})
+            self._regions[region.name] = region.replace(estimated_s=estimated_s)
             now_s = self._taken_s[region.name] = time.monotonic()
             changed = before is None or before.state is not region.state
             if changed or now_s - self._told_s >= _LEAST_INTERVAL_S:
@@ -138,9 +138,9 @@ class WarmupProgress:
                 "from_cache": known.from_cache + from_cache,
                 "elapsed_s": known.elapsed_s + elapsed_s,
             }
-            region = known.model_copy(update=changes)
+            region = known.replace(**changes)
             state = RegionState.DONE if region.is_complete else RegionState.COMPILING
-            self.take(region.model_copy(update={"state": state}))
+            self.take(region.replace(state=state))
 
     def region(self, name: str) -> Region:
         """A region as it was taken last, an empty one if it never was; times run on."""
@@ -162,13 +162,13 @@ class WarmupProgress:
     def _ended(self, region: Region) -> Region:
         """Returns the final state of a region; one that was not begun stays as it is."""
         state = RegionState.DONE if region.ready else RegionState.WAITING
-        return self._by_now(region).model_copy(update={"state": state})
+        return self._by_now(region).replace(state=state)
 
     def _by_now(self, region: Region) -> Region:
         if region.state is not RegionState.COMPILING:
             return region
         since_s = time.monotonic() - self._taken_s[region.name]
-        return region.model_copy(update={"elapsed_s": region.elapsed_s + since_s})
+        return region.replace(elapsed_s=region.elapsed_s + since_s)
 
     def _say(self) -> Warmup:
         self._told_s = time.monotonic()
@@ -295,16 +295,16 @@ class _Follower:
             "compiled": before.compiled + compiled,
             "from_cache": before.from_cache + from_cache,
         }
-        region = before.model_copy(update=made)
+        region = before.replace(**made)
         state = RegionState.DONE if region.is_complete else RegionState.WAITING
-        self._progress.take(region.model_copy(update={"state": state}))
+        self._progress.take(region.replace(state=state))
 
     def stop(self) -> None:
         """From here on nothing is heard: torch offers no way to take one listener out."""
         self._stopped = True
 
     def _now(self, **changes: object) -> Region:
-        return self._progress.region(self._name).model_copy(update=changes)
+        return self._progress.region(self._name).replace(**changes)
 
     def _calling_part(self) -> str:
         """The region of the innermost module on the call stack that belongs to one."""

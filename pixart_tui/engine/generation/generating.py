@@ -214,7 +214,7 @@ class _Calls:
     def _with_peak(self, drawn: Drawn, deployment: Deployment) -> Drawn:
         """The most memory of the process so far, as the script tells it."""
         used = oneflow_used_bytes() if deployment.compiler == "oneflow" else peak_bytes(self.device)
-        return Drawn(drawn.call.model_copy(update={"peak_bytes": used}), drawn.images)
+        return Drawn(drawn.call.replace(peak_bytes=used), drawn.images)
 
     def _tell_warmup(self, warmup: Warmup) -> None:
         self.tell(WarmupProgressed(label="generate", warmup=warmup))

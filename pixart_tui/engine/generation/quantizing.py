@@ -83,7 +83,7 @@ def plan_quantization(
     without = "; without the compiler" if simulated and request.compiler != "none" else ""
     told = f"{wanted.quant_type} is simulated here: {plan.reason}{without}" if simulated else ""
     return Quantization(
-        deployment.model_copy(update=changes),
+        deployment.replace(**changes),
         len(chosen.choice.assignments),
         plan.execution.value,
         "; ".join(filter(None, (told, chosen.note, *mixture))),
@@ -113,7 +113,7 @@ def _by_nexfort(
         "top_percentage": request.top_percentage,
     }
     layers_named = None if path is None else len(wanted.assignments)
-    return Quantization(deployment.model_copy(update=changes), layers_named, "real")
+    return Quantization(deployment.replace(**changes), layers_named, "real")
 
 
 def _wanted(request: GenerateRequest, layers: Sequence[Layer]) -> Choice:

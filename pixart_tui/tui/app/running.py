@@ -54,8 +54,8 @@ def run_dashboard(
     settings = settings or Settings()
     work = Work(ask=ask) if ask else Work()
     if not sys.__stderr__.encoding.lower().startswith("utf"):
-        ascii_only = settings.display.model_copy(update={"ascii": True})
-        settings = settings.model_copy(update={"display": ascii_only})
+        ascii_only = settings.display.replace(ascii=True)
+        settings = settings.replace(display=ascii_only)
     display = settings.display
     # Now, as nothing may ask the terminal once Textual reads from it.
     pictures = choose_pictures(ImageMode(display.images), os.environ, ascii_only=display.ascii)

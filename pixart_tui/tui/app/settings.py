@@ -7,19 +7,20 @@ import tomllib
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files.text_files import read_text
+from pixart_tui.domain.values import Value
 from pixart_tui.runs.paths import directory_of_user
 
 Theme = Literal["dark", "light", "ansi-dark", "ansi-light"]
 Images = Literal["auto", "kitty", "sixel", "halfcell", "none"]
 
-_CONFIG: Final = ConfigDict(frozen=True, extra="forbid", strict=True)
+_CONFIG: Final = ConfigDict(extra="forbid", strict=True)
 
 
-class Display(BaseModel):
+class Display(Value):
     """How the dashboard looks.
 
     Attributes:
@@ -37,7 +38,7 @@ class Display(BaseModel):
     mouse: bool = True
 
 
-class Settings(BaseModel):
+class Settings(Value):
     """The content of the configuration file.
 
     Attributes:

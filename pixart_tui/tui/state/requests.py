@@ -66,7 +66,7 @@ def bench_request(
         output=str(saved.with_name(f"{saved.name.removesuffix('.selected.json')}.bench.json")),
     )
     command = _command(asked, mixed=not selection.fits_onediff)
-    return asked.model_copy(update={"command": command})
+    return asked.replace(command=command)
 
 
 def verify_request(

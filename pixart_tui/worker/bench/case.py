@@ -190,7 +190,7 @@ def _settle_budget(
     )
     chosen = settled.options.label or "nothing"
     yield _figures(chosen_memory=chosen, memory_estimate_bytes=settled.peak_bytes)
-    return deployment.model_copy(update={"memory": settled.options})
+    return deployment.replace(memory=settled.options)
 
 
 def _prepare(

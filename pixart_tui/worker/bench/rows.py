@@ -128,13 +128,11 @@ def _cases(request: BenchRequest, found: Described) -> Iterator[BenchCase]:
         if simulated and compiler not in ("none", "nexfort"):
             continue
         yield BenchCase(
-            deployment=_deployment(compiler, request).model_copy(
-                update={
-                    "choice": wanted,
-                    "attention": attention if simulated or compiler == "torch" else Choice(),
-                    "fp8_attention": request.fp8_attention and compiler == "torch",
-                    **(_of_file(request) if compiler == "nexfort" else {}),
-                }
+            deployment=_deployment(compiler, request).replace(
+                choice=wanted,
+                attention=attention if simulated or compiler == "torch" else Choice(),
+                fp8_attention=request.fp8_attention and compiler == "torch",
+                **(_of_file(request) if compiler == "nexfort" else {}),
             ),
             selection=_selection(request)
             + ("" if simulated or compiler == "torch" else _without_attention(attention)),
@@ -179,12 +177,12 @@ def _planned(
     if case.deployment.compiler == "nexfort":
         refuse_unknown(wanted.assignments, [layer.fqn for layer in found.layers])
         fields = {"execution": "real", "execution_note": "quantized by nexfort"}
-        return case, _row(case, request, found).model_copy(update=fields)
+        return case, _row(case, request, found).replace(**fields)
     chosen = choose_layers(wanted, found.layers)
     if _is_fused(case, found):
         refuse_unfusable(chosen.choice)
-    deployment = case.deployment.model_copy(update={"choice": chosen.choice})
-    planned = case.model_copy(update={"deployment": deployment})
+    deployment = case.deployment.replace(choice=chosen.choice)
+    planned = case.replace(deployment=deployment)
     execution = _execution(chosen.choice, found)
     fields = {
         "execution": execution.execution,
@@ -192,7 +190,7 @@ def _planned(
             filter(None, (execution.note, _runner(case, found), chosen.note))
         ),
     }
-    return planned, _row(planned, request, found).model_copy(update=fields)
+    return planned, _row(planned, request, found).replace(**fields)
 
 
 def _execution(choice: Choice, found: Described) -> ExecutionFound:
@@ -200,7 +198,7 @@ def _execution(choice: Choice, found: Described) -> ExecutionFound:
     each = [found.executions[name] for name in choice.quant_types]
     decisive = [x for x in each if x.execution == "simulated"] or each
     note = "; ".join(dict.fromkeys(x.note for x in decisive))
-    return decisive[0].model_copy(update={"note": note})
+    return decisive[0].replace(note=note)
 
 
 def _runner(case: BenchCase, found: Described) -> str:

@@ -313,7 +313,7 @@ class _Bench:
 
     def _update(self, case: BenchCase, **changes: object) -> None:
         status = {"status": RowStatus.RUNNING}
-        self.rows[case] = self.rows[case].model_copy(update=status | changes)
+        self.rows[case] = self.rows[case].replace(**(status | changes))
         self.emit(BenchRowUpdated(row=self.rows[case]))
 
     def _artifact(self, case: BenchCase, path: Path) -> ArtifactWritten:

@@ -133,7 +133,7 @@ def test_a_killed_export_ends_with_the_bytes_of_an_uninterrupted_one(
     assert main([*arguments, "--output", str(whole), "--display", "none"]) == 0
     record = list_runs()[0].record
     assert record is not None
-    run = create_run(record.request.model_copy(update={"output": str(output)}))
+    run = create_run(record.request.replace(output=str(output)))
     os.kill(start_worker(run), signal.SIGKILL)
     for left in (".checkpoint.0123abcd.pixart-tui", ".checkpoint.deadbeef.pixart-tui"):
         (output.parent / left).mkdir(parents=True)
@@ -260,11 +260,10 @@ def test_what_a_format_cannot_say_is_refused_with_the_reason(
     for quant_type in ("int8_dynamic", "fp8_e5m2_weightonly"):
         ssims = {"a": 0.99, "b": 0.9} if quant_type == "int8_dynamic" else {"a": 0.9, "b": 0.99}
         measured = tuple(
-            measurement(fqn, ssim).model_copy(update={"quant_type": quant_type})
-            for fqn, ssim in ssims.items()
+            measurement(fqn, ssim).replace(quant_type=quant_type) for fqn, ssim in ssims.items()
         )
         known = Profile(
-            conditions=conditions().model_copy(update={"quant_type": quant_type}),
+            conditions=conditions().replace(quant_type=quant_type),
             layers=tuple(layer(fqn) for fqn in ssims),
             excluded={},
             measurements=measured,

@@ -98,7 +98,7 @@ def test_the_profiles_table_marks_what_does_not_pay(capsys: pytest.CaptureFixtur
 
 
 def test_without_times_the_table_has_no_column_for_them(capsys: pytest.CaptureFixture[str]) -> None:
-    print_profile(_profile().model_copy(update={"latencies": {}}))
+    print_profile(_profile().replace(latencies={}))
     told = capsys.readouterr().out
     assert "time" not in told
     assert "≈" not in told

@@ -25,12 +25,11 @@ _EMBEDDED = Path(__file__).parents[3] / "profiles" / "pixart-emoji" / "fp8_e4m3.
 
 def _write(path: Path, quant_type: str, ssims: dict[str, float], **changes: object) -> Path:
     profile = Profile(
-        conditions=conditions().model_copy(update={"quant_type": quant_type} | changes),
+        conditions=conditions().replace(**({"quant_type": quant_type} | changes)),
         layers=tuple(layer(fqn) for fqn in ("a", "b", "c")),
         excluded={fqn: "too small" for fqn in ("a", "b", "c") if fqn not in ssims},
         measurements=tuple(
-            measurement(fqn, ssim).model_copy(update={"quant_type": quant_type})
-            for fqn, ssim in ssims.items()
+            measurement(fqn, ssim).replace(quant_type=quant_type) for fqn, ssim in ssims.items()
         ),
     )
     return write_profile(path, profile, ssims, "cpu")

@@ -41,7 +41,7 @@ def test_so_is_a_pass_of_the_adjoint_method(tmp_path: Path) -> None:
         decoder_at_once=False,
         reason="the GPU ran out of memory: 3 GiB",
     )
-    append(run, smaller, smaller.model_copy(update={"reason": "", "draws": 2}))
+    append(run, smaller, smaller.replace(reason="", draws=2))
     told = "passes of 1 sample, 2 draws at a time; the GPU ran out of memory: 3 GiB"
     assert describe_memory(run.snapshot) == told
 

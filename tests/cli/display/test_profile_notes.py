@@ -22,8 +22,8 @@ _LOOK = Look(samples=4, undecided={QUANT_TYPE: 2}, with_twice={QUANT_TYPE: 0}, o
 def _adjoint(**update: object) -> Profile:
     losses = {QUANT_TYPE: [0.01, 0.009]}
     return Profile(
-        conditions=conditions().model_copy(
-            update={"method": "adjoint", "draws": 8, "prompts": _PROMPTS} | update
+        conditions=conditions().replace(
+            **({"method": "adjoint", "draws": 8, "prompts": _PROMPTS} | update)
         ),
         layers=tuple(layer(fqn) for fqn in _LAYERS),
         excluded={},

@@ -36,7 +36,7 @@ def _snapshot(*events: Event) -> RunSnapshot:
 
 
 _BLOCKS = Region(name="transformer blocks", found=28, graphs=1)
-_COMPILING = _BLOCKS.model_copy(update={"state": RegionState.COMPILING, "elapsed_s": 2.0})
+_COMPILING = _BLOCKS.replace(state=RegionState.COMPILING, elapsed_s=2.0)
 
 
 def test_a_line_for_each_change_and_none_for_time_alone() -> None:
@@ -46,10 +46,8 @@ def test_a_line_for_each_change_and_none_for_time_alone() -> None:
         for region in (
             _BLOCKS,
             _COMPILING,
-            _COMPILING.model_copy(update={"elapsed_s": 9.0}),
-            _BLOCKS.model_copy(
-                update={"state": RegionState.DONE, "compiled": 1, "elapsed_s": 12.0}
-            ),
+            _COMPILING.replace(elapsed_s=9.0),
+            _BLOCKS.replace(state=RegionState.DONE, compiled=1, elapsed_s=12.0),
         )
     ]
     blocks = "compile: transformer blocks"
@@ -65,7 +63,7 @@ def test_a_line_for_each_change_and_none_for_time_alone() -> None:
 
 
 def test_an_estimate_is_told_where_there_is_one() -> None:
-    region = _COMPILING.model_copy(update={"estimated_s": 12.0})
+    region = _COMPILING.replace(estimated_s=12.0)
     (line,) = WarmupNews().lines(_snapshot(_seen(region)))
     assert line.endswith("2.0 s, about 10 s left")
 

@@ -192,7 +192,7 @@ def test_what_was_published_stands_with_the_row_that_does_the_same() -> None:
 
 def test_rows_that_quantize_keep_steps_under_names_that_nothing_was_published_for() -> None:
     kept = KeptSteps(last=1)
-    cases = _cases(_REQUEST.model_copy(update={"kept_steps": kept}))
+    cases = _cases(_REQUEST.replace(kept_steps=kept))
     for case, plain in zip(cases, _cases(), strict=True):
         quantized = case.deployment.choice.quant_type is not None
         assert case.deployment.choice.kept_steps == (kept if quantized else NO_STEPS)

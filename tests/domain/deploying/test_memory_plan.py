@@ -67,7 +67,7 @@ def test_then_int8_then_as_few_host_blocks_as_fit() -> None:
     assert (chosen.text_encoder_8bit, chosen.vae) == (True, "strips")
     one_less = chosen.text_encoder_host_blocks - 1
     assert one_less >= 0
-    less = chosen.model_copy(update={"text_encoder_host_blocks": one_less})
+    less = chosen.replace(text_encoder_host_blocks=one_less)
     assert estimate_peak_bytes(_ALPHA, chosen) <= 6 * _GIB < estimate_peak_bytes(_ALPHA, less)
 
 

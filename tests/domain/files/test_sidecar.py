@@ -67,8 +67,8 @@ def test_a_newer_format_is_refused() -> None:
 
 def test_the_time_of_each_layer_is_kept() -> None:
     latency = Latency(unquantized=2e-6, quantized=1e-6, noise=1e-8)
-    timed = _sample().profile.model_copy(update={"latencies": {"a": latency}})
-    written = sidecar.render(_sample().model_copy(update={"layers": timed.scores()}))
+    timed = _sample().profile.replace(latencies={"a": latency})
+    written = sidecar.render(_sample().replace(layers=timed.scores()))
     assert json.loads(written)["layers"][0]["latency_s"]["quantized"] == 1e-6
     read = sidecar.parse(written, "f", sidecar.ProfileSidecar)
     assert read.profile.latencies == {"a": latency}
@@ -105,14 +105,14 @@ def test_what_the_removed_method_wrote_besides_does_not_hide_that_it_was_removed
 
 def test_scores_of_effects_come_back_without_the_effects() -> None:
     profile = Profile(
-        conditions=conditions().model_copy(update={"method": "adjoint", "draws": 4}),
+        conditions=conditions().replace(method="adjoint", draws=4),
         layers=(layer("a"), layer("b")),
         excluded={},
         measurements=(),
         effects=(sample_effects("robot", {QUANT_TYPE: [0.1, 1e-4]}, draws=4),),
     )
-    written = _sample().model_copy(
-        update={"conditions": profile.conditions, "layers": profile.scores(), "measurements": ()}
+    written = _sample().replace(
+        conditions=profile.conditions, layers=profile.scores(), measurements=()
     )
     read = sidecar.parse(sidecar.render(written), "f", sidecar.ProfileSidecar).profile
     assert read.scores() == profile.scores()

@@ -31,7 +31,7 @@ def test_equal_choices_have_one_hash() -> None:
 def test_weights_are_there_twice_of_what_is_not_quantized_at_every_step() -> None:
     layers = (_Q, _K, *_TEXT)
     choice = Choice.of_one(_INT8, layers, KeptSteps(last=1))
-    choice = choice.model_copy(update={"at_every_step": (_K, _TEXT[0])})
+    choice = choice.replace(at_every_step=(_K, _TEXT[0]))
     assert Deployment(choice=choice).doubled_layers == (_Q,)
     assert choice.through_kept_steps == (_K,)
     assert Deployment(choice=Choice.of_one(_INT8, layers)).doubled_layers == ()

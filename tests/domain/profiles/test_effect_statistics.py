@@ -205,7 +205,7 @@ def test_where_an_image_levels_off_holds_for_every_quant_type() -> None:
     checked = _checked(0.1)
     coarse = checked.effects[QUANT_TYPE]
     fine = sample_of(0.01 * coarse.array()).effects[QUANT_TYPE]
-    sample = checked.model_copy(update={"effects": {QUANT_TYPE: coarse, "int8_dynamic": fine}})
+    sample = checked.replace(effects={QUANT_TYPE: coarse, "int8_dynamic": fine})
     found = {name: SampleStatistics.of(sample, name) for name in sample.effects}
     other = found["int8_dynamic"]
     assert other.linearity == found[QUANT_TYPE].linearity
@@ -221,8 +221,8 @@ def _early(first_calls: Sequence[int], scale: float) -> SampleEffects:
     by_layer = effects.astype(np.float64)[whole, :, :3].sum(axis=2)
     predicted = np.square(by_layer).sum(axis=1).mean()
     sample = sample_of(effects, functionals=[1.0] * 8, first_calls=first_calls)
-    check = sample.check.model_copy(update={"early_loss": float(scale * predicted)})
-    return sample.model_copy(update={"check": check})
+    check = sample.check.replace(early_loss=float(scale * predicted))
+    return sample.replace(check=check)
 
 
 @pytest.mark.parametrize("first_calls", [[0] * 8, [0, 0, *[3] * 6]])

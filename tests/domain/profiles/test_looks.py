@@ -98,7 +98,7 @@ def test_time_ends_it_but_for_a_cut_that_is_settled() -> None:
 def test_each_quant_type_has_a_cut_of_its_own() -> None:
     clear, tied = _samples(_CLEAR, 4), _samples((1.0,) * 4, 4)
     both = [
-        a.model_copy(update={"effects": {QUANT_TYPE: a.effects[QUANT_TYPE], "int8_dynamic": x}})
+        a.replace(effects={QUANT_TYPE: a.effects[QUANT_TYPE], "int8_dynamic": x})
         for a, b in zip(clear, tied, strict=True)
         for x in b.effects.values()
     ]

@@ -26,7 +26,7 @@ def _effects(seed: int) -> Floats:
 
 def _profile(*samples: SampleEffects) -> Profile:
     return Profile(
-        conditions=conditions().model_copy(update={"method": "adjoint", "draws": 8}),
+        conditions=conditions().replace(method="adjoint", draws=8),
         layers=tuple(layer(fqn) for fqn in _NAMES),
         excluded=_EXCLUDED,
         measurements=(),
@@ -88,10 +88,10 @@ def test_layers_that_cannot_be_told_apart_are_ties_even_on_one_image() -> None:
 def test_a_profile_of_another_quant_type_has_its_own_scores() -> None:
     (packed,) = sample_of(2 * _effects(0)).effects.values()
     both = {**_FOUR[0].effects, "int8_dynamic": packed}
-    sample = _FOUR[0].model_copy(update={"effects": both})
+    sample = _FOUR[0].replace(effects=both)
     first = _profile(sample)
-    conditions = first.conditions.model_copy(update={"quant_type": "int8_dynamic"})
-    second = first.model_copy(update={"conditions": conditions})
+    conditions = first.conditions.replace(quant_type="int8_dynamic")
+    second = first.replace(conditions=conditions)
     losses = [x.scores()[0].loss for x in (first, second)]
     assert losses[0] is not None
     assert losses[1] == pytest.approx(4 * losses[0], rel=1e-5)

@@ -42,7 +42,7 @@ def candidates_by_steps(draw: st.DrawFn, most_targets: int = 6, most_types: int 
         for quant_type in types
         if draw(st.integers(0, 9)) or target is targets[0]
     ]
-    options = [o.model_copy(update={"pays": (o.saved_s or 0) > 0}) for o in options]
+    options = [o.replace(speeds_up=(o.saved_s or 0) > 0) for o in options]
     return Candidates(targets=tuple(targets), options=tuple(options), quant_types=types)
 
 

@@ -147,14 +147,11 @@ def test_time_counts_attention_where_it_was_timed_and_keeps_it_where_not() -> No
     def timed(candidates: Candidates, kinds: tuple[str, ...]) -> Candidates:
         names = {target.name for target in candidates.targets if target.kind in kinds}
         targets = tuple(
-            x.model_copy(update={"unquantized_s": 2e-3}) if x.name in names else x
-            for x in candidates.targets
+            x.replace(unquantized_s=2e-3) if x.name in names else x for x in candidates.targets
         )
-        saved = {"saved_s": 1e-3, "pays": True}
-        options = tuple(
-            o.model_copy(update=saved) if o.target in names else o for o in candidates.options
-        )
-        return candidates.model_copy(update={"targets": targets, "options": options})
+        saved = {"saved_s": 1e-3, "speeds_up": True}
+        options = tuple(o.replace(**saved) if o.target in names else o for o in candidates.options)
+        return candidates.replace(targets=targets, options=options)
 
     both, layers = timed(_few(), ("layer", "attention")), timed(_few(), ("layer",))
     assert both.timed

@@ -93,6 +93,6 @@ def test_without_effects_steps_cannot_be_chosen() -> None:
 
 def test_a_share_that_nothing_reaches_is_refused_as_it_is_without_steps() -> None:
     case = _case(*[_LATE] * 2)
-    candidates = case.candidates.model_copy(update={"options": case.candidates.options[:1]})
+    candidates = case.candidates.replace(options=case.candidates.options[:1])
     with pytest.raises(RequestError, match="do not reach that share"):
         replace(case, candidates=candidates).solved()

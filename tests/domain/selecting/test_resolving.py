@@ -115,11 +115,9 @@ def test_parameters_out_of_range_are_refused() -> None:
 
 def test_onediffs_rule_chooses_no_steps_but_keeps_those_that_are_asked_for() -> None:
     case = _case()
-    one_type = case.candidates.model_copy(
-        update={
-            "options": tuple(x for x in case.candidates.options if x.quant_type == TYPES[0]),
-            "quant_types": TYPES[:1],
-        }
+    one_type = case.candidates.replace(
+        options=tuple(x for x in case.candidates.options if x.quant_type == TYPES[0]),
+        quant_types=TYPES[:1],
     )
     with pytest.raises(RequestError, match="weighs gain against loss"):
         replace(case, candidates=one_type).asking("top-percentage", 50).solved()
@@ -163,7 +161,7 @@ def test_the_words_name_steps_layers_and_the_interval() -> None:
     told = f"{there} {noun} quantized there too" if there else "in 16 bits"
     assert text.endswith(told)
     assert "95% interval for other prompts" in bound_text(found)
-    one_prompt = found.model_copy(update={"predicted_low": None})
+    one_prompt = found.replace(predicted_low=None)
     assert not bound_text(one_prompt)
-    blind = one_prompt.model_copy(update={"predicted_by_step": False})
+    blind = one_prompt.replace(predicted_by_step=False)
     assert bound_text(blind) == ", as if no step were kept"

@@ -24,7 +24,7 @@ def _timed(
     fqn: str, ssim: float | None, unquantized: float, quantized: float | None, noise: float = 0.0
 ) -> LayerScore:
     latency = Latency(unquantized=unquantized, quantized=quantized, noise=noise)
-    return score(fqn, ssim).model_copy(update={"latency_s": latency})
+    return score(fqn, ssim).replace(latency_s=latency)
 
 
 # Some layers are excluded, some pay, some do not.

@@ -77,7 +77,7 @@ def test_so_do_they_where_layers_tie(
     scores = list(read_profile_file(_PROFILE).scores())
     values = random.Random(3).choices([0.9, 0.95, 0.99, 1.0, 1.0000001], k=len(scores))
     tied = [
-        score if score.ssim is None else score.model_copy(update={"ssim": value})
+        score if score.ssim is None else score.replace(ssim=value)
         for score, value in zip(scores, values, strict=True)
     ]
     selection = select(tied, _QUANT_TYPE, "top-percentage", percentage)
@@ -156,7 +156,7 @@ def test_every_key_of_nexforts_configuration_reaches_it(recorded: Recorded) -> N
 def test_what_only_our_compilers_do_is_refused(
     changes: dict[str, Any], said: str, recorded: Recorded
 ) -> None:
-    deployment = Deployment(compiler="nexfort").model_copy(update=changes)
+    deployment = Deployment(compiler="nexfort").replace(**changes)
 
     with pytest.raises(RequestError, match=said):
         deploy(_tiny(), deployment, None, _CPU)

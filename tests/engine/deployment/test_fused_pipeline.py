@@ -133,7 +133,7 @@ def test_kept_steps_are_those_of_what_is_quantized_there_and_the_others_of_all(
     kept, steps = KeptSteps(first=1, last=2), 5
     layers = _chosen(_loaded(), each)
     throughout = layers[::there] if there else ()
-    choice = Choice.of_one(_FP8, layers, kept).model_copy(update={"at_every_step": throughout})
+    choice = Choice.of_one(_FP8, layers, kept).replace(at_every_step=throughout)
     few = _outputs(_deployed(config, Choice.of_one(_FP8, throughout)), steps)
     every = _outputs(_deployed(config, Choice.of_one(_FP8, layers)), steps)
     both = _outputs(_deployed(config, choice), steps)

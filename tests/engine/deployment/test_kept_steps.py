@@ -122,8 +122,8 @@ def _verified(choice: Choice, guidance: float, model: str = _MODEL) -> Tensor:
 @pytest.mark.parametrize("guidance", [1.0, 2.0])
 def test_a_benchmarks_image_is_that_of_the_verification(guidance: float) -> None:
     one_type = Choice.of_one(_FP8, _LAYERS)
-    kept = one_type.model_copy(update={"kept_steps": _KEPT})
-    choices = (one_type, kept, _MIXED, _MIXED.model_copy(update={"at_every_step": ()}))
+    kept = one_type.replace(kept_steps=_KEPT)
+    choices = (one_type, kept, _MIXED, _MIXED.replace(at_every_step=()))
     with exact_float32():
         images = [_benched(choice, guidance) for choice in choices]
         for choice, image in zip(choices, images, strict=True):
@@ -134,7 +134,7 @@ def test_a_benchmarks_image_is_that_of_the_verification(guidance: float) -> None
 
 def test_so_is_one_with_attention_in_fp8() -> None:
     """Of the embedded model, whose heads fp8 takes."""
-    choices = (_WITH_ATTENTION, _WITH_ATTENTION.model_copy(update={"at_every_step": ()}))
+    choices = (_WITH_ATTENTION, _WITH_ATTENTION.replace(at_every_step=()))
     with exact_float32():
         images = [_benched(choice, 2.0, _EMBEDDED) for choice in choices]
         for choice, image in zip(choices, images, strict=True):
@@ -252,7 +252,7 @@ def test_only_what_is_not_quantized_at_every_step_is_there_twice(
     for fqn in (*_OF_TEXT, *throughout):
         assert kept_transformer.get_submodule(fqn) is transformer.get_submodule(fqn)
     choice = Choice.of_one("int8_dynamic", _LAYERS, _KEPT)
-    choice = choice.model_copy(update={"at_every_step": throughout})
+    choice = choice.replace(at_every_step=throughout)
     assert Deployment(choice=choice).doubled_layers == doubled
 
 

@@ -31,7 +31,7 @@ _REQUEST = ProfileRequest(
 
 
 def _run(**changes: object) -> list[Yielded]:
-    return list(profile_model(_REQUEST.model_copy(update=changes), floor_known=True))
+    return list(profile_model(_REQUEST.replace(**changes), floor_known=True))
 
 
 def _loss_by_layer(events: list[Yielded]) -> dict[str, float]:
@@ -63,9 +63,7 @@ def test_real_kernels_measure_what_the_simulation_predicts(
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this is about a machine without a GPU")
 def test_what_the_device_does_not_run_is_refused_and_never_simulated() -> None:
-    request = _REQUEST.model_copy(
-        update={"quant_type": "fp8_e4m3_e4m3_dynamic", "execution": "real"}
-    )
+    request = _REQUEST.replace(quant_type="fp8_e4m3_e4m3_dynamic", execution="real")
     with pytest.raises(RequestError, match="does not run with its real kernel") as raised:
         next(profile_model(request))
     assert "compute capability 8.9" in raised.value.cause
@@ -102,7 +100,7 @@ def test_a_bfloat16_baseline_loads_no_float32_model_and_measures_no_floor(
         return load_pipeline(model, dtype=dtype, device=device)
 
     monkeypatch.setattr(profiling, "load_pipeline", load)
-    request = _REQUEST.model_copy(update={"baseline_dtype": "bfloat16"})
+    request = _REQUEST.replace(baseline_dtype="bfloat16")
     events = list(profile_model(request))
     assert loaded == [torch.bfloat16]
     assert not of(events, FloorMeasured)
@@ -132,7 +130,7 @@ def test_prompts_are_encoded_once_whatever_onediffs(
         return original(prompts, **options)
 
     monkeypatch.setattr(tiny.pipeline, "encode_prompt", encode)
-    settings = resolve_settings(_REQUEST.model_copy(update={"seeds": (0, 1, 2)}), tiny)
+    settings = resolve_settings(_REQUEST.replace(seeds=(0, 1, 2)), tiny)
     renderer = Renderer(tiny.pipeline, settings, lambda: None)
     assert encoded == [["red apple", "robot"], [""]]
     batch = renderer.prepare(settings.samples[1:4])
@@ -142,10 +140,8 @@ def test_prompts_are_encoded_once_whatever_onediffs(
 
 def test_batches_depend_on_the_size_the_device_and_the_samples(tiny: LoadedPipeline) -> None:
     seeds = tuple(range(150))
-    many = resolve_settings(_REQUEST.model_copy(update={"seeds": seeds}), tiny)
-    large = resolve_settings(
-        _REQUEST.model_copy(update={"seeds": seeds, "height": 1024, "width": 1024}), tiny
-    )
+    many = resolve_settings(_REQUEST.replace(seeds=seeds), tiny)
+    large = resolve_settings(_REQUEST.replace(seeds=seeds, height=1024, width=1024), tiny)
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert (many.batch_size(cpu), many.batch_size(gpu)) == (16, 300)
     assert (large.batch_size(cpu), large.batch_size(gpu)) == (4, 4)

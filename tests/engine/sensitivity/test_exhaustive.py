@@ -138,7 +138,7 @@ def test_a_check_that_raises_ends_the_work_between_two_steps() -> None:
 
 def test_a_wrong_quant_type_ends_before_anything_is_loaded() -> None:
     with pytest.raises(RequestError, match="quant type"):
-        next(profile_model(_REQUEST.model_copy(update={"quant_type": "fp9"})))
+        next(profile_model(_REQUEST.replace(quant_type="fp9")))
 
 
 def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
@@ -153,7 +153,7 @@ def test_the_deployment_dtype_starts_from_the_noise_of_the_baseline() -> None:
 
 
 def test_replicas_give_what_one_replica_gives(events: list[Yielded]) -> None:
-    with_replicas = list(profile_model(_REQUEST.model_copy(update={"threads": 3})))
+    with_replicas = list(profile_model(_REQUEST.replace(threads=3)))
     assert _by_layer(of(with_replicas, LayerMeasured)) == _by_layer(of(events, LayerMeasured))
 
 

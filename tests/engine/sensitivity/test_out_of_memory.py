@@ -102,7 +102,7 @@ def test_a_layer_that_does_not_fit_gets_a_baseline_of_its_own_batch_size(gpu: Fu
 
 def test_the_floor_that_does_not_fit_gets_a_baseline_of_its_own_batch_size(gpu: FullGpu) -> None:
     gpu.largest, gpu.full_from_call = 4, 1
-    request = _REQUEST.model_copy(update={"baseline_dtype": "float32"})
+    request = _REQUEST.replace(baseline_dtype="float32")
     events = list(profile_model(request))
     (floor,) = of(events, FloorMeasured)
     assert [c.prompt for c in floor.comparisons] == list(_REQUEST.prompts)

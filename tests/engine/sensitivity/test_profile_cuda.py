@@ -31,7 +31,7 @@ LAYERS = ["transformer_blocks.0.attn1.to_q", "transformer_blocks.4.ff.net.2"]
 _EMOJI = ProfileRequest(
     device="cuda", prompts=("red apple", "robot"), method="exhaustive", output="unused.json"
 )
-_TINY = _EMOJI.model_copy(update={"model": "synthetic:alpha-tiny", "num_inference_steps": 2})
+_TINY = _EMOJI.replace(model="synthetic:alpha-tiny", num_inference_steps=2)
 
 
 def runnable(name: str) -> QuantType:
@@ -92,7 +92,7 @@ def test_one_real_layer_is_the_simulated_one_but_for_accumulation(
 def test_a_real_layer_disturbs_the_image_as_the_simulated_one_does(name: str) -> None:
     runnable(name)
     losses = {
-        execution: _latent_mse(_EMOJI.model_copy(update=_changes(name, execution)))
+        execution: _latent_mse(_EMOJI.replace(**_changes(name, execution)))
         for execution in ("simulated", "real")
     }
     assert losses["real"].keys() == losses["simulated"].keys() == set(LAYERS)
@@ -126,7 +126,7 @@ def _all_but(request: ProfileRequest, wanted: list[str]) -> set[str]:
 def test_two_layers_of_a_tiny_model_for_real(dtype: str) -> None:
     runnable("fp8_e4m3_e4m3_dynamic")
     changes: dict[str, object] = {"execution": "real", "baseline_dtype": dtype}
-    request = _TINY.model_copy(update=changes)
+    request = _TINY.replace(**changes)
     wanted = ["transformer_blocks.0.attn1.to_q", "transformer_blocks.1.ff.net.2"]
     events = list(profile_model(request, measured=_all_but(request, wanted), floor_known=True))
     (plan,) = of(events, ProfilePlanned)
@@ -162,7 +162,7 @@ def whole_gpu() -> Iterator[None]:
 def test_a_gpu_that_is_really_full_gets_smaller_batches() -> None:
     # Sixteen images of 256 x 256 are decoded in one go, which takes the most memory.
     changes: dict[str, object] = {"seeds": tuple(range(8)), "height": 256, "width": 256}
-    request = _TINY.model_copy(update=changes)
+    request = _TINY.replace(**changes)
     loaded = load_pipeline(request.model, dtype=torch.float32, device=CUDA)
     renderer = Renderer(loaded.pipeline, resolve_settings(request, loaded), lambda: None)
     _render(renderer, 1)

@@ -59,7 +59,7 @@ def test_other_devices_do_not_wait(tmp_path: Path) -> None:
 
 def test_a_run_on_another_host_holds_up_nobody_here(tmp_path: Path) -> None:
     elsewhere = new_run(tmp_path, started())
-    worker = identify_self(1).model_copy(update={"host": "another-host"})
+    worker = identify_self(1).replace(host="another-host")
     elsewhere.paths.worker.write_text(worker.model_dump_json())
     elsewhere.paths.heartbeat.touch()
     assert not elsewhere.state().is_finished

@@ -94,6 +94,6 @@ def test_a_file_that_was_cut_off_before_it_was_hashed_is_refused(tmp_path: Path,
     path.write_bytes(content)
     with pytest.raises(RequestError, match="is not what"):
         read_effects(tmp_path / _BESIDE, record)
-    matching = record.model_copy(update={"sha256": hashlib.sha256(content).hexdigest()})
+    matching = record.replace(sha256=hashlib.sha256(content).hexdigest())
     with pytest.raises(RequestError, match="is no safetensors file"):
         read_effects(tmp_path / _BESIDE, matching)

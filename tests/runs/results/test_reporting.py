@@ -145,7 +145,7 @@ def test_a_profile_s_files_make_a_report(
 def test_a_file_s_report_has_the_effect_by_step_while_the_effects_lie_beside_it(
     tmp_path: Path,
 ) -> None:
-    adjoint = conditions().model_copy(update={"method": "adjoint", "draws": 4})
+    adjoint = conditions().replace(method="adjoint", draws=4)
     profile = Profile(
         conditions=adjoint,
         layers=tuple(layer(fqn) for fqn in _NAMES),
@@ -159,12 +159,10 @@ def test_a_file_s_report_has_the_effect_by_step_while_the_effects_lie_beside_it(
     beside = Path(onediff_file.sidecar_path(path))
     found = sidecar.parse(beside.read_text(), "it", sidecar.ProfileSidecar)
     known = sample_records(
-        profile.model_copy(update={"effects": tuple(samples)}),
+        profile.replace(effects=tuple(samples)),
         EffectStatistics.of(samples, QUANT_TYPE),
     )
-    beside.write_text(
-        sidecar.render(found.model_copy(update={"effects": record, "samples": known}))
-    )
+    beside.write_text(sidecar.render(found.replace(effects=record, samples=known)))
     report = report_of_file(path)
     assert report.measured[0].steps is not None
     assert len(report.measured[0].steps.together) == 5

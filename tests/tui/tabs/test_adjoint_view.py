@@ -55,7 +55,7 @@ async def test_each_sample_and_each_look_is_told_when_it_is_known(
             journal.append(SampleMeasured(sample=samples[6]))
             journal.append(SampleMeasured(sample=samples[7]))
             look = look_at(samples[:8], plan.quant_types, 90, 16, until_settled=False)
-            journal.append(LookTaken(look=look.model_copy(update={"outcome": "time"})))
+            journal.append(LookTaken(look=look.replace(outcome="time")))
         await until_said(pilot, "stopped by --max-minutes after 8 of 16 samples; ")
 
 

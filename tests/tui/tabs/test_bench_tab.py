@@ -45,9 +45,7 @@ async def test_fills_in_live(tmp_path: Path) -> None:
 
 async def test_a_simulated_case_has_no_speed(tmp_path: Path) -> None:
     simulated = [
-        row.model_copy(
-            update={"execution": "simulated", "execution_note": "no fp8 kernel on a CPU"}
-        )
+        row.replace(execution="simulated", execution_note="no fp8 kernel on a CPU")
         if row.quant_type
         else row
         for row in sample_runs.bench_rows(4)
@@ -66,7 +64,7 @@ async def test_a_simulated_case_has_no_speed(tmp_path: Path) -> None:
 async def test_a_failed_case_shows_its_error(tmp_path: Path) -> None:
     rows = list(sample_runs.bench_rows(1))
     update = {"status": RowStatus.FAILED, "error": "Triton found no C compiler"}
-    rows[1] = rows[1].model_copy(update=update)
+    rows[1] = rows[1].replace(**update)
     run = sample_runs.bench(tmp_path, rows)
 
     async with dashboard(run.id).run_test() as pilot:

@@ -33,7 +33,7 @@ def _run(stage: str = "", detail: str = "") -> RunView:
 
 def _score(loss: float | None, **fields: object) -> LayerScore:
     known = samples.score("proj_out", None if loss is None else 1 - loss)
-    return known.model_copy(update=fields)
+    return known.replace(**fields)
 
 
 @given(st.floats(1e-9, 1.0), st.floats(1e-9, 1.0))

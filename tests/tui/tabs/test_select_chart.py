@@ -113,9 +113,7 @@ def test_the_map_of_a_selection_tells_kept_from_what_cannot_be_quantized() -> No
 def test_each_quant_type_has_its_own_glyph() -> None:
     names = [score.layer.fqn for score in SCORES[:3]]
     kinds = ("fp8_e4m3_e4m3_dynamic", "int8_dynamic", "int4_weightonly")
-    selection = _selection(names).model_copy(
-        update={"assignments": dict(zip(names, kinds, strict=True))}
-    )
+    selection = _selection(names).replace(assignments=dict(zip(names, kinds, strict=True)))
     marks = [assignment_mark(score, selection) for score in SCORES[:4]]
 
     assert len({mark[0] for mark in marks}) == 4
@@ -139,7 +137,7 @@ def verified_run(tmp_path: Path, budget: float = 0.01) -> Run:
     """A verification of the sample profile's selection that has ended."""
     chosen = [x.fqn for x in sample_runs.layers() if x.kind.startswith("attn")]
     loss = JointLoss(loss=0.0081, low=0.0071, high=0.0093, psnr_db=31.0, images=16)
-    seed = loss.model_copy(update={"loss": 0.0123})
+    seed = loss.replace(loss=0.0123)
     trial = JointMeasurement(
         purpose="onediff-rule",
         label="top percentage",

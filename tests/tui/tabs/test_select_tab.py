@@ -205,9 +205,9 @@ async def test_p_shows_the_layers_and_the_curve_again(tmp_path: Path) -> None:
 def test_what_is_scored_later_asks_the_question_again() -> None:
     run = RunView("0", RunState.RUNNING, None, "", 1, 1, None, None, 0.0, "", "", None, (), ())
     before = Profile(conditions=conditions(), layers=(layer("a"),), excluded={}, measurements=())
-    imaged = before.model_copy(update={"measurements": (measurement("a"),)})
+    imaged = before.replace(measurements=(measurement("a"),))
     effects = sample_effects("robot", {QUANT_TYPE: [0.01]})
-    adjoint = before.model_copy(update={"effects": (effects,)})
+    adjoint = before.replace(effects=(effects,))
     asked = [question_of(view_of(x, run=run), RuleSetting()) for x in (before, imaged, adjoint)]
     assert asked[0] != asked[1]
     assert asked[0] != asked[2]

@@ -66,7 +66,7 @@ async def test_goes_when_the_warm_up_is_over_and_leaves_a_note(tmp_path: Path) -
         regions = {"warmup_compile_regions": over.warmup.regions, "status": RowStatus.RUNNING}
         with JournalWriter(run.paths.events) as journal:
             journal.append(over)
-            journal.append(BenchRowUpdated(row=row.model_copy(update=regions)))
+            journal.append(BenchRowUpdated(row=row.replace(**regions)))
         await until(pilot, lambda: _HEAD not in shown(app))
         assert "compile: cold: Triton kernels 6.2 s (9 made, 3 cached)" in shown(app)
 
@@ -82,7 +82,7 @@ async def test_goes_when_its_process_does(tmp_path: Path, how: str) -> None:
             run.paths.worker.write_text(sample_runs.gone_worker().model_dump_json())
         else:
             row = sample_runs.bench_rows(2)[1]
-            failed = BenchRowUpdated(row=row.model_copy(update={"status": RowStatus.FAILED}))
+            failed = BenchRowUpdated(row=row.replace(status=RowStatus.FAILED))
             ended = AttemptFinished(state="failed")
             with JournalWriter(run.paths.events) as journal:
                 journal.append(failed if how == "row failed" else ended)

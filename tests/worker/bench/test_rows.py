@@ -98,9 +98,9 @@ def test_rows_that_quantize_keep_the_steps_that_are_asked_for() -> None:
     ending = "+int8_dynamic+keep-first-1+keep-last-2"
     expected = {"none": NO_STEPS, "compile": NO_STEPS}
     assert steps == expected | {f"none{ending}": kept, f"compile{ending}": kept}
-    done = rows[-1].model_copy(update={"status": RowStatus.DONE})
+    done = rows[-1].replace(status=RowStatus.DONE)
     assert is_kept(rows[-1], done)
-    assert not is_kept(rows[-1], done.model_copy(update={"kept_steps": KeptSteps(last=1)}))
+    assert not is_kept(rows[-1], done.replace(kept_steps=KeptSteps(last=1)))
 
 
 def test_steps_of_the_model_must_be_left_to_quantize() -> None:
@@ -168,7 +168,7 @@ def test_a_row_says_what_of_its_warm_up_was_not_measured() -> None:
 
 def _row(**changes: object) -> BenchRow:
     planned = next(iter(plan_rows(BenchRequest(), _described(None), Path()).values()))
-    return planned.model_copy(update=changes)
+    return planned.replace(**changes)
 
 
 def test_a_row_that_is_done_under_the_same_conditions_is_kept() -> None:
@@ -278,7 +278,7 @@ def test_attention_is_deployed_where_it_can_be_and_left_out_aloud(tmp_path: Path
     file.write_text(json.dumps(content))
     assert quant_types(request) == _MIXED_TYPES
     fused = {"compiler_configs": {"torch": '{"transformer": "fused"}'}}
-    found = _described("real", _MIXED_TYPES).model_copy(update=fused)
+    found = _described("real", _MIXED_TYPES).replace(**fused)
     planned = plan_rows(request, found, tmp_path)
     plain, ours = [(c, row) for c, row in planned.items() if row.quant_type is not None]
     assert plain[0].deployment.attention == Choice()
@@ -300,7 +300,7 @@ def test_one_type_that_is_simulated_makes_the_row_a_simulation(tmp_path: Path) -
     described = _described("real", _MIXED_TYPES)
     simulated = ExecutionFound(execution="simulated", note="no kernel")
     executions = {**described.executions, _MIXED_TYPES[2]: simulated}
-    found = described.model_copy(update={"executions": executions})
+    found = described.replace(executions=executions)
     rows = list(plan_rows(_mixed_request(tmp_path), found, tmp_path).values())
     assert [row.label for row in rows] == ["none", "compile", "none+mixed+keep-2"]
     assert (rows[2].execution, rows[2].execution_note) == ("simulated", "no kernel")
@@ -310,8 +310,8 @@ def test_what_the_fused_kernels_cannot_run_is_refused_before_anything_is_measure
     tmp_path: Path,
 ) -> None:
     plain = _described("real", _MIXED_TYPES)
-    plain = plain.model_copy(update={"layers": (*plain.layers, *_SHARING)})
-    fused = plain.model_copy(update={"compiler_configs": {"torch": '{"transformer": "fused"}'}})
+    plain = plain.replace(layers=(*plain.layers, *_SHARING))
+    fused = plain.replace(compiler_configs={"torch": '{"transformer": "fused"}'})
     apart = _mixed_request(tmp_path, compilers=("none", "torch"))
     plan_rows(apart, fused, tmp_path)
     together = _mixed_request(tmp_path, _SHARING, compilers=("none", "torch"))

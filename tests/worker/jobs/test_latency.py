@@ -89,7 +89,7 @@ def test_a_simulated_quant_type_is_given_no_time() -> None:
 
 def test_the_threads_are_part_of_what_a_processors_time_holds_for() -> None:
     cpu = Machine(device="cpu", device_name="EPYC", cpu_cores=2, memory_bytes=1, os="Linux")
-    gpu = cpu.model_copy(update={"device": "cuda", "device_name": "NVIDIA H100"})
+    gpu = cpu.replace(device="cuda", device_name="NVIDIA H100")
     assert latency_key(cpu, {}, "int8_dynamic", 2).device == "EPYC, 2 threads"
     assert latency_key(gpu, {}, "int8_dynamic", 2).device == "NVIDIA H100"
 

@@ -198,10 +198,7 @@ def test_an_adjoint_profile_that_was_killed_ends_with_the_same_bytes(tmp_path: P
         sidecar.parse(Path(onediff_file.sidecar_path(f)).read_text(), "f", sidecar.ProfileSidecar)
         for f in files
     ]
-    untimed = [
-        [score.model_copy(update={"latency_s": None}) for score in record.layers]
-        for record in known
-    ]
+    untimed = [[score.replace(latency_s=None) for score in record.layers] for record in known]
     assert untimed[0] == untimed[1]
     assert known[0].look == known[1].look
     assert [(x.prompt, x.predicted_loss) for x in known[0].samples] == [
@@ -338,9 +335,7 @@ def test_attention_has_files_of_its_own_that_select_takes_beside_the_others(
     layers, attention = read_profile_file(output), read_profile_file(beside)
     assert len(layers.layers) == 86
     assert [x.kind for x in attention.layers] == ["attn1"] * 8
-    assert attention.conditions == layers.conditions.model_copy(
-        update={"quant_type": FP8_ATTENTION}
-    )
+    assert attention.conditions == layers.conditions.replace(quant_type=FP8_ATTENTION)
     assert all(score.loss is not None and score.loss > 0 for score in attention.scores())
     assert main(["select", str(output), str(beside), "--max-loss", "1"]) == 0
     assert "attention in fp8: 8 of 8 blocks, 100.0% of its FLOPs" in capsys.readouterr().out

@@ -136,7 +136,7 @@ class AdjointMethod:
                 "smaller --height and --width",
             )
         plans.pop(0)
-        yield plans[0].model_copy(update={"reason": f"the GPU ran out of memory: {cause[:80]}"})
+        yield plans[0].replace(reason=f"the GPU ran out of memory: {cause[:80]}")
 
     def _renderers(self) -> list[Renderer]:
         others = (self.renderer.replica() for _ in range(self.plan.replicas - 1))

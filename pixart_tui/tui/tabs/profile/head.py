@@ -113,7 +113,7 @@ def _sample_warnings(shown: Figures) -> Iterator[str]:
     outside = out_of_range(shown.samples)
     for sample in outside[:_SAMPLES_NAMED]:
         prompt = _brief(sample.prompt)
-        yield out_of_range_note(sample.model_copy(update={"prompt": prompt}))
+        yield out_of_range_note(sample.replace(prompt=prompt))
     if (rest := len(outside) - _SAMPLES_NAMED) > 0:
         yield f"! {wording.count(rest, 'more sample')} out of the linear range"
     for prompt in diverging(shown.profile, shown.samples):

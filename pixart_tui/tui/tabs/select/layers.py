@@ -95,7 +95,7 @@ def layer_lines(
         if index < len(chosen):
             score = chosen[index]
             if known:
-                score = score.model_copy(update={"ssim": 1 - alone[index]})
+                score = score.replace(ssim=1 - alone[index])
             mark = _mark(score, selection)
             return _chosen_line(score, mark, sums[index], total, columns)
         place = index - len(chosen) - 1

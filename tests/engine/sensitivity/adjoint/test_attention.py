@@ -34,7 +34,7 @@ def _effects(result: SampleResult, quant_type: str = FP8_ATTENTION) -> Tensor:
 def _measure(attention: bool = True, **plan: Any) -> list[SampleResult]:
     made = renderer(**_DDIM)
     names = dict.fromkeys(attentions(made), True) if attention else None
-    return backward(made, attention=names).measure(SAMPLES, WHOLE.model_copy(update=plan))
+    return backward(made, attention=names).measure(SAMPLES, WHOLE.replace(**plan))
 
 
 def _heads(dtype: torch.dtype) -> list[Tensor]:

@@ -160,7 +160,7 @@ def test_the_attention_of_every_block(model: str, guidance: float, plan: dict[st
     made = renderer(model, scheduler="DDIMScheduler", config=_UNCLIPPED, guidance_scale=guidance)
     samples, names = made.settings.samples, attentions(made)
     measuring = backward(made, [], draws=_DRAWS, attention=dict.fromkeys(names, True))
-    found = measuring.measure(samples, WHOLE.model_copy(update=plan))
+    found = measuring.measure(samples, WHOLE.replace(**plan))
     effects = torch.stack([totals(result.effects, FP8_ATTENTION) for result in found])
     made = renderer(model, scheduler="DDIMScheduler", config=_UNCLIPPED, guidance_scale=guidance)
     batch = made.prepare(samples)

@@ -72,7 +72,7 @@ def _looks(events: Sequence[Yielded]) -> list[Look]:
 
 
 def _untimed(samples: Sequence[SampleEffects]) -> dict[Sample, SampleEffects]:
-    return {Sample(x.prompt, x.seed): x.model_copy(update={"elapsed_s": 0.0}) for x in samples}
+    return {Sample(x.prompt, x.seed): x.replace(elapsed_s=0.0) for x in samples}
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_what_a_batch_measures_beyond_a_decision_does_not_count(
     plans = memory_plan.pass_plans
 
     def larger(*args: Any, **kwargs: Any) -> list[PassPlanned]:
-        return [x.model_copy(update={"samples": 5, "draws": 3}) for x in plans(*args, **kwargs)]
+        return [x.replace(samples=5, draws=3) for x in plans(*args, **kwargs)]
 
     monkeypatch.setattr(measuring, "pass_plans", larger)
     batched = _run()

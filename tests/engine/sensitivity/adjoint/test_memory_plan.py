@@ -21,9 +21,9 @@ _ALL = PassPlanned(
     decoder_at_once=True,
     keeps_graphs=True,
 )
-_GRAPHS_ALONE = _SMALLEST.model_copy(update={"keeps_graphs": True})
+_GRAPHS_ALONE = _SMALLEST.replace(keeps_graphs=True)
 _STEPS = 3
-_STATES_ALONE = _SMALLEST.model_copy(update={"keeps_hidden_states": True})
+_STATES_ALONE = _SMALLEST.replace(keeps_hidden_states=True)
 # At three places, 6 patches of both halves of the guidance, 48 wide, in float32.
 _STATES = _STEPS * 3 * 2 * 6 * 48 * 4
 _DECODER = 32 * 48 * 5000 * 4
@@ -37,7 +37,7 @@ def _plans(**changes: object) -> list[PassPlanned]:
 
 
 def test_what_fits_is_kept_and_the_last_plan_is_the_smallest() -> None:
-    fewer = [_ALL.model_copy(update={"draws": draws}) for draws in (4, 2, 1)]
+    fewer = [_ALL.replace(draws=draws) for draws in (4, 2, 1)]
     assert _plans() == [*fewer, _SMALLEST]
 
 
@@ -49,7 +49,7 @@ def test_low_memory_begins_with_the_smallest() -> None:
     ("allowed", "replicas", "first"),
     [
         (_DECODER, 1, _ALL),
-        (_DECODER - 1, 1, _ALL.model_copy(update={"decoder_at_once": False})),
+        (_DECODER - 1, 1, _ALL.replace(decoder_at_once=False)),
         (_GRAPHS, 1, _GRAPHS_ALONE),
         (_GRAPHS - 1, 1, _STATES_ALONE),
         (_STATES, 1, _STATES_ALONE),
