@@ -87,9 +87,9 @@ def _caption(result: BenchResult, name: str) -> str:
     """What a matrix was measured on; the text around a plain table says it for that."""
     if not result.matrix:
         return ""
-    row = result.rows[0]
+    case = result.rows[0].case
     return (
-        f"`{row.model}`, {row.width} x {row.height}, {row.steps} steps, {row.dtype}, on "
+        f"`{case.model}`, {case.width} x {case.height}, {case.steps} steps, {case.dtype}, on "
         f"{result.machine.summary}, torch {result.versions['torch']}, {result.date[:10]}; file "
         f"`benchmarks/results/{name}`, made by `{result.command}`.\n\n"
     )

@@ -180,7 +180,7 @@ def benching() -> Iterator[Run]:
     request = BenchRequest(output=_output(), compilers=("none",), repeats=1000, threads=threads)
     run = _started(request)
     try:
-        while not any(row.e2e_s for row in run.snapshot.bench_rows.values()):
+        while not any(row.figures.e2e_s for row in run.snapshot.bench_rows.values()):
             _require_alive(run)
             time.sleep(_POLL_S)
             run.poll()

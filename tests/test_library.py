@@ -84,4 +84,4 @@ def test_bench_takes_a_selection_of_several_types_that_keeps_steps() -> None:
     result = pixart_tui.bench("synthetic:alpha-tiny", steps=2, repeats=1, cold=False, **options)
     row = result.rows[1]
     assert row.label == "none+mixed+keep-last-1"
-    assert row.layers_by_type == {"int8_dynamic": 1, "int8_weightonly": 1}
+    assert row.case.layers_by_type == {"int8_dynamic": 1, "int8_weightonly": 1}

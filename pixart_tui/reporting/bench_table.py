@@ -65,7 +65,7 @@ def matrix_table(*benchmarks: Sequence[BenchRow]) -> BenchTable:
     for rows in benchmarks:
         metrics = tuple(_matrix_metrics(every, baseline_of(rows)))
         for row in rows:
-            model = f"{row.model.rpartition(':')[2]}: " if len(benchmarks) > 1 else ""
+            model = f"{row.case.model.rpartition(':')[2]}: " if len(benchmarks) > 1 else ""
             lines.append((model + row.label, tuple(cell(row) for _, cell in metrics)))
     return BenchTable(columns=columns, lines=tuple(lines), corner="Row")
 
@@ -77,7 +77,7 @@ def table_of(result: BenchResult) -> BenchTable:
 
 def baseline_of(rows: Sequence[BenchRow]) -> BenchRow | None:
     """The row that the percentages refer to: nothing compiled, nothing quantized."""
-    plain = (row for row in rows if row.compiler == "none" and row.quant_type is None)
+    plain = (row for row in rows if row.case.compiler == "none" and row.case.quant_type is None)
     return next(plain, None)
 
 
@@ -101,7 +101,7 @@ def _metrics(rows: Sequence[BenchRow]) -> Iterator[tuple[str, _Cell]]:
     if _is_there(rows, _transformer_speed):
         yield "transformer alone", _measured(_transformer_speed, "{:.3f} it/s", _percent, baseline)
     yield "E2E time", _measured(_e2e, "{:.3f} s", _percent, baseline)
-    for kind in sorted({row.peak_kind for row in rows}):
+    for kind in sorted({row.case.peak_kind for row in rows}):
         yield _MEMORY_LABELS[kind], _memory(kind, _peak_gib, baseline)
         if kind == "cuda" and _is_there(rows, _reserved_gib):
             yield "max memory (reserved)", _memory(kind, _reserved_gib, baseline)
@@ -123,7 +123,7 @@ def _matrix_metrics(
     yield "transformer alone, it/s", _measured(_transformer_speed, "{:.3f}", _ratio, baseline)
     yield "E2E, s", _measured(_e2e, "{:.3f}", _percent, baseline)
     yield "memory, GiB", _measured(_peak_gib, "{:.3f}", _percent, baseline)
-    if any(row.peak_kind == "cuda" for row in rows):
+    if any(row.case.peak_kind == "cuda" for row in rows):
         yield "reserved, GiB", _measured(_reserved_gib, "{:.3f}", _percent, baseline)
     if _is_there(rows, _sm_mhz):
         yield "SM clock, power", _clocks
@@ -134,7 +134,7 @@ def _matrix_metrics(
 
 
 def _spread(row: BenchRow) -> str:
-    speeds = row.iterations_per_s
+    speeds = row.figures.iterations_per_s
     return f"{speeds.min:.2f}-{speeds.max:.2f}" if speeds else BENCH_NOT_APPLICABLE
 
 
@@ -162,7 +162,7 @@ def _measured(
     def cell(row: BenchRow) -> str:
         if not applies(row):
             return BENCH_NOT_APPLICABLE
-        if row.execution == "simulated":
+        if row.case.execution == "simulated":
             return BENCH_SIMULATED
         value = figure(row)
         if value is None:
@@ -183,14 +183,16 @@ def _ratio(ratio: float) -> str:
 
 
 def _memory(kind: str, figure: _Figure, baseline: BenchRow | None) -> _Cell:
-    same_kind = baseline if baseline is not None and baseline.peak_kind == kind else None
-    return _measured(figure, "{:.3f} GiB", _percent, same_kind, lambda row: row.peak_kind == kind)
+    same_kind = baseline if baseline is not None and baseline.case.peak_kind == kind else None
+    return _measured(
+        figure, "{:.3f} GiB", _percent, same_kind, lambda row: row.case.peak_kind == kind
+    )
 
 
 def _clocks(row: BenchRow) -> str:
-    if row.clocks is None:
-        return BENCH_SIMULATED if row.execution == "simulated" else _missing(row)
-    return f"{row.clocks.sm_mhz:.0f} MHz, {row.clocks.power_w:.0f} W"
+    if row.figures.clocks is None:
+        return BENCH_SIMULATED if row.case.execution == "simulated" else _missing(row)
+    return f"{row.figures.clocks.sm_mhz:.0f} MHz, {row.figures.clocks.power_w:.0f} W"
 
 
 def _quality(row: BenchRow, text: str | None) -> str:
@@ -198,9 +200,9 @@ def _quality(row: BenchRow, text: str | None) -> str:
 
 
 def _ssim_text(row: BenchRow) -> str | None:
-    if row.images_equal:
+    if row.figures.images_equal:
         return "1.0"
-    return None if row.ssim is None else _below_one(row.ssim)
+    return None if row.figures.ssim is None else _below_one(row.figures.ssim)
 
 
 def _below_one(ssim: float) -> str:
@@ -210,9 +212,9 @@ def _below_one(ssim: float) -> str:
 
 
 def _psnr_text(row: BenchRow) -> str | None:
-    if row.images_equal:
+    if row.figures.images_equal:
         return "equal"
-    return None if row.psnr_db is None else f"{row.psnr_db:.2f} dB"
+    return None if row.figures.psnr_db is None else f"{row.figures.psnr_db:.2f} dB"
 
 
 def _missing(row: BenchRow) -> str:
@@ -225,51 +227,53 @@ def _missing(row: BenchRow) -> str:
 
 
 def _is_eager(row: BenchRow) -> bool:
-    return row.compiler == "none"
+    return row.case.compiler == "none"
 
 
 def _is_compiled(row: BenchRow) -> bool:
-    return row.compiler != "none"
+    return row.case.compiler != "none"
 
 
 def _speed(row: BenchRow) -> float | None:
-    return row.iterations_per_s.median if row.iterations_per_s else None
+    return row.figures.iterations_per_s.median if row.figures.iterations_per_s else None
 
 
 def _e2e(row: BenchRow) -> float | None:
-    return row.e2e_s.median if row.e2e_s else None
+    return row.figures.e2e_s.median if row.figures.e2e_s else None
 
 
 def _transformer_speed(row: BenchRow) -> float | None:
-    return 1 / row.transformer_s.median if row.transformer_s else None
+    return 1 / row.figures.transformer_s.median if row.figures.transformer_s else None
 
 
 def _sm_mhz(row: BenchRow) -> float | None:
-    return row.clocks.sm_mhz if row.clocks else None
+    return row.figures.clocks.sm_mhz if row.figures.clocks else None
 
 
 def _reserved_gib(row: BenchRow) -> float | None:
-    return None if row.peak_reserved_bytes is None else row.peak_reserved_bytes / 2**30
+    return (
+        None if row.figures.peak_reserved_bytes is None else row.figures.peak_reserved_bytes / 2**30
+    )
 
 
 def _warmup_first(row: BenchRow) -> float | None:
-    return row.warmup_run_s if _is_eager(row) else row.warmup_compile_s
+    return row.figures.warmup_run_s if _is_eager(row) else row.figures.warmup_compile_s
 
 
 def _peak_gib(row: BenchRow) -> float | None:
-    return None if row.peak_bytes is None else row.peak_bytes / 2**30
+    return None if row.figures.peak_bytes is None else row.figures.peak_bytes / 2**30
 
 
 def _warmup_run(row: BenchRow) -> float | None:
-    return row.warmup_run_s
+    return row.figures.warmup_run_s
 
 
 def _warmup_compile(row: BenchRow) -> float | None:
-    return row.warmup_compile_s
+    return row.figures.warmup_compile_s
 
 
 def _warmup_cache(row: BenchRow) -> float | None:
-    return row.warmup_cache_s
+    return row.figures.warmup_cache_s
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

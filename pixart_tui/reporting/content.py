@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pixart_tui.domain.benchmarks.rows import BenchRow
+from pixart_tui.domain.benchmarks.rows import RowCase
 from pixart_tui.domain.files.sidecar import SampleRecord
 from pixart_tui.domain.layers.roles import is_attention
 from pixart_tui.domain.profiles.looks import Look
@@ -90,7 +90,7 @@ class Report:
         verification: How it was verified.
         bench: A benchmark's table.
         bench_notes: What a benchmark's rows have to say besides.
-        bench_row: One of its rows, which says what all of them share.
+        bench_case: The case of one of its rows, for the conditions that all of them share.
         pictures: Images, in the order of being made.
     """
 
@@ -106,7 +106,7 @@ class Report:
     verification: Verification | None = None
     bench: BenchTable | None = None
     bench_notes: tuple[str, ...] = ()
-    bench_row: BenchRow | None = None
+    bench_case: RowCase | None = None
     pictures: tuple[Picture, ...] = ()
 
 
@@ -124,19 +124,19 @@ def provenance(report: Report) -> Iterator[tuple[str, str]]:
         yield "versions", ", ".join(f"{x} {known[x]}" for x in _PACKAGES if x in known)
     if report.conditions:
         yield from _conditions(report.conditions, [x.quant_type for x in report.measured])
-    if report.bench_row:
-        yield from _shared(report.bench_row)
+    if report.bench_case:
+        yield from _shared(report.bench_case)
 
 
-def _shared(row: BenchRow) -> Iterator[tuple[str, str]]:
-    yield "model", row.model
-    yield "fingerprint", row.model_fingerprint
+def _shared(case: RowCase) -> Iterator[tuple[str, str]]:
+    yield "model", case.model
+    yield "fingerprint", case.model_fingerprint
     yield (
         "images",
-        f"{row.width} x {row.height}, {row.steps} steps, guidance {row.guidance_scale:g}, "
-        f"seed {row.seed}",
+        f"{case.width} x {case.height}, {case.steps} steps, guidance {case.guidance_scale:g}, "
+        f"seed {case.seed}",
     )
-    yield "prompt", row.prompt
+    yield "prompt", case.prompt
 
 
 def headings(report: Report, heading: str) -> Iterator[tuple[str, Measured]]:

@@ -20,7 +20,9 @@ def results(tmp_path: Path) -> Path:
     stored = BenchResult.model_validate_json((RESULTS / _STORED).read_bytes())
     (tmp_path / "plain.json").write_text(stored.model_dump_json())
     for model in ("alpha", "sigma"):
-        rows = tuple(r.replace(model=f"synthetic:{model}") for r in stored.rows)
+        rows = tuple(
+            r.replace(case=r.case.replace(model=f"synthetic:{model}")) for r in stored.rows
+        )
         matrix = stored.replace(matrix="seed", rows=rows, command="make it")
         (tmp_path / f"{model}.json").write_text(matrix.model_dump_json())
     return tmp_path

@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.benchmarks.rows import BenchRow
+from pixart_tui.domain.benchmarks.rows import BenchRow, RowCase
 from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.events import (
     AttemptFinished,
@@ -28,7 +28,7 @@ _LABELS = ("none", 'a "quoted" \\ one', "compile")
 
 
 def _row(label: str, seed: int) -> BenchRow:
-    return BenchRow(
+    case = RowCase(
         label=label,
         model="m",
         height=8,
@@ -39,6 +39,7 @@ def _row(label: str, seed: int) -> BenchRow:
         peak_kind="process",
         seed=seed,
     )
+    return BenchRow(case=case)
 
 
 def _plan() -> BenchPlanned:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pixart_tui.domain.benchmarks.rows import BenchRow, RowStatus, Statistic
+from pixart_tui.domain.benchmarks.rows import BenchRow, Figures, RowCase, RowStatus, Statistic
 from pixart_tui.domain.benchmarks.warmup import Region, RegionState, Warmup
 from pixart_tui.domain.events import (
     ArtifactWritten,
@@ -171,9 +171,8 @@ def bench_rows(done: int = 2) -> tuple[BenchRow, ...]:
 def _row(index: int, speed: float, e2e_s: float, peak_gib: float) -> BenchRow:
     compiled, quantized = index % 2 == 1, index >= 2
     compiler = "compile" if compiled else "none"
-    return BenchRow(
+    case = RowCase(
         label=f"{compiler}+{QUANT_TYPE}" if quantized else compiler,
-        status=RowStatus.DONE,
         model="pixart-emoji",
         height=128,
         width=128,
@@ -183,10 +182,12 @@ def _row(index: int, speed: float, e2e_s: float, peak_gib: float) -> BenchRow:
         quant_type=QUANT_TYPE if quantized else None,
         quantized_layers=77 if quantized else 0,
         selection="90% by SSIM" if quantized else None,
+        peak_kind="cuda",
+    )
+    figures = Figures(
         iterations_per_s=Statistic.of([speed]),
         e2e_s=Statistic.of([e2e_s]),
         peak_bytes=int(peak_gib * 2**30),
-        peak_kind="cuda",
         warmup_run_s=None if compiled else 4.1,
         warmup_compile_s=510.17 if compiled else None,
         warmup_cache_s=111.563 if compiled else None,
@@ -194,13 +195,11 @@ def _row(index: int, speed: float, e2e_s: float, peak_gib: float) -> BenchRow:
         psnr_db=None if index == 0 else 48.21,
         images_equal=True if index == 0 else None,
     )
+    return BenchRow(case=case, status=RowStatus.DONE, figures=figures)
 
 
 def _unmeasured(row: BenchRow, status: RowStatus | None) -> BenchRow:
-    names = ("iterations_per_s", "e2e_s", "peak_bytes", "ssim", "psnr_db", "images_equal")
-    warm_ups = ("warmup_run_s", "warmup_compile_s", "warmup_cache_s")
-    empty: dict[str, object] = dict.fromkeys((*names, *warm_ups))
-    return row.replace(**(empty | {"status": status or RowStatus.PENDING}))
+    return BenchRow(case=row.case, status=status or RowStatus.PENDING)
 
 
 def bench_events(rows: Sequence[BenchRow]) -> Iterator[Event]:

@@ -118,9 +118,9 @@ def test_a_benchmark_tells_its_pace_while_it_runs() -> None:
     run.poll()
     row = run.snapshot.bench_rows["none"]
 
-    assert row.iterations_per_s is not None
+    assert row.figures.iterations_per_s is not None
     assert {label for label, _ in told} == {"none"}
-    assert all(0.05 < pace / row.iterations_per_s.median < 20 for _, pace in told)
+    assert all(0.05 < pace / row.figures.iterations_per_s.median < 20 for _, pace in told)
     journal = run.paths.events.read_text()
     assert '"pace"' not in journal
 

@@ -156,8 +156,8 @@ def print_bench(
 ) -> None:
     """OneDiff's table: cases side by side, or those of a matrix below each other."""
     cells = matrix_table(rows) if matrix else bench_table(rows)
-    first = rows[0]
-    title = f"{first.model} {first.width}x{first.height}, {first.steps} steps; {machine.summary}"
+    case = rows[0].case
+    title = f"{case.model} {case.width}x{case.height}, {case.steps} steps; {machine.summary}"
     table = Table(title=f"{title}; torch {versions.get('torch', '?')}", title_justify="left")
     table.add_column("", no_wrap=matrix)
     for column in cells.columns:
@@ -170,7 +170,7 @@ def print_bench(
             console().print(f"{row.label}: {made}", highlight=False)
         if row.error:
             console().print(f"{row.label} failed: {row.error}", highlight=False)
-        elif row.execution == "simulated":
+        elif row.case.execution == "simulated":
             console().print(f"{row.label}: simulated, {row.execution_note}", highlight=False)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
+
+from pydantic import SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from pixart_tui.domain.benchmarks.warmup import Region, describe_finished
 from pixart_tui.domain.deploying.deployment import Deployment
@@ -121,13 +123,11 @@ class BenchCase(Value):
         return self.name or self.deployment.label
 
 
-class BenchRow(Value):
-    """One measured case. A figure that was not measured is None.
+class RowCase(Value):
+    """The conditions of a row: rows of the same case may stand for each other.
 
     Attributes:
-        label: The case's short name.
-        status: How far it has come.
-        error: Why it failed; empty otherwise.
+        label: A short name, unique in a benchmark.
         model: The model.
         model_fingerprint: Hash over its configurations and weights.
         prompt: The prompt of the first call and of the image.
@@ -141,47 +141,23 @@ class BenchRow(Value):
         steps: Denoising steps.
         batch: Images per pipeline call.
         compiler: The compiler.
-        compiler_config: What the compiler did, as JSON text; empty for nothing.
+        compiler_config: The compiler's settings on this machine, as JSON text; empty for none.
         dtype: The compute dtype.
         quant_type: The quant type, ``mixed`` for several, None where nothing is quantized.
         execution: ``real``, or ``simulated``: quality without a speed.
-        execution_note: Which kernel ran, or why it was simulated.
         attention: The attention implementation.
         memory: What was done to need less GPU memory, in a few words; empty for nothing.
-        chosen_memory: What a memory budget chose; empty where there was none.
-        memory_estimate_bytes: The peak that it was chosen by, to be compared with the measured one.
         selection: How the quantized layers were chosen.
         quantized_layers: How many layers are quantized.
         layers_by_type: Quant type to how many of them have it; empty where there is one type.
         kept_steps: Steps at which none of them is, but for those that follow.
         layers_at_kept_steps: How many are quantized at these steps too, not counting what depends
             on the text alone, which is computed once an image.
-        iterations_per_s: Denoising steps per second between step-end events, as the seed does.
-        transformer_s: Seconds of the transformer alone in one step; a call's is the median of its
-            steps. Between CUDA events on a GPU, so that gaps between kernels count.
-        e2e_s: Seconds of a whole pipeline call, prompt to image.
-        peak_bytes: Largest memory over the timed calls.
-        peak_reserved_bytes: Largest memory that torch's allocator held then, the pools of CUDA
-            graphs and what the warm-up left included; None without a GPU.
         peak_kind: ``cuda`` (allocated by torch) or ``process`` (resident set of the process).
-        clocks: What the GPU did during the timed calls; None where NVML does not tell.
-        warmup_run_s: First pipeline call without a compiler, loading not included.
-        warmup_compile_s: Seconds to full speed with empty caches, see :func:`warmup_s`.
-        cold_calls: The calls that it was taken from.
-        warmup_compile_regions: What its first call compiled.
-        warmup_cache_s: First pipeline call of a fresh process with the caches that are left.
-        warmup_cache_regions: What that call compiled or found.
-        warmup_note: Why a figure of the warm-up is missing; empty otherwise.
-        cache_hits: Compiled graphs that this fresh process found in the caches.
-        cache_misses: Graphs that it had to compile all the same.
-        ssim: SSIM to the eager image, both with 8 bits a channel as they are saved.
-        psnr_db: PSNR to the eager image in dB; None where the images are equal or unknown.
-        images_equal: Whether every pixel equals the eager image; None where unknown.
+        warmup_note: Why a figure of the warm-up will be missing; empty otherwise.
     """
 
     label: str
-    status: RowStatus = RowStatus.PENDING
-    error: str = ""
     model: str
     model_fingerprint: str = ""
     prompt: str = ""
@@ -199,35 +175,25 @@ class BenchRow(Value):
     dtype: str
     quant_type: str | None = None
     execution: Literal["real", "simulated"] = "real"
-    execution_note: str = ""
     attention: str = "sdpa"
     memory: str = ""
-    chosen_memory: str = ""
-    memory_estimate_bytes: int | None = None
     selection: str | None = None
     quantized_layers: int = 0
     layers_by_type: Mapping[str, int] = {}
     kept_steps: KeptSteps = NO_STEPS
     layers_at_kept_steps: int = 0
-    iterations_per_s: Statistic | None = None
-    transformer_s: Statistic | None = None
-    e2e_s: Statistic | None = None
-    peak_bytes: int | None = None
-    peak_reserved_bytes: int | None = None
     peak_kind: Literal["cuda", "process"]
-    clocks: Clocks | None = None
-    warmup_run_s: float | None = None
-    warmup_compile_s: float | None = None
-    cold_calls: tuple[ColdCall, ...] = ()
-    warmup_compile_regions: tuple[Region, ...] = ()
-    warmup_cache_s: float | None = None
-    warmup_cache_regions: tuple[Region, ...] = ()
     warmup_note: str = ""
-    cache_hits: int | None = None
-    cache_misses: int | None = None
-    ssim: float | None = None
-    psnr_db: float | None = None
-    images_equal: bool | None = None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether a compiler works on the pipeline."""
+        return self.compiler != "none"
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the row has an image and no speed."""
+        return self.execution == "simulated"
 
     @property
     def layers_words(self) -> str:
@@ -243,9 +209,104 @@ class BenchRow(Value):
         return spell_kept(self.kept_steps, self.steps, self.layers_at_kept_steps)
 
 
+class Figures(Value):
+    """The measurements of a row. A figure that was not measured is None.
+
+    Attributes:
+        iterations_per_s: Denoising steps per second between step-end events, as OneDiff's script
+            counts them.
+        transformer_s: Seconds of the transformer alone in one step; a call's is the median of its
+            steps. Between CUDA events on a GPU, so that gaps between kernels count.
+        e2e_s: Seconds of a whole pipeline call, prompt to image.
+        peak_bytes: Largest memory over the timed calls.
+        peak_reserved_bytes: Largest memory that torch's allocator held then, the pools of CUDA
+            graphs and what the warm-up left included; None without a GPU.
+        chosen_memory: The options that a memory budget chose; empty where there was none.
+        memory_estimate_bytes: The peak that they were chosen by, to be compared with the measured
+            one.
+        clocks: The GPU's state during the timed calls; None where NVML does not tell.
+        warmup_run_s: First pipeline call without a compiler, loading not included.
+        warmup_compile_s: Seconds to full speed with empty caches, see :func:`warmup_s`.
+        cold_calls: The calls that it was taken from.
+        warmup_compile_regions: The regions that its first call compiled.
+        warmup_cache_s: First pipeline call of a fresh process with the caches that are left.
+        warmup_cache_regions: The regions that this call compiled or found.
+        cache_hits: Compiled graphs that this fresh process found in the caches.
+        cache_misses: Graphs that it had to compile all the same.
+        ssim: SSIM to the eager image, both with 8 bits a channel as they are saved.
+        psnr_db: PSNR to the eager image in dB; None where the images are equal or unknown.
+        images_equal: Whether every pixel equals the eager image; None where unknown.
+    """
+
+    iterations_per_s: Statistic | None = None
+    transformer_s: Statistic | None = None
+    e2e_s: Statistic | None = None
+    peak_bytes: int | None = None
+    peak_reserved_bytes: int | None = None
+    chosen_memory: str = ""
+    memory_estimate_bytes: int | None = None
+    clocks: Clocks | None = None
+    warmup_run_s: float | None = None
+    warmup_compile_s: float | None = None
+    cold_calls: tuple[ColdCall, ...] = ()
+    warmup_compile_regions: tuple[Region, ...] = ()
+    warmup_cache_s: float | None = None
+    warmup_cache_regions: tuple[Region, ...] = ()
+    cache_hits: int | None = None
+    cache_misses: int | None = None
+    ssim: float | None = None
+    psnr_db: float | None = None
+    images_equal: bool | None = None
+
+
+class BenchRow(Value):
+    """One case and its figures: nested in code, one flat object in JSON.
+
+    Attributes:
+        case: The conditions.
+        status: How far it has come.
+        error: Why it failed; empty otherwise.
+        execution_note: Which kernel ran, or why it was simulated.
+        figures: The measurements.
+    """
+
+    case: RowCase
+    status: RowStatus = RowStatus.PENDING
+    error: str = ""
+    execution_note: str = ""
+    figures: Figures = Figures()
+
+    @property
+    def label(self) -> str:
+        """The short name of the case."""
+        return self.case.label
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "case" in data:
+            return data
+        parts: dict[str, Any] = {"case": {}, "figures": {}}
+        for name, value in data.items():
+            if name in RowCase.model_fields:
+                parts["case"][name] = value
+            elif name in Figures.model_fields:
+                parts["figures"][name] = value
+            else:
+                parts[name] = value
+        return parts
+
+    @model_serializer(mode="wrap")
+    def _flatten(self, nested: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        parts = nested(self)
+        case, figures = parts.pop("case"), parts.pop("figures", {})
+        return {"label": case.pop("label"), **parts, **case, **figures}
+
+
 def describe_warmups(row: BenchRow) -> list[str]:
     """Describes what a row's first calls compiled or found, a line a region and kind of start."""
-    starts = (("cold", row.warmup_compile_regions), ("cached", row.warmup_cache_regions))
+    found = row.figures
+    starts = (("cold", found.warmup_compile_regions), ("cached", found.warmup_cache_regions))
     return [f"{start}: {made}" for start, regions in starts for made in describe_finished(regions)]
 
 

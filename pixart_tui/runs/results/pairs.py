@@ -101,7 +101,7 @@ def _figures(
         return (known.ssim, known.psnr_db, known.mae) if known else (None, None, None)
     if artifact.role == Role.BENCH_IMAGE:
         row = snapshot.bench_rows.get(artifact.label or "")
-        return (row.ssim, row.psnr_db, None) if row else (None, None, None)
+        return (row.figures.ssim, row.figures.psnr_db, None) if row else (None, None, None)
     if artifact.role == Role.LAYER_IMAGE:
         measured = snapshot.measured.get(artifact.label or "")
         for found in measured.measurements if measured else ():

@@ -58,7 +58,7 @@ def report_of_run(run: Run) -> Report:
         verification=verified.verification if verified else None,
         bench=_bench(run),
         bench_notes=tuple(_bench_notes(run)),
-        bench_row=next(iter(snapshot.bench_rows.values()), None),
+        bench_case=next((row.case for row in snapshot.bench_rows.values()), None),
         pictures=tuple(_pictures(run)),
     )
 
@@ -156,7 +156,7 @@ def _bench_notes(run: Run) -> Iterator[str]:
             yield f"{row.label}: {made}"
         if row.error:
             yield f"{row.label} failed: {row.error}"
-        elif row.execution == "simulated":
+        elif row.case.execution == "simulated":
             yield f"{row.label}: simulated, {row.execution_note}"
 
 

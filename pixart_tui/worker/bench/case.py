@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pixart_tui.domain.benchmarks.matrix import config_of
-from pixart_tui.domain.benchmarks.rows import ColdCall, warmup_s
+from pixart_tui.domain.benchmarks.rows import ColdCall, Figures
 from pixart_tui.domain.deploying.deployment import COMPILERS, Deployment
 from pixart_tui.domain.errors import PixartTuiError, WorkError, first_line
 from pixart_tui.domain.events import Failure
@@ -60,7 +60,7 @@ def main(spec_path: Path) -> int:
     with Path(spec.messages).open("ab", buffering=0) as file:
 
         def tell(message: Message) -> None:
-            file.write(message.model_dump_json(exclude_unset=True).encode() + b"\n")
+            file.write(message.model_dump_json().encode() + b"\n")
 
         return _work(spec, tell)
 
@@ -84,7 +84,7 @@ def _work(spec: CaseSpec, tell: Callable[[Message], None]) -> int:
         failure = Failure.of(_explained(error))
     else:
         return 0
-    tell(CaseFailed(type="failed", failure=failure))
+    tell(CaseFailed(failure=failure))
     return failure.exit_code
 
 
@@ -99,7 +99,7 @@ def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Messag
     device = torch.device(spec.request.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_num_threads(spec.request.threads)
-    yield PhaseEntered(type="phase", phase="loading")
+    yield PhaseEntered(phase="loading")
     loaded = load_pipeline(spec.request.model, dtype=dtype, device=device)
     call = resolve_call(spec.request, loaded)
     yield _describe(spec, loaded, call, device, dtype)
@@ -114,7 +114,7 @@ def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Messag
 def _pace(tell: Callable[[Message], None]) -> StepPace:
     from pixart_tui.engine.bench.pace import StepPace
 
-    return StepPace(lambda speed: tell(PaceTold(type="pace", iterations_per_s=speed)))
+    return StepPace(lambda speed: tell(PaceTold(iterations_per_s=speed)))
 
 
 def _describe(
@@ -131,7 +131,6 @@ def _describe(
     configs = {x: config_of(spec.request, x, on_gpu=device.type == "cuda") for x in COMPILERS}
     plans = {name: plan_for(name, config, device) for name, config in configs.items()}
     return Described(
-        type="described",
         machine=describe_machine(device),
         versions=describe_versions(),
         model_fingerprint=loaded.fingerprint,
@@ -189,7 +188,9 @@ def _settle_budget(
         guidance=call.guidance_scale > 1,
     )
     chosen = settled.options.label or "nothing"
-    yield _figures(chosen_memory=chosen, memory_estimate_bytes=settled.peak_bytes)
+    yield FiguresFound(
+        figures=Figures(chosen_memory=chosen, memory_estimate_bytes=settled.peak_bytes)
+    )
     return deployment.replace(memory=settled.options)
 
 
@@ -284,26 +285,23 @@ class _Translator:
 
         purpose = self._spec.purpose
         if purpose is Purpose.RUN:
-            yield _figures(warmup_run_s=call.e2e_s)
+            yield FiguresFound(figures=Figures(warmup_run_s=call.e2e_s))
         if purpose is Purpose.COMPILE:
             yield self._cold_call(call)
         if purpose in (Purpose.CACHE, Purpose.WARM):
             found = cache_use()
-            yield _figures(cache_hits=found.hits, cache_misses=found.misses)
+            yield FiguresFound(figures=Figures(cache_hits=found.hits, cache_misses=found.misses))
             if purpose is Purpose.CACHE or (found.hits and not found.misses):
-                yield _figures(warmup_cache_s=call.e2e_s)
+                yield FiguresFound(figures=Figures(warmup_cache_s=call.e2e_s))
 
     def _cold_call(self, call: TimedCall) -> FiguresFound:
         cold = ColdCall(elapsed_s=call.e2e_s, iterations_per_s=call.iterations_per_s)
         self._cold_calls.append(cold)
-        # The row's own speed is not known yet; the worker settles it when it is.
-        known = tuple(self._cold_calls)
-        return _figures(cold_calls=known, warmup_compile_s=warmup_s(known, None))
+        return FiguresFound(figures=Figures(cold_calls=tuple(self._cold_calls)))
 
 
 def _timed(call: TimedCall) -> CallTimed:
     return CallTimed(
-        type="call",
         iterations_per_s=call.iterations_per_s,
         transformer_s=call.transformer_s,
         e2e_s=call.e2e_s,
@@ -311,9 +309,13 @@ def _timed(call: TimedCall) -> CallTimed:
 
 
 def _load(load: Load) -> FiguresFound:
-    reserved = {} if load.reserved_bytes is None else {"peak_reserved_bytes": load.reserved_bytes}
-    clocks = {} if load.clocks is None else {"clocks": load.clocks}
-    return _figures(peak_bytes=load.peak_bytes, **reserved, **clocks)
+    return FiguresFound(
+        figures=Figures(
+            peak_bytes=load.peak_bytes,
+            peak_reserved_bytes=load.reserved_bytes,
+            clocks=load.clocks,
+        )
+    )
 
 
 def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
@@ -328,16 +330,14 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
         )
     image.parent.mkdir(exist_ok=True)
     Image.fromarray(picture.pixels).save(image)
-    yield ImageWritten(type="image", path=str(image))
+    yield ImageWritten(path=str(image))
     if spec.reference is None:
-        yield _figures(ssim=1.0, images_equal=True)
+        yield FiguresFound(figures=Figures(ssim=1.0, images_equal=True))
         return
     found = image_similarity(picture.pixels, np.asarray(Image.open(spec.reference)))
-    yield _figures(ssim=found.ssim, psnr_db=found.psnr_db, images_equal=found.equal)
-
-
-def _figures(**known: Any) -> FiguresFound:
-    return FiguresFound(type="figures", **known)
+    yield FiguresFound(
+        figures=Figures(ssim=found.ssim, psnr_db=found.psnr_db, images_equal=found.equal)
+    )
 
 
 def _explained(error: Exception) -> WorkError:

@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pixart_tui.domain.benchmarks.rows import BenchCase, Clocks, ColdCall
-from pixart_tui.domain.benchmarks.warmup import Region, Warmup
+from pixart_tui.domain.benchmarks.rows import BenchCase, Figures
+from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.events import Failure
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.provenance import Machine, Versions
@@ -133,29 +133,14 @@ class PhaseEntered(Value):
 
 
 class FiguresFound(Value):
-    """Fields of a ``BenchRow``; only those that are set are known."""
+    """Figures that one process knows; those that are unset are another's.
+
+    Attributes:
+        figures: The row's, timed calls left out: those come one by one.
+    """
 
     type: Literal["figures"] = "figures"
-    peak_bytes: int | None = None
-    peak_reserved_bytes: int | None = None
-    chosen_memory: str = ""
-    memory_estimate_bytes: int | None = None
-    clocks: Clocks | None = None
-    warmup_run_s: float | None = None
-    warmup_compile_s: float | None = None
-    cold_calls: tuple[ColdCall, ...] = ()
-    warmup_compile_regions: tuple[Region, ...] = ()
-    warmup_cache_s: float | None = None
-    warmup_cache_regions: tuple[Region, ...] = ()
-    cache_hits: int | None = None
-    cache_misses: int | None = None
-    ssim: float | None = None
-    psnr_db: float | None = None
-    images_equal: bool | None = None
-
-    def known(self) -> dict[str, object]:
-        """The fields that are set."""
-        return {name: getattr(self, name) for name in self.model_fields_set - {"type"}}
+    figures: Figures
 
 
 class WarmupSeen(Value):

@@ -82,7 +82,7 @@ def _result(request: BenchRequest, plan: BenchPlanned, rows: tuple[BenchRow, ...
 
 def render_markdown(result: BenchResult) -> str:
     """The table, and under it what it was measured on and what its cells cannot say."""
-    first = result.rows[0]
+    first = result.rows[0].case
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
     lines = [
         f"{escaped(first.model)}, {first.width} x {first.height}, {first.steps} steps, "
@@ -112,26 +112,26 @@ def _notes(row: BenchRow) -> Iterator[str]:
     if row.status is RowStatus.FAILED:
         yield f"failed: {escaped(row.error)}"
     if row.execution_note:
-        layers = f"{row.layers_words} ({row.selection})"
-        yield f"{row.quant_type} on {layers}, {row.execution}: {row.execution_note}"
-    if row.kept_note:
-        yield row.kept_note
-    if row.compiler_config:
-        settings = json.loads(row.compiler_config)
+        layers = f"{row.case.layers_words} ({row.case.selection})"
+        yield f"{row.case.quant_type} on {layers}, {row.case.execution}: {row.execution_note}"
+    if row.case.kept_note:
+        yield row.case.kept_note
+    if row.case.compiler_config:
+        settings = json.loads(row.case.compiler_config)
         notes = settings.pop("notes", ())
-        yield f"{row.compiler} {json.dumps(settings)}"
+        yield f"{row.case.compiler} {json.dumps(settings)}"
         yield from notes
-    if row.cache_hits or row.cache_misses:
-        graphs = (row.cache_hits or 0) + (row.cache_misses or 0)
-        yield f"{row.cache_hits or 0} of {graphs} graphs came from the cache"
-    if row.memory:
-        yield f"memory: {row.memory}{_budget_note(row)}"
-    if row.warmup_note:
-        yield row.warmup_note
+    if row.figures.cache_hits or row.figures.cache_misses:
+        graphs = (row.figures.cache_hits or 0) + (row.figures.cache_misses or 0)
+        yield f"{row.figures.cache_hits or 0} of {graphs} graphs came from the cache"
+    if row.case.memory:
+        yield f"memory: {row.case.memory}{_budget_note(row)}"
+    if row.case.warmup_note:
+        yield row.case.warmup_note
 
 
 def _budget_note(row: BenchRow) -> str:
-    if not row.chosen_memory or row.memory_estimate_bytes is None:
+    if not row.figures.chosen_memory or row.figures.memory_estimate_bytes is None:
         return ""
-    estimate_gib = row.memory_estimate_bytes / 2**30
-    return f", which chose {row.chosen_memory} by an estimate of {estimate_gib:.2f} GiB"
+    estimate_gib = row.figures.memory_estimate_bytes / 2**30
+    return f", which chose {row.figures.chosen_memory} by an estimate of {estimate_gib:.2f} GiB"

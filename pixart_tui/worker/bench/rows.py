@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from pixart_tui.domain.benchmarks.matrix import matrix_cases, scattered_file, wanted_rows
-from pixart_tui.domain.benchmarks.rows import BenchCase, BenchRow, RowStatus
+from pixart_tui.domain.benchmarks.rows import BenchCase, BenchRow, RowCase, RowStatus
 from pixart_tui.domain.deploying.deployment import Compiler, Deployment
 from pixart_tui.domain.deploying.quantized_layers import choose_layers, refuse_unknown
 from pixart_tui.domain.files import layer_file
@@ -19,15 +19,12 @@ from pixart_tui.domain.selecting import onediff_rule
 from pixart_tui.domain.selecting.fusing import refuse_unfusable
 from pixart_tui.domain.words import count
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.worker.bench.messages import Described, ExecutionFound, FiguresFound, Purpose
-from pixart_tui.worker.bench.pool import TIMED_FIGURES
+from pixart_tui.worker.bench.messages import Described, ExecutionFound, Purpose
 
 BASELINE: Final = BenchCase()
 SCATTERED_FILE: Final = "scattered.json"
 NO_COLD_NOTE: Final = "a start with empty caches was not measured (--no-cold)"
 WARM_CACHE_NOTE: Final = "a start with empty caches was not measured (--warm-cache)"
-
-_OUTCOME: Final = {*FiguresFound.model_fields, *TIMED_FIGURES, "status", "error", "execution_note"}
 
 
 def wanted_choice(request: BenchRequest) -> Choice | None:
@@ -77,18 +74,16 @@ def purposes(row: BenchRow, *, cold: bool = True) -> tuple[Purpose, ...]:
         row: The row.
         cold: Whether a start with empty caches is measured.
     """
-    if row.execution == "simulated":
+    if row.case.is_simulated:
         return (Purpose.QUALITY,)
-    if row.compiler == "none":
+    if not row.case.is_compiled:
         return (Purpose.RUN,)
     return (Purpose.COMPILE, Purpose.CACHE) if cold else (Purpose.WARM,)
 
 
 def is_kept(planned: BenchRow, before: BenchRow | None) -> bool:
     """Whether a row of an earlier attempt stands for the one that is planned now."""
-    if before is None or before.status is not RowStatus.DONE:
-        return False
-    return planned.model_dump(exclude=_OUTCOME) == before.model_dump(exclude=_OUTCOME)
+    return before is not None and before.status is RowStatus.DONE and before.case == planned.case
 
 
 def _layer_file(request: BenchRequest) -> LayerFile | None:
@@ -176,21 +171,15 @@ def _planned(
     wanted.kept_steps.check_leaves_some(found.steps)
     if case.deployment.compiler == "nexfort":
         refuse_unknown(wanted.assignments, [layer.fqn for layer in found.layers])
-        fields = {"execution": "real", "execution_note": "quantized by nexfort"}
-        return case, _row(case, request, found).replace(**fields)
+        execution = ExecutionFound(execution="real", note="quantized by nexfort")
+        return case, _row(case, request, found, execution)
     chosen = choose_layers(wanted, found.layers)
     if _is_fused(case, found):
         refuse_unfusable(chosen.choice)
-    deployment = case.deployment.replace(choice=chosen.choice)
-    planned = case.replace(deployment=deployment)
+    planned = case.replace(deployment=case.deployment.replace(choice=chosen.choice))
     execution = _execution(chosen.choice, found)
-    fields = {
-        "execution": execution.execution,
-        "execution_note": "; ".join(
-            filter(None, (execution.note, _runner(case, found), chosen.note))
-        ),
-    }
-    return planned, _row(planned, request, found).replace(**fields)
+    notes = filter(None, (execution.note, _runner(case, found), chosen.note))
+    return planned, _row(planned, request, found, execution.replace(note="; ".join(notes)))
 
 
 def _execution(choice: Choice, found: Described) -> ExecutionFound:
@@ -220,11 +209,19 @@ def _attention(case: BenchCase, found: Described) -> str:
     return "fused kernels" if _is_fused(case, found) else "sdpa"
 
 
-def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
+_PLAIN: Final = ExecutionFound(execution="real", note="")
+
+
+def _row(
+    case: BenchCase,
+    request: BenchRequest,
+    found: Described,
+    execution: ExecutionFound = _PLAIN,
+) -> BenchRow:
     deployment, choice = case.deployment, case.deployment.choice
     types = choice.layers_by_type
     compiled = deployment.compiler != "none"
-    return BenchRow(
+    planned = RowCase(
         label=case.label,
         model=request.model,
         model_fingerprint=found.model_fingerprint,
@@ -240,6 +237,7 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         compiler=deployment.compiler,
         compiler_config=found.compiler_configs.get(deployment.compiler, ""),
         dtype=found.dtype,
+        execution=execution.execution,
         attention=_attention(case, found),
         memory=deployment.memory.label,
         selection=case.selection,
@@ -251,6 +249,7 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
         peak_kind="cuda" if found.machine.device == "cuda" else "process",
         warmup_note=_warmup_note(request) if compiled else "",
     )
+    return BenchRow(case=planned, execution_note=execution.note)
 
 
 def _warmup_note(request: BenchRequest) -> str:

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from pixart_tui.domain.benchmarks.rows import Figures
 from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.worker.bench.messages import CaseSpec, FiguresFound, Message, Purpose, WarmupSeen
 
 if TYPE_CHECKING:
     from pixart_tui.engine.compilers.progress import WarmupProgress
-
-_REGIONS_FIELD: Final = {
-    Purpose.COMPILE: "warmup_compile_regions",
-    Purpose.CACHE: "warmup_cache_regions",
-    Purpose.WARM: "warmup_cache_regions",
-}
 
 
 def begin_warmup(spec: CaseSpec, tell: Callable[[Message], None]) -> WarmupProgress:
@@ -23,7 +18,7 @@ def begin_warmup(spec: CaseSpec, tell: Callable[[Message], None]) -> WarmupProgr
     from pixart_tui.engine.compilers.progress import WarmupProgress
 
     def send(warmup: Warmup) -> None:
-        tell(WarmupSeen(type="warmup", warmup=warmup))
+        tell(WarmupSeen(warmup=warmup))
 
     cached = spec.purpose in (Purpose.CACHE, Purpose.WARM)
     return WarmupProgress(send, cached=cached, estimates=spec.estimates)
@@ -32,6 +27,9 @@ def begin_warmup(spec: CaseSpec, tell: Callable[[Message], None]) -> WarmupProgr
 def end_warmup(spec: CaseSpec, progress: WarmupProgress) -> Iterator[Message]:
     """The finished regions as figures of the row; nothing where nothing was to be compiled."""
     warmup = progress.finish()
-    field = _REGIONS_FIELD.get(spec.purpose)
-    if warmup is not None and field is not None:
-        yield FiguresFound.model_validate({"type": "figures", field: warmup.regions})
+    if warmup is None:
+        return
+    if spec.purpose is Purpose.COMPILE:
+        yield FiguresFound(figures=Figures(warmup_compile_regions=warmup.regions))
+    if spec.purpose in (Purpose.CACHE, Purpose.WARM):
+        yield FiguresFound(figures=Figures(warmup_cache_regions=warmup.regions))

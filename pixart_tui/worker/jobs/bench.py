@@ -16,7 +16,7 @@ from typing import Final
 from pixart_tui.caches.compile_cache import CompileCache
 from pixart_tui.caches.compile_places import working_root
 from pixart_tui.caches.warmup_times import WarmupTimes
-from pixart_tui.domain.benchmarks.rows import BenchCase, BenchRow, RowStatus, warmup_s
+from pixart_tui.domain.benchmarks.rows import BenchCase, BenchRow, RowStatus
 from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.errors import PixartTuiError, RequestError, WorkError
 from pixart_tui.domain.events import (
@@ -188,7 +188,7 @@ class _Bench:
             if warm:
                 self._refuse_useless_cache(case)
         except PixartTuiError as error:
-            self._update(case, status=RowStatus.FAILED, error=_reason(error))
+            self._update(case, RowStatus.FAILED, _reason(error))
         self._end_round(case, number)
 
     def _measure_baseline(self) -> None:
@@ -197,7 +197,7 @@ class _Bench:
             self._ask(Purpose.RUN, BASELINE)
         except PixartTuiError as error:
             if BASELINE in self.rows:
-                self._update(BASELINE, status=RowStatus.FAILED, error=_reason(error))
+                self._update(BASELINE, RowStatus.FAILED, _reason(error))
             raise
         self._end_round(BASELINE, 0)
 
@@ -205,8 +205,7 @@ class _Bench:
         row = self.rows[case]
         last = number + 1 == self.request.rounds
         if row.status is not RowStatus.FAILED:
-            status = RowStatus.DONE if last else RowStatus.RUNNING
-            self._update(case, status=status, **_settled(row))
+            self._update(case, RowStatus.DONE if last else RowStatus.RUNNING)
         if self.rows[case].status is RowStatus.DONE:
             self._keep_caches(case)
         if last or self.rows[case].status is RowStatus.FAILED:
@@ -215,12 +214,12 @@ class _Bench:
 
     def _refuse_useless_cache(self, case: BenchCase) -> None:
         """A start that found nothing was no start with a cache."""
-        row = self.rows[case]
-        if row.cache_misses and not row.cache_hits:
-            self._update(case, warmup_cache_s=None)
+        found = self.rows[case].figures
+        if found.cache_misses and not found.cache_hits:
+            self._pools[case].cached_start_counts = False
             raise RequestError(
                 "the compile cache holds nothing for this row",
-                cause=f"graphs that had to be compiled: {row.cache_misses}",
+                cause=f"graphs that had to be compiled: {found.cache_misses}",
                 next_step="measure it once without --warm-cache",
             )
 
@@ -256,9 +255,11 @@ class _Bench:
             case WarmupSeen():
                 self._show_warmup(case, purpose, message.warmup)
             case CallTimed():
-                self._update(case, **self._pools[case].add_call(message))
+                self._pools[case].calls.append(message)
+                self._update(case)
             case FiguresFound():
-                self._update(case, **self._pools[case].add_figures(message))
+                self._pools[case].found.append(message.figures)
+                self._update(case)
             case ImageWritten():
                 self.emit(self._artifact(case, Path(message.path)))
             case CaseFailed():
@@ -305,19 +306,21 @@ class _Bench:
 
     def _warmup_key(self, case: BenchCase, purpose: Purpose) -> str:
         """Warm-ups with the same key take about the same time on machines of a kind."""
-        row = self.rows[case]
+        row = self.rows[case].case
         what = f"{row.compiler_config} {case.deployment.model_dump_json()}"
         digest = hashlib.sha256(what.encode()).hexdigest()[:12]
         size = f"{row.width}x{row.height}"
         return f"{row.model} {size} {row.threads} {case.label} {digest} {purpose}"
 
-    def _update(self, case: BenchCase, **changes: object) -> None:
-        status = {"status": RowStatus.RUNNING}
-        self.rows[case] = self.rows[case].replace(**(status | changes))
+    def _update(
+        self, case: BenchCase, status: RowStatus = RowStatus.RUNNING, error: str = ""
+    ) -> None:
+        row, figures = self.rows[case], self._pools[case].merged()
+        self.rows[case] = row.replace(status=status, error=error, figures=figures)
         self.emit(BenchRowUpdated(row=self.rows[case]))
 
     def _artifact(self, case: BenchCase, path: Path) -> ArtifactWritten:
-        row = self.rows[case]
+        row = self.rows[case].case
         return ArtifactWritten(
             role=Role.BASELINE_IMAGE if case == BASELINE else Role.BENCH_IMAGE,
             path=str(path.relative_to(self.run.paths.directory)),
@@ -344,14 +347,6 @@ class _Bench:
 
     def _caches(self, case: BenchCase) -> Path:
         return self.scratch / f"caches-{case.label}"
-
-
-def _settled(row: BenchRow) -> dict[str, object]:
-    """Derives the end of the warm-up from the row's own speed."""
-    if not row.cold_calls:
-        return {}
-    speed = row.iterations_per_s.median if row.iterations_per_s else None
-    return {"warmup_compile_s": warmup_s(row.cold_calls, speed)}
 
 
 def _reason(error: PixartTuiError) -> str:

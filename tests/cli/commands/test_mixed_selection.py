@@ -47,12 +47,19 @@ def test_bench_deploys_it_and_says_what_it_is(tmp_path: Path) -> None:
     assert main([*asked, "--json", str(output)]) == 0
     _, row = BenchResult.model_validate_json(output.read_text()).rows
     assert row.label == "none+mixed+keep-last-1+keep-2"
-    assert (row.quant_type, row.execution, row.quantized_layers) == ("mixed", "real", 4)
-    assert row.layers_by_type == {"int8_dynamic": 2, "int8_weightonly": 2}
-    assert (row.kept_steps, row.layers_at_kept_steps) == (KeptSteps(last=1, numbers=(2,)), 1)
-    assert row.selection == "mixed.selected.json"
-    assert row.ssim is not None
-    assert 0.9 < row.ssim < 1
+    assert (row.case.quant_type, row.case.execution, row.case.quantized_layers) == (
+        "mixed",
+        "real",
+        4,
+    )
+    assert row.case.layers_by_type == {"int8_dynamic": 2, "int8_weightonly": 2}
+    assert (row.case.kept_steps, row.case.layers_at_kept_steps) == (
+        KeptSteps(last=1, numbers=(2,)),
+        1,
+    )
+    assert row.case.selection == "mixed.selected.json"
+    assert row.figures.ssim is not None
+    assert 0.9 < row.figures.ssim < 1
     report = output.with_suffix(".md").read_text()
     assert "mixed on 2 int8_dynamic, 2 int8_weightonly layers (mixed.selected.json)" in report
     assert "only 1 layer is quantized at the last 1 and number 2 of 4 steps" in report

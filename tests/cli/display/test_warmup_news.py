@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pixart_tui.cli.display.warmup import WarmupNews, describe_warmup
-from pixart_tui.domain.benchmarks.rows import BenchRow, RowStatus
+from pixart_tui.domain.benchmarks.rows import BenchRow, RowCase, RowStatus
 from pixart_tui.domain.benchmarks.warmup import Region, RegionState, Warmup
 from pixart_tui.domain.events import BenchRowUpdated, Event, WarmupProgressed
 from pixart_tui.runs.journal import JournalEntry
@@ -14,9 +14,8 @@ def _seen(region: Region, *, cached: bool = False, finished: bool = False) -> Wa
 
 
 def _row(status: RowStatus) -> BenchRowUpdated:
-    row = BenchRow(
+    case = RowCase(
         label="compile",
-        status=status,
         model="pixart-emoji",
         height=128,
         width=128,
@@ -25,7 +24,7 @@ def _row(status: RowStatus) -> BenchRowUpdated:
         dtype="float32",
         peak_kind="process",
     )
-    return BenchRowUpdated(row=row)
+    return BenchRowUpdated(row=BenchRow(case=case, status=status))
 
 
 def _snapshot(*events: Event) -> RunSnapshot:

@@ -51,7 +51,7 @@ def test_the_row_shows_them_and_has_another_image(tmp_path: Path) -> None:
     steps = ("--steps", "3")
     kept = _bench(output, *steps, *_LAST).rows
     every = _bench(tmp_path / "every.json", *steps).rows
-    assert [row.kept_steps for row in kept] == [NO_STEPS, KeptSteps(last=1)]
+    assert [row.case.kept_steps for row in kept] == [NO_STEPS, KeptSteps(last=1)]
     assert kept[1].label == f"{every[1].label}+keep-last-1"
     assert json.loads(output.read_text())["rows"][1]["kept_steps"] == {
         "first": 0,
@@ -59,8 +59,8 @@ def test_the_row_shows_them_and_has_another_image(tmp_path: Path) -> None:
         "numbers": [],
     }
     assert "nothing is quantized at the last 1 of 3 steps" in output.with_suffix(".md").read_text()
-    assert kept[1].ssim is not None
-    assert kept[1].ssim != every[1].ssim
+    assert kept[1].figures.ssim is not None
+    assert kept[1].figures.ssim != every[1].figures.ssim
 
 
 def test_steps_that_only_the_model_knows_are_checked_there(

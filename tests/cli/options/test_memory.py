@@ -61,8 +61,8 @@ def test_the_switches_reach_the_row(tmp_path: Path) -> None:
     assert set(rows) == {"none", "compile+int8-t5+host-t5-1+strips-vae"}
     row = rows["compile+int8-t5+host-t5-1+strips-vae"]
     assert row.error == ""
-    assert row.memory == "int8-t5+host-t5-1+strips-vae"
-    assert row.ssim is not None
-    assert row.ssim > 0.9
-    assert row.images_equal is False
+    assert row.case.memory == "int8-t5+host-t5-1+strips-vae"
+    assert row.figures.ssim is not None
+    assert row.figures.ssim > 0.9
+    assert row.figures.images_equal is False
     assert json.loads(output.read_text())["rows"][0]["memory"] == ""

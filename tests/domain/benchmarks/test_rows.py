@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixart_tui.domain.benchmarks.rows import BenchCase, Clocks, ColdCall, warmup_s
+from pixart_tui.domain.benchmarks.rows import (
+    BenchCase,
+    BenchRow,
+    Clocks,
+    ColdCall,
+    Figures,
+    RowCase,
+    RowStatus,
+    Statistic,
+    warmup_s,
+)
 from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.layers.choice import Choice
 
@@ -59,3 +71,24 @@ def test_a_name_of_its_own_goes_before_that_of_the_deployment() -> None:
     deployment = Deployment(compiler="torch", choice=Choice.of_one("int8_dynamic", ["proj_out"]))
     assert BenchCase(deployment=deployment).label == "torch+int8_dynamic"
     assert BenchCase(deployment=deployment, name="mine").label == "mine"
+
+
+def test_a_row_is_one_flat_object_in_json_and_comes_back() -> None:
+    row = BenchRow(
+        case=RowCase(
+            label="none",
+            model="m",
+            height=8,
+            width=16,
+            steps=2,
+            compiler="none",
+            dtype="float32",
+            peak_kind="process",
+        ),
+        status=RowStatus.DONE,
+        figures=Figures(ssim=0.5, e2e_s=Statistic.of([1.0])),
+    )
+    written = json.loads(row.model_dump_json())
+    assert list(written)[:2] == ["label", "status"]
+    assert (written["width"], written["ssim"], written["e2e_s"]["median"]) == (16, 0.5, 1.0)
+    assert BenchRow.model_validate_json(row.model_dump_json()) == row

@@ -103,6 +103,6 @@ def test_files_of_earlier_versions_keep_no_steps() -> None:
     text = (_RESULTS / "speed" / "cpu-pixart-emoji.json").read_text()
     assert all("kept_steps" not in row for row in json.loads(text)["rows"])
     result = BenchResult.model_validate_json(text)
-    assert {row.kept_steps for row in result.rows} == {NO_STEPS}
+    assert {row.case.kept_steps for row in result.rows} == {NO_STEPS}
     row = result.rows[-1].replace(kept_steps=KeptSteps(last=1))
     assert type(row).model_validate_json(row.model_dump_json()) == row

@@ -63,10 +63,11 @@ async def test_goes_when_the_warm_up_is_over_and_leaves_a_note(tmp_path: Path) -
         await until_shown(pilot, _HEAD)
         over = sample_runs.warmup(finished=True)
         row = sample_runs.bench_rows(2)[1]
-        regions = {"warmup_compile_regions": over.warmup.regions, "status": RowStatus.RUNNING}
+        figures = row.figures.replace(warmup_compile_regions=over.warmup.regions)
+        row = row.replace(status=RowStatus.RUNNING, figures=figures)
         with JournalWriter(run.paths.events) as journal:
             journal.append(over)
-            journal.append(BenchRowUpdated(row=row.replace(**regions)))
+            journal.append(BenchRowUpdated(row=row))
         await until(pilot, lambda: _HEAD not in shown(app))
         assert "compile: cold: Triton kernels 6.2 s (9 made, 3 cached)" in shown(app)
 

@@ -55,56 +55,60 @@ def test_the_plan_comes_before_the_figures(finished: tuple[list[Event], Path]) -
     assert isinstance(plan, BenchPlanned)
     assert [row.label for row in plan.rows] == ["none", "compile", _SIMULATED]
     assert all(row.status is RowStatus.PENDING for row in plan.rows)
-    assert {(row.height, row.steps, row.dtype) for row in plan.rows} == {(64, 3, "float32")}
+    assert {(row.case.height, row.case.steps, row.case.dtype) for row in plan.rows} == {
+        (64, 3, "float32")
+    }
     assert plan.versions["torch"]
 
 
 def test_the_eager_row(finished: tuple[list[Event], Path]) -> None:
     row = bench_rows(finished[0])["none"]
     assert row.status is RowStatus.DONE
-    assert row.iterations_per_s is not None
-    assert row.e2e_s is not None
-    assert row.e2e_s.n == row.iterations_per_s.n == 2
-    assert row.transformer_s is not None
-    assert 0 < row.transformer_s.median < 1 / row.iterations_per_s.min
-    assert (row.peak_reserved_bytes, row.clocks) == (None, None)
-    assert row.prompts > 1
-    assert row.warmup_run_s is not None
-    assert (row.warmup_compile_s, row.warmup_cache_s) == (None, None)
-    assert (row.ssim, row.psnr_db, row.images_equal) == (1.0, None, True)
-    assert (row.peak_kind, row.peak_bytes is not None) == ("process", True)
+    assert row.figures.iterations_per_s is not None
+    assert row.figures.e2e_s is not None
+    assert row.figures.e2e_s.n == row.figures.iterations_per_s.n == 2
+    assert row.figures.transformer_s is not None
+    assert 0 < row.figures.transformer_s.median < 1 / row.figures.iterations_per_s.min
+    assert (row.figures.peak_reserved_bytes, row.figures.clocks) == (None, None)
+    assert row.case.prompts > 1
+    assert row.figures.warmup_run_s is not None
+    assert (row.figures.warmup_compile_s, row.figures.warmup_cache_s) == (None, None)
+    assert (row.figures.ssim, row.figures.psnr_db, row.figures.images_equal) == (1.0, None, True)
+    assert (row.case.peak_kind, row.figures.peak_bytes is not None) == ("process", True)
 
 
 def test_cold_and_warm_starts_of_the_compiler(finished: tuple[list[Event], Path]) -> None:
     row = bench_rows(finished[0])["compile"]
     assert row.status is RowStatus.DONE, row.error
-    assert row.warmup_run_s is None
-    assert row.warmup_compile_s is not None
-    assert row.warmup_cache_s is not None
-    assert row.warmup_cache_s < row.warmup_compile_s
-    assert len(row.cold_calls) == 3
-    assert row.warmup_compile_s >= row.cold_calls[0].elapsed_s
-    assert (row.cache_hits, row.cache_misses) == (1, 0)
-    assert row.ssim is not None
-    assert row.ssim > 0.9999
-    assert json.loads(row.compiler_config)["transformer"] == "blocks"
+    assert row.figures.warmup_run_s is None
+    assert row.figures.warmup_compile_s is not None
+    assert row.figures.warmup_cache_s is not None
+    assert row.figures.warmup_cache_s < row.figures.warmup_compile_s
+    assert len(row.figures.cold_calls) == 3
+    assert row.figures.warmup_compile_s >= row.figures.cold_calls[0].elapsed_s
+    assert (row.figures.cache_hits, row.figures.cache_misses) == (1, 0)
+    assert row.figures.ssim is not None
+    assert row.figures.ssim > 0.9999
+    assert json.loads(row.case.compiler_config)["transformer"] == "blocks"
 
 
 def test_no_speed_for_what_was_simulated(finished: tuple[list[Event], Path]) -> None:
     row = bench_rows(finished[0])[_SIMULATED]
-    assert (row.status, row.execution) == (RowStatus.DONE, "simulated")
+    assert (row.status, row.case.execution) == (RowStatus.DONE, "simulated")
     assert "CUDA GPU" in row.execution_note
-    assert row.quantized_layers > 0
-    speeds = (row.iterations_per_s, row.e2e_s, row.peak_bytes)
-    warmups = (row.warmup_run_s, row.warmup_compile_s, row.warmup_cache_s)
+    assert row.case.quantized_layers > 0
+    speeds = (row.figures.iterations_per_s, row.figures.e2e_s, row.figures.peak_bytes)
+    warmups = (row.figures.warmup_run_s, row.figures.warmup_compile_s, row.figures.warmup_cache_s)
     assert {*speeds, *warmups} == {None}
-    assert row.ssim is not None
-    assert row.images_equal is False
+    assert row.figures.ssim is not None
+    assert row.figures.images_equal is False
 
 
 def test_figures_land_one_by_one(finished: tuple[list[Event], Path]) -> None:
     updates = [e.row for e in finished[0] if isinstance(e, BenchRowUpdated)]
-    counts = [row.e2e_s.n for row in updates if row.label == "compile" and row.e2e_s]
+    counts = [
+        row.figures.e2e_s.n for row in updates if row.label == "compile" and row.figures.e2e_s
+    ]
     assert sorted(set(counts)) == [1, 2]
     said = details(finished[0])
     for phase in ("none: warm-up with run", "compile: warm-up with compilation"):
@@ -170,12 +174,12 @@ def test_the_first_time_has_no_estimate(finished: tuple[list[Event], Path]) -> N
 def test_the_finished_figures_stay_in_the_row(finished: tuple[list[Event], Path]) -> None:
     row = _row(finished[0])
     assert row.status is RowStatus.DONE, row.error
-    assert row.warmup_compile_regions == _warmups(finished[0], cached=False)[-1].regions
-    assert row.warmup_cache_regions == _warmups(finished[0], cached=True)[-1].regions
-    compiled, found = row.warmup_compile_regions[0], row.warmup_cache_regions[0]
+    assert row.figures.warmup_compile_regions == _warmups(finished[0], cached=False)[-1].regions
+    assert row.figures.warmup_cache_regions == _warmups(finished[0], cached=True)[-1].regions
+    compiled, found = row.figures.warmup_compile_regions[0], row.figures.warmup_cache_regions[0]
     assert (compiled.compiled, compiled.from_cache) == (1, 0)
     assert (found.compiled, found.from_cache) == (0, 1)
-    assert row.cold_calls[0].elapsed_s > compiled.elapsed_s > found.elapsed_s > 0
+    assert row.figures.cold_calls[0].elapsed_s > compiled.elapsed_s > found.elapsed_s > 0
 
 
 def test_a_cache_that_was_carried_to_another_place_is_found(
@@ -192,11 +196,11 @@ def test_a_cache_that_was_carried_to_another_place_is_found(
     run = new_run(compilers=("compile",), repeats=1, warm_cache=True)
     events = work(run)
     row = _row(events)
-    assert (row.cache_hits, row.cache_misses) == (1, 0)
-    assert row.warmup_cache_s is not None
-    assert (row.warmup_compile_s, row.warmup_note) == (None, WARM_CACHE_NOTE)
+    assert (row.figures.cache_hits, row.figures.cache_misses) == (1, 0)
+    assert row.figures.warmup_cache_s is not None
+    assert (row.figures.warmup_compile_s, row.case.warmup_note) == (None, WARM_CACHE_NOTE)
     assert _warmups(events, cached=False) == []
-    assert row.warmup_cache_regions[0].from_cache == 1
+    assert row.figures.warmup_cache_regions[0].from_cache == 1
     warmups = _warmups(events, cached=True)
     last = _warmups(finished[0], cached=True)[-1]
     assert {warmup.estimated_s for warmup in warmups} == {last.elapsed_s}
@@ -217,7 +221,7 @@ def test_a_row_that_the_cache_does_not_hold_fails(kept: CompileCache) -> None:
     row = run.snapshot.bench_rows["compile"]
     assert row.status is RowStatus.FAILED
     assert "holds nothing for this row" in row.error
-    assert row.warmup_cache_s is None
+    assert row.figures.warmup_cache_s is None
 
 
 def test_without_a_cache_nothing_starts() -> None:

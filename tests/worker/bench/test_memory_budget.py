@@ -27,7 +27,7 @@ def _compiled_row(budget_bytes: int) -> BenchRow:
     )
     results = [event.result for event in work(run) if isinstance(event, BenchFinished)]
     none, row = results[0].rows
-    assert (none.memory, none.chosen_memory) == ("", "")
+    assert (none.case.memory, none.figures.chosen_memory) == ("", "")
     return row
 
 
@@ -36,11 +36,11 @@ def test_the_row_tells_what_was_chosen_and_by_which_estimate(parts: MemoryParts)
     chosen = choose_memory(parts, budget_bytes)
     row = _compiled_row(budget_bytes)
     assert row.status is RowStatus.DONE, row.error
-    assert row.memory.startswith("budget-")
-    assert row.chosen_memory == chosen.label != ""
-    assert row.memory_estimate_bytes == estimate_peak_bytes(parts, chosen) <= budget_bytes
-    assert row.peak_bytes is not None
-    assert row.ssim == pytest.approx(1, abs=0.05)
+    assert row.case.memory.startswith("budget-")
+    assert row.figures.chosen_memory == chosen.label != ""
+    assert row.figures.memory_estimate_bytes == estimate_peak_bytes(parts, chosen) <= budget_bytes
+    assert row.figures.peak_bytes is not None
+    assert row.figures.ssim == pytest.approx(1, abs=0.05)
 
 
 def test_a_budget_that_is_too_small_fails_its_row_and_names_what_would_do() -> None:

@@ -37,9 +37,9 @@ def test_nexfort_has_a_row_and_a_quantized_one(
     for label in ("nexfort", "nexfort+fp8_e4m3_e4m3_dynamic"):
         row = rows[label]
         assert row.status is RowStatus.DONE, row.error
-        assert row.iterations_per_s is not None
-        assert row.ssim == pytest.approx(1.0, abs=1e-6)  # the stand-in changes nothing
-        assert json.loads(row.compiler_config)["backend"] == "nexfort"
+        assert row.figures.iterations_per_s is not None
+        assert row.figures.ssim == pytest.approx(1.0, abs=1e-6)  # the stand-in changes nothing
+        assert json.loads(row.case.compiler_config)["backend"] == "nexfort"
     assert rows["nexfort+fp8_e4m3_e4m3_dynamic"].execution_note == "quantized by nexfort"
     (asked,) = recorded.of("quantize")
     assert asked["allowed"] == list(_LAYERS)

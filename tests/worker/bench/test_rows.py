@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pixart_tui.domain.benchmarks.rows import BenchRow, RowStatus
+from pixart_tui.domain.benchmarks.rows import BenchRow, ColdCall, Figures, RowStatus
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files.mixed_file import FORMAT
 from pixart_tui.domain.layers.choice import Choice
@@ -86,7 +86,7 @@ def test_a_quantized_row_has_the_layers_that_the_kernels_take_and_says_what_it_s
     request = BenchRequest(compilers=("none",), quantize=True, quant_type="int8_dynamic")
     case, row = list(plan_rows(request, _described("real"), Path()).items())[1]
     assert tuple(case.deployment.choice.assignments) == tuple(x.fqn for x in _LAYERS)
-    assert (row.quantized_layers, row.execution) == (20, "real")
+    assert (row.case.quantized_layers, row.case.execution) == (20, "real")
     assert row.execution_note.startswith("because; 1 layers skipped (odd: ")
 
 
@@ -94,13 +94,13 @@ def test_rows_that_quantize_keep_the_steps_that_are_asked_for() -> None:
     kept = KeptSteps(first=1, last=2)
     request = BenchRequest(quantize=True, quant_type="int8_dynamic", kept_steps=kept)
     rows = list(plan_rows(request, _described("real"), Path()).values())
-    steps = {row.label: row.kept_steps for row in rows}
+    steps = {row.label: row.case.kept_steps for row in rows}
     ending = "+int8_dynamic+keep-first-1+keep-last-2"
     expected = {"none": NO_STEPS, "compile": NO_STEPS}
     assert steps == expected | {f"none{ending}": kept, f"compile{ending}": kept}
     done = rows[-1].replace(status=RowStatus.DONE)
     assert is_kept(rows[-1], done)
-    assert not is_kept(rows[-1], done.replace(kept_steps=KeptSteps(last=1)))
+    assert not is_kept(rows[-1], done.replace(case=done.case.replace(kept_steps=KeptSteps(last=1))))
 
 
 def test_steps_of_the_model_must_be_left_to_quantize() -> None:
@@ -134,15 +134,18 @@ def test_each_row_of_a_matrix_has_a_quantization_of_its_own(tmp_path: Path) -> N
     )
     planned = plan_rows(request, _described("real", types), tmp_path)
     rows = {row.label: row for row in planned.values()}
-    assert rows["torch-fp8"].quant_type == "fp8_e4m3_e4m3_dynamic"
-    assert rows["torch-int8"].quant_type == "int8_dynamic"
-    assert rows["torch"].quant_type is None
-    assert (rows["torch-fp8"].quantized_layers, rows["torch-fp8-90"].quantized_layers) == (20, 18)
-    assert rows["torch-fp8-attention"].attention.endswith("fp8 self-attention")
-    assert rows["torch-fp8-memory"].memory == "budget-6GiB"
+    assert rows["torch-fp8"].case.quant_type == "fp8_e4m3_e4m3_dynamic"
+    assert rows["torch-int8"].case.quant_type == "int8_dynamic"
+    assert rows["torch"].case.quant_type is None
+    assert (
+        rows["torch-fp8"].case.quantized_layers,
+        rows["torch-fp8-90"].case.quantized_layers,
+    ) == (20, 18)
+    assert rows["torch-fp8-attention"].case.attention.endswith("fp8 self-attention")
+    assert rows["torch-fp8-memory"].case.memory == "budget-6GiB"
     torch_config = next(c for c, r in planned.items() if r.label == "torch").deployment
     assert json.loads(torch_config.compiler_config)["memory_format"] == "channels_last"
-    assert rows["compile"].compiler_config == "{}"
+    assert rows["compile"].case.compiler_config == "{}"
     assert len(json.loads((tmp_path / SCATTERED_FILE).read_text())) == 20
 
 
@@ -163,12 +166,12 @@ def test_the_processes_of_a_row() -> None:
 
 def test_a_row_says_what_of_its_warm_up_was_not_measured() -> None:
     rows = plan_rows(BenchRequest(cold=False), _described(None), Path())
-    assert [row.warmup_note for row in rows.values()] == ["", NO_COLD_NOTE]
+    assert [row.case.warmup_note for row in rows.values()] == ["", NO_COLD_NOTE]
 
 
 def _row(**changes: object) -> BenchRow:
     planned = next(iter(plan_rows(BenchRequest(), _described(None), Path()).values()))
-    return planned.replace(**changes)
+    return BenchRow.model_validate(planned.model_dump() | changes)
 
 
 def test_a_row_that_is_done_under_the_same_conditions_is_kept() -> None:
@@ -189,11 +192,10 @@ def test_any_other_row_is_measured_again(before: BenchRow | None) -> None:
     assert not is_kept(_row(), before)
 
 
-def test_a_message_tells_what_is_unknown_from_what_is_none() -> None:
-    sent = FiguresFound(type="figures", ssim=1.0, psnr_db=None)
-    received = parse_message(sent.model_dump_json(exclude_unset=True).encode())
-    assert isinstance(received, FiguresFound)
-    assert received.known() == {"ssim": 1.0, "psnr_db": None}
+def test_figures_come_back_as_they_were_sent() -> None:
+    cold = ColdCall(elapsed_s=9.0, iterations_per_s=None)
+    sent = FiguresFound(figures=Figures(ssim=1.0, cold_calls=(cold,)))
+    assert parse_message(sent.model_dump_json().encode()) == sent
 
 
 def test_nexfort_is_handed_the_users_file_and_none_of_our_rules(tmp_path: Path) -> None:
@@ -215,7 +217,7 @@ def test_nexfort_is_handed_the_users_file_and_none_of_our_rules(tmp_path: Path) 
         assert case.deployment.top_percentage == 50
         assert next(iter(case.deployment.choice.assignments)) == "odd"
         assert case.deployment.compiler_config == '{"mode": "jit"}'
-        assert (row.quantized_layers, row.execution) == (10, "real")
+        assert (row.case.quantized_layers, row.case.execution) == (10, "real")
         assert row.execution_note == "quantized by nexfort"
 
 
@@ -259,15 +261,16 @@ def test_a_mixed_selection_brings_its_types_and_its_steps(tmp_path: Path) -> Non
     request = _mixed_request(tmp_path)
     assert quant_types(request) == _MIXED_TYPES
     planned = plan_rows(request, _described("real", _MIXED_TYPES), tmp_path)
-    rows = [row for row in planned.values() if row.quant_type is not None]
+    rows = [row for row in planned.values() if row.case.quant_type is not None]
     assert [row.label for row in rows] == ["none+mixed+keep-2", "compile+mixed+keep-2"]
     for row in rows:
-        assert sum(row.layers_by_type.values()) == row.quantized_layers == 20
+        assert sum(row.case.layers_by_type.values()) == row.case.quantized_layers == 20
         assert (
-            row.layers_words == "7 int8_dynamic, 7 int8_weightonly, 6 fp8_e4m3_e4m3_dynamic layers"
+            row.case.layers_words
+            == "7 int8_dynamic, 7 int8_weightonly, 6 fp8_e4m3_e4m3_dynamic layers"
         )
-        assert row.kept_note == "only 1 layer is quantized at number 2 of 20 steps"
-        assert (row.execution, row.selection) == ("real", "mixed.selected.json")
+        assert row.case.kept_note == "only 1 layer is quantized at number 2 of 20 steps"
+        assert (row.case.execution, row.case.selection) == ("real", "mixed.selected.json")
 
 
 def test_attention_is_deployed_where_it_can_be_and_left_out_aloud(tmp_path: Path) -> None:
@@ -280,14 +283,14 @@ def test_attention_is_deployed_where_it_can_be_and_left_out_aloud(tmp_path: Path
     fused = {"compiler_configs": {"torch": '{"transformer": "fused"}'}}
     found = _described("real", _MIXED_TYPES).replace(**fused)
     planned = plan_rows(request, found, tmp_path)
-    plain, ours = [(c, row) for c, row in planned.items() if row.quant_type is not None]
+    plain, ours = [(c, row) for c, row in planned.items() if row.case.quant_type is not None]
     assert plain[0].deployment.attention == Choice()
-    assert "fp8 attention of 1 block left out" in str(plain[1].selection)
+    assert "fp8 attention of 1 block left out" in str(plain[1].case.selection)
     assert ours[0].deployment.attention.attention == ("transformer_blocks.3.attn1",)
     assert ours[0].deployment.choice.attention == ()
     assert ours[1].label == "torch+mixed+fp8-attention-1+keep-2"
-    assert ours[1].attention == "fused kernels, fp8 self-attention in 1 block"
-    assert ours[1].selection == "mixed.selected.json"
+    assert ours[1].case.attention == "fused kernels, fp8 self-attention in 1 block"
+    assert ours[1].case.selection == "mixed.selected.json"
     (simulated,) = [
         c
         for c in plan_rows(request, _described("simulated", _MIXED_TYPES), tmp_path)
@@ -303,7 +306,7 @@ def test_one_type_that_is_simulated_makes_the_row_a_simulation(tmp_path: Path) -
     found = described.replace(executions=executions)
     rows = list(plan_rows(_mixed_request(tmp_path), found, tmp_path).values())
     assert [row.label for row in rows] == ["none", "compile", "none+mixed+keep-2"]
-    assert (rows[2].execution, rows[2].execution_note) == ("simulated", "no kernel")
+    assert (rows[2].case.execution, rows[2].execution_note) == ("simulated", "no kernel")
 
 
 def test_what_the_fused_kernels_cannot_run_is_refused_before_anything_is_measured(

@@ -51,20 +51,20 @@ def test_rounds_are_interleaved_and_their_figures_pooled(tmp_path: Path) -> None
     assert notice == 'this model reads "Owl" as "owl": they count as one prompt'
     rows = bench_rows(events)
     for row in rows.values():
-        assert row.prompts == 1
-        assert row.e2e_s is not None
-        assert (row.status, row.rounds, row.e2e_s.n) == (RowStatus.DONE, 2, 2)
-        assert row.ssim is not None
+        assert row.case.prompts == 1
+        assert row.figures.e2e_s is not None
+        assert (row.status, row.case.rounds, row.figures.e2e_s.n) == (RowStatus.DONE, 2, 2)
+        assert row.figures.ssim is not None
     timed = [x.partition(":")[0] for x in details(events) if x.endswith("timed calls")]
     assert timed == ["none", "compile", "none", "compile"]
     images = [e for e in events if isinstance(e, ArtifactWritten) and e.label]
     assert [image.label for image in images] == ["none", "compile"]
-    assert rows["compile"].warmup_compile_s is None
-    assert "--no-cold" in rows["compile"].warmup_note
+    assert rows["compile"].figures.warmup_compile_s is None
+    assert "--no-cold" in rows["compile"].case.warmup_note
     # The second process found what the first one had left.
-    assert rows["compile"].cache_misses == 0
-    assert rows["compile"].warmup_cache_s is not None
-    known = [{row.label for row in result.rows if row.e2e_s} for result in partial]
+    assert rows["compile"].figures.cache_misses == 0
+    assert rows["compile"].figures.warmup_cache_s is not None
+    known = [{row.label for row in result.rows if row.figures.e2e_s} for result in partial]
     assert {"none"} in known, "a run that is stopped must leave its first row behind"
 
 
@@ -76,13 +76,13 @@ def test_the_matrix_on_a_cpu(tmp_path: Path) -> None:
     rows = bench_rows(work(run))
     assert list(rows) == ["none", "torch-fp8", "torch-fp8-90"]
     whole, part = rows["torch-fp8"], rows["torch-fp8-90"]
-    assert (whole.execution, part.execution) == ("simulated", "simulated")
-    assert 0 < part.quantized_layers < whole.quantized_layers
-    assert part.ssim is not None
-    assert whole.ssim is not None
-    assert part.ssim != whole.ssim
+    assert (whole.case.execution, part.case.execution) == ("simulated", "simulated")
+    assert 0 < part.case.quantized_layers < whole.case.quantized_layers
+    assert part.figures.ssim is not None
+    assert whole.figures.ssim is not None
+    assert part.figures.ssim != whole.figures.ssim
     file = run.paths.artifacts / "scattered.json"
-    assert part.quantized_layers == int(len(json.loads(file.read_text())) * 0.9)
+    assert part.case.quantized_layers == int(len(json.loads(file.read_text())) * 0.9)
     markdown = output.with_suffix(".md").read_text()
     assert "| torch-fp8 | simulated |" in markdown
     assert "+21.8%, -25.2%, 13.400 GiB" in markdown

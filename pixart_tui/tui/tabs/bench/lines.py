@@ -56,7 +56,11 @@ def _facts(rows: Sequence[BenchRow]) -> list[str]:
     if not rows:
         return []
     row = rows[0]
-    return [f"{row.width}x{row.height}", wording.count(row.steps, "step"), row.dtype]
+    return [
+        f"{row.case.width}x{row.case.height}",
+        wording.count(row.case.steps, "step"),
+        row.case.dtype,
+    ]
 
 
 def _group_lines(table: BenchTable, group: Group, rows: Sequence[BenchRow]) -> Iterator[Line]:
@@ -125,10 +129,10 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
         if row.status is RowStatus.FAILED:
             yield _Note(f"{glyphs.FAILED} {row.label}", row.error or "failed", "bad")
         if row.execution_note:
-            cell_style: CellStyle = "warn" if row.execution == "simulated" else "muted"
-            yield _Note(f"{row.label} {row.execution}", row.execution_note, cell_style)
-        if row.quantized_layers:
-            chosen = f", {row.selection}" if row.selection else ""
-            kept = f"; {row.kept_note}" if row.kept_note else ""
-            yield _Note(row.label, f"{row.layers_words} quantized{chosen}{kept}", "muted")
+            cell_style: CellStyle = "warn" if row.case.execution == "simulated" else "muted"
+            yield _Note(f"{row.label} {row.case.execution}", row.execution_note, cell_style)
+        if row.case.quantized_layers:
+            chosen = f", {row.case.selection}" if row.case.selection else ""
+            kept = f"; {row.case.kept_note}" if row.case.kept_note else ""
+            yield _Note(row.label, f"{row.case.layers_words} quantized{chosen}{kept}", "muted")
         yield from (_Note(row.label, text, "muted") for text in describe_warmups(row))
