@@ -59,7 +59,9 @@ def described(run: Run) -> dict[str, object]:
     run.poll()
     entries = read_journal(run.paths.events)
     known = [entry.t for entry in entries if entry.event.type in _MEASURED]
-    conditions = run.snapshot.planned.conditions if run.snapshot.planned else None
+    conditions = (
+        run.snapshot.profiling.planned.conditions if run.snapshot.profiling.planned else None
+    )
     return {
         "model": conditions.model if conditions else None,
         "method": conditions.method if conditions else None,

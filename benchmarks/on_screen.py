@@ -78,7 +78,7 @@ class Arrivals:
 
     @property
     def _unit(self) -> str:
-        plan = self._snapshot.planned
+        plan = self._snapshot.profiling.planned
         adjoint = plan is not None and plan.conditions.method == "adjoint"
         return "cases" if self._kind == "bench" else "samples" if adjoint else "layers"
 

@@ -54,11 +54,11 @@ def measure(asked: dict[str, Any]) -> dict[str, object]:
 
 
 def _summary(run: Run, elapsed_s: float) -> dict[str, object]:
-    plan, layers = run.snapshot.planned, run.snapshot.measured.values()
+    plan, layers = run.snapshot.profiling.planned, run.snapshot.profiling.measured.values()
     assert run.state() is RunState.DONE, run.log_tail()
     assert plan is not None
     layers_s = [layer.elapsed_s for layer in layers]
-    conditions, batch = plan.conditions, run.snapshot.batch
+    conditions, batch = plan.conditions, run.snapshot.profiling.batch
     assert batch is not None
     images = len(conditions.prompts) * len(conditions.seeds)
     return {

@@ -160,7 +160,7 @@ def scoring(run: Run) -> list[dict[str, float]]:
     """Milliseconds of processor time to score all layers of each quant type."""
     run.poll()
     found = []
-    for profile in run.snapshot.profiles:
+    for profile in run.snapshot.profiling.profiles:
         profile.scores()
         started_s = time.thread_time()
         for _ in range(_SCORINGS):
@@ -180,7 +180,7 @@ def benching() -> Iterator[Run]:
     request = BenchRequest(output=_output(), compilers=("none",), repeats=1000, threads=threads)
     run = _started(request)
     try:
-        while not any(row.figures.e2e_s for row in run.snapshot.bench_rows.values()):
+        while not any(row.figures.e2e_s for row in run.snapshot.benchmark.rows.values()):
             _require_alive(run)
             time.sleep(_POLL_S)
             run.poll()

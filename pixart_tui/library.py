@@ -208,7 +208,7 @@ def profile(
     date = datetime.now(UTC)
     first, *others = (
         Profiled(x, profile_sidecar(snapshot, "library", date, x.conditions.quant_type))
-        for x in snapshot.profiles
+        for x in snapshot.profiling.profiles
     )
     if not any(s.ssim is not None for x in (first, *others) for s in x.record.layers):
         raise WorkError("no layer can be quantized", next_step="read the reasons in the scores")
@@ -406,7 +406,7 @@ def _finished(run: Run, told: OnEvent) -> BenchResult:
         if not run.state().is_finished:
             cancel(run)
         raise
-    result = run.snapshot.bench_result
+    result = run.snapshot.benchmark.result
     if run.state() is RunState.DONE and result is not None:
         return result
     failure = run.trouble()

@@ -8,7 +8,7 @@ from pixart_tui.runs.snapshot import RunSnapshot
 
 def describe_memory(snapshot: RunSnapshot) -> str:
     """Describes the batch and why it changed; empty while nothing went wrong."""
-    batch, passes = snapshot.batch, snapshot.pass_plan
+    batch, passes = snapshot.profiling.batch, snapshot.profiling.pass_plan
     if passes is not None and passes.reason:
         samples, draws = count(passes.samples, "sample"), count(passes.draws, "draw")
         return f"passes of {samples}, {draws} at a time; {passes.reason}"

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
-from statistics import median
-from typing import Final
 
-from pixart_tui.domain.benchmarks.rows import BenchResult, BenchRow, RowStatus
 from pixart_tui.domain.events import (
     ArtifactWritten,
     AttemptFinished,
     AttemptStarted,
-    BatchChosen,
-    BenchFinished,
-    BenchPlanned,
-    BenchRowUpdated,
-    CallMade,
-    ComparePlanned,
     Event,
-    FloorMeasured,
-    GeneratePlanned,
-    ImagesCompared,
-    JointMeasured,
-    LatencyMeasured,
-    LayerMeasured,
-    LookTaken,
     Noticed,
-    PassPlanned,
-    ProfileChecked,
-    ProfilePlanned,
-    SampleMeasured,
     StageChanged,
-    VerifyFinished,
-    VerifyPlanned,
-    WarmupProgressed,
 )
-from pixart_tui.domain.generation import GenerationPlan, PipelineCall
-from pixart_tui.domain.profiles.effects import SampleEffects
-from pixart_tui.domain.profiles.looks import Look
-from pixart_tui.domain.profiles.profile import Profile, merge_measurements
-from pixart_tui.domain.selecting.verification import JointMeasurement
+from pixart_tui.runs.folds.benchmark import Benchmark
+from pixart_tui.runs.folds.comparison import Comparison
+from pixart_tui.runs.folds.generation import Generation
+from pixart_tui.runs.folds.profiling import Profiling
+from pixart_tui.runs.folds.verification import Verification
 from pixart_tui.runs.journal import JournalEntry
 
-_RECENT: Final = 9
-"""The latest layers, or samples, of each replica whose times make the pace."""
+Work = Profiling | Benchmark | Verification | Generation | Comparison
 
 
 @dataclass
@@ -56,124 +31,51 @@ class RunSnapshot:
         attempt_started_s: Unix time of the last start.
         last_event_s: Unix time of the last event.
         stage: Where the work is.
-        planned: What a profile will measure.
-        latencies: Quant type to how long each layer takes, once it is measured.
-        batch: How many images are made at once, None until it is known.
-        batch_sizes: Every such number, in the order of use.
-        measured: Layer to its measurements of whole images, in the order of measuring.
-        samples: Prompt and seed to the effects that the adjoint method measured.
-        pass_plan: How that method uses the memory at present, None until it is known.
-        look: Its last decision.
-        floor: The bf16 floor.
-        checked: How a third party's profile compares with this one.
-        bench_plan: What a benchmark will measure.
-        bench_rows: Label to row, in the planned order.
-        warmups: Label to what the row's latest process has compiled.
-        bench_result: The finished benchmark.
-        verify_plan: What a verification will measure.
-        trials: Joint measurements, in order.
-        verified: The verified selection.
-        generate_plan: What pipeline calls the last attempt makes.
-        calls: Those that have ended.
-        notices: What it had to say about them.
-        compare_plan: What a comparison will make.
-        compared: Prompt and seed to what was compared, in order.
+        notices: What the last attempt had to say about its work.
         artifacts: Files that stand complete.
         finished: How the last attempt ended, None while it has not.
+        profiling: The measurements, if it is a profile.
+        benchmark: The rows, if it is a benchmark.
+        verification: The joint measurements, if it verifies a selection.
+        generation: The pipeline calls, if it generates images.
+        comparison: The pairs, if it compares images.
     """
 
     attempts: int = 0
     attempt_started_s: float = 0.0
     last_event_s: float = 0.0
     stage: StageChanged | None = None
-    planned: ProfilePlanned | None = None
-    latencies: dict[str, LatencyMeasured] = field(default_factory=dict)
-    batch: BatchChosen | None = None
-    batch_sizes: dict[int, None] = field(default_factory=dict)
-    measured: dict[str, LayerMeasured] = field(default_factory=dict)
-    samples: dict[tuple[str, int], SampleEffects] = field(default_factory=dict)
-    pass_plan: PassPlanned | None = None
-    look: Look | None = None
-    floor: FloorMeasured | None = None
-    checked: ProfileChecked | None = None
-    bench_plan: BenchPlanned | None = None
-    bench_rows: dict[str, BenchRow] = field(default_factory=dict)
-    warmups: dict[str, WarmupProgressed] = field(default_factory=dict)
-    bench_result: BenchResult | None = None
-    verify_plan: VerifyPlanned | None = None
-    trials: list[JointMeasurement] = field(default_factory=list)
-    verified: VerifyFinished | None = None
-    generate_plan: GenerationPlan | None = None
-    calls: list[PipelineCall] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
-    compare_plan: ComparePlanned | None = None
-    compared: dict[tuple[str, int], ImagesCompared] = field(default_factory=dict)
     artifacts: list[ArtifactWritten] = field(default_factory=list)
     finished: AttemptFinished | None = None
-    _measured_keys: set[tuple[str, str, str, int]] = field(default_factory=set)
+    profiling: Profiling = field(default_factory=Profiling)
+    benchmark: Benchmark = field(default_factory=Benchmark)
+    verification: Verification = field(default_factory=Verification)
+    generation: Generation = field(default_factory=Generation)
+    comparison: Comparison = field(default_factory=Comparison)
     _worked_before_s: float = 0.0
-    _in_attempt: int = 0
-    _first_s: list[float] = field(default_factory=list)
-    _later_s: list[float] = field(default_factory=list)
-    _measuring_since_s: float | None = None
-    _measuring_s: float = 0.0
 
     def apply(self, entry: JournalEntry) -> None:
         """Takes in the next event."""
         if isinstance(entry.event, AttemptStarted):
             self._start(entry.event, entry.t)
-        self._clock(entry.event, entry.t)
         self.last_event_s = entry.t
         self._take(entry.event)
+        for work in self._works:
+            work.take(entry.event, entry.t)
 
-    def _take(self, event: Event) -> None:  # noqa: C901, PLR0912, PLR0915 - a line an event
+    def _start(self, event: AttemptStarted, t: float) -> None:
+        self._worked_before_s = self.worked_s
+        self.attempts = event.attempt
+        self.attempt_started_s = t
+        self.stage, self.finished, self.notices = None, None, []
+
+    def _take(self, event: Event) -> None:
         match event:
             case StageChanged():
                 self.stage = event
-            case LayerMeasured():
-                self._take_layer(event)
-            case ProfilePlanned():
-                self.planned = event
-            case LatencyMeasured():
-                self.latencies[event.quant_type] = event
-            case BatchChosen():
-                self._choose_batch(event)
-            case FloorMeasured():
-                self.floor = event
-            case SampleMeasured():
-                self._take_sample(event.sample)
-            case PassPlanned():
-                reason = event.reason or (self.pass_plan.reason if self.pass_plan else "")
-                self.pass_plan = event.replace(reason=reason)
-            case LookTaken():
-                self.look = event.look
-            case ProfileChecked():
-                self.checked = event
-            case BenchPlanned():
-                self.bench_plan = event
-                self.bench_rows = {row.label: row for row in event.rows} | self.bench_rows
-            case BenchRowUpdated():
-                self.bench_rows[event.row.label] = event.row
-            case WarmupProgressed():
-                self.warmups[event.label] = event
-            case BenchFinished():
-                self.bench_result = event.result
-            case VerifyPlanned():
-                self.verify_plan = event
-            case JointMeasured():
-                self.trials.append(event.trial)
-            case VerifyFinished():
-                self.verified = event
-            case GeneratePlanned():
-                self.generate_plan = event.plan
-            case CallMade():
-                self.calls.append(event.call)
             case Noticed():
                 self.notices.append(event.text)
-            case ComparePlanned():
-                self.compare_plan = event
-            case ImagesCompared():
-                self.compared[event.prompt, event.seed] = event
             case ArtifactWritten():
                 self.artifacts.append(event)
             case AttemptFinished():
@@ -184,200 +86,27 @@ class RunSnapshot:
         """Seconds from start to last event, summed over the attempts."""
         return self._worked_before_s + self.last_event_s - self.attempt_started_s
 
-    def _start(self, event: AttemptStarted, t: float) -> None:
-        self._worked_before_s = self.worked_s
-        self.attempts = event.attempt
-        self.attempt_started_s = t
-        self.stage, self.finished = None, None
-        self.warmups = {}
-        # Images are made anew by each attempt.
-        self.generate_plan, self.calls, self.notices = None, [], []
-        self._in_attempt = 0
-
-    def _choose_batch(self, event: BatchChosen) -> None:
-        # A later attempt starts without a reason, and the one that is known still holds.
-        reason = event.reason or (self.batch.reason if self.batch else "")
-        self.batch = event.replace(reason=reason)
-        self.batch_sizes[event.images] = None
-
-    def _take_layer(self, event: LayerMeasured) -> None:
-        new = tuple(one for one in event.measurements if one.key not in self._measured_keys)
-        known = self.measured.get(event.layer)
-        if known is None:
-            self.measured[event.layer] = event
-        elif new:
-            merged = known.measurements + new
-            self.measured[event.layer] = event.replace(measurements=merged)
-        self._measured_keys.update(one.key for one in new)
-        self._time(event.elapsed_s)
-
-    def _take_sample(self, sample: SampleEffects) -> None:
-        self.samples.setdefault((sample.prompt, sample.seed), sample)
-        self._time(sample.elapsed_s)
-
-    def _time(self, elapsed_s: float) -> None:
-        self._in_attempt += 1
-        # The first layer or sample of each replica also warms up libraries and caches.
-        warming_up = self._in_attempt <= self._replicas
-        (self._first_s if warming_up else self._later_s).append(elapsed_s)
-
-    def _clock(self, event: Event, t: float) -> None:
-        """Adds up the time of the stage that measures, up to what it measured last."""
-        since_s = self._measuring_since_s
-        if isinstance(event, AttemptStarted):
-            self._measuring_since_s = None
-        elif isinstance(event, StageChanged):
-            begun_s = t if since_s is None else since_s
-            self._measuring_since_s = begun_s if event.stage == "measuring" else None
-        elif isinstance(event, LayerMeasured | SampleMeasured) and since_s is not None:
-            self._measuring_s += t - since_s
-            self._measuring_since_s = t
-
     @property
-    def measuring_s(self) -> float:
-        """Seconds of the stage that measures layers, over all attempts."""
-        return self._measuring_s
-
-    @property
-    def _adjoint(self) -> bool:
-        return self.planned is not None and self.planned.conditions.method == "adjoint"
-
-    @property
-    def _planned_samples(self) -> int:
-        return self.planned.conditions.samples if self.planned is not None else 0
-
-    @property
-    def samples_in_order(self) -> tuple[SampleEffects, ...]:
-        """The samples that are measured and count, every prompt before a second seed."""
-        if self.planned is None:
-            return ()
-        conditions = self.planned.conditions
-        order = [(prompt, seed) for seed in conditions.seeds for prompt in conditions.prompts]
-        found = tuple(self.samples[key] for key in order if key in self.samples)
-        # A batch may have gone beyond the decision; what it decided on does not depend on that.
-        settled = self.look is not None and self.look.outcome == "settled"
-        return found[: self.look.samples] if settled and self.look is not None else found
+    def _works(self) -> tuple[Work, ...]:
+        return (
+            self.profiling,
+            self.benchmark,
+            self.verification,
+            self.generation,
+            self.comparison,
+        )
 
     @property
     def total(self) -> int:
-        """Layers, samples, rows, steps, parts of a verification, or pairs; 0 while unknown."""
-        if self.generate_plan is not None:
-            return self.generate_plan.total_steps
-        if self.verify_plan is not None:
-            return self._verify_total(self.verify_plan)
-        if self.compare_plan is not None:
-            conditions = self.compare_plan.conditions
-            return len(conditions.prompts) * len(conditions.seeds)
-        if self._adjoint:
-            ended = self.look is not None and self.look.outcome
-            return len(self.samples) if ended else self._planned_samples
-        if self.planned is not None:
-            return len(self.planned.layers) - len(self.planned.excluded)
-        return len(self.bench_rows)
-
-    def _verify_total(self, plan: VerifyPlanned) -> int:
-        """Fewer rounds than planned may do; what was not needed no longer counts."""
-        if self.verified is not None:
-            return len(self.trials)
-        purposes = [trial.purpose for trial in self.trials]
-        reporting = any(purpose != "repair" for purpose in purposes)
-        repairs = purposes.count("repair") if reporting else plan.rounds
-        return repairs + plan.reports
-
-    @property
-    def warming_up(self) -> WarmupProgressed | None:
-        """The warm-up that is under way."""
-        for label, found in self.warmups.items():
-            row = self.bench_rows.get(label)
-            running = row is None or row.status is RowStatus.RUNNING
-            if running and not found.warmup.finished and self.finished is None:
-                return found
-        return None
+        """Layers, samples, rows, steps, joint measurements, or pairs; 0 while unknown."""
+        return sum(work.total for work in self._works)
 
     @property
     def done(self) -> int:
         """How many of ``total`` are done."""
-        if self.generate_plan is not None:
-            return sum(call.steps for call in self.calls) + self._steps_under_way
-        if self.verify_plan is not None:
-            return len(self.trials)
-        if self.compare_plan is not None:
-            return len(self.compared)
-        if self.planned is not None:
-            return len(self.samples) if self._adjoint else len(self.measured)
-        ended = (RowStatus.DONE, RowStatus.FAILED)
-        return sum(row.status in ended for row in self.bench_rows.values())
-
-    @property
-    def _steps_under_way(self) -> int:
-        """Steps of the pipeline call that has not ended."""
-        under_way = self.stage is not None and self.stage.stage == "generating"
-        return self.stage.done if self.stage is not None and under_way else 0
-
-    @property
-    def known_figures(self) -> tuple[int, int, bool]:
-        """Changes when a layer's score may: samples, layers, and whether there is a floor."""
-        return (len(self.samples), len(self.measured), self.floor is not None)
+        return sum(work.done for work in self._works)
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds until everything is measured; None if unknown, or while nothing is measured."""
-        measuring = self.stage is not None and self.stage.stage == "measuring"
-        pace_s = self._pace_s
-        if not measuring or self.finished is not None or pace_s is None:
-            return None
-        return ceil((self.total - self.done) / self._replicas) * pace_s
-
-    @property
-    def images_per_s(self) -> float | None:
-        """Quantized images that all replicas make in a second; None while that is not known."""
-        if not self._pace_s or self._adjoint:
-            return None
-        return self._planned_samples * self._replicas / self._pace_s
-
-    @property
-    def _replicas(self) -> int:
-        return self.planned.replicas if self.planned else 1
-
-    @property
-    def _pace_s(self) -> float | None:
-        """Seconds that a replica takes for a layer or sample: the median of the recent ones.
-
-        Those of an earlier attempt count: it had the same model, settings and device.
-        """
-        known = self._later_s or self._first_s
-        return median(known[-_RECENT * self._replicas :]) if known else None
-
-    @property
-    def quant_types(self) -> tuple[str, ...]:
-        """The quant types that are measured, the first one first."""
-        return tuple(self.planned.excluded_by_type) if self.planned is not None else ()
-
-    @property
-    def profile(self) -> Profile | None:
-        """The profile of the first quant type, as far as it is measured."""
-        return self.profile_of(self.quant_types[0]) if self.planned is not None else None
-
-    @property
-    def profiles(self) -> tuple[Profile, ...]:
-        """One for each quant type, as far as they are measured."""
-        found = (self.profile_of(quant_type) for quant_type in self.quant_types)
-        return tuple(profile for profile in found if profile is not None)
-
-    def profile_of(self, quant_type: str) -> Profile | None:
-        """The profile of a quant type, as far as it is measured; None if it is not planned."""
-        if self.planned is None or quant_type not in self.planned.excluded_by_type:
-            return None
-        latency = self.latencies.get(quant_type)
-        # Not in the order of measuring, which differs where replicas work side by side.
-        order = {layer.fqn: number for number, layer in enumerate(self.planned.layers)}
-        measured = sorted(self.measured.values(), key=lambda one: order.get(one.layer, len(order)))
-        return Profile(
-            conditions=self.planned.conditions.replace(quant_type=quant_type),
-            layers=self.planned.targets(quant_type),
-            excluded=self.planned.excluded_by_type[quant_type],
-            measurements=merge_measurements(one.measurements for one in measured),
-            floor=self.floor.comparisons if self.floor else (),
-            latencies=latency.latencies if latency else {},
-            effects=self.samples_in_order,
-        )
+        """Seconds until a profile is measured; None if unknown, and for other kinds of run."""
+        return self.profiling.eta_s

@@ -21,7 +21,7 @@ def test_progress_counts_only_layers_that_can_be_measured() -> None:
         (0, started()), (1, planned("a", "b", "c", excluded={"c": "shape"})), (2, measured("a"))
     )
     assert (snapshot.done, snapshot.total) == (1, 2)
-    profile = snapshot.profile
+    profile = snapshot.profiling.profile
     assert profile is not None
     assert [s.status for s in profile.scores()] == [
         LayerStatus.MEASURED,
@@ -45,7 +45,7 @@ def test_a_layer_measured_twice_counts_once_and_the_first_stays() -> None:
     snapshot = _fold(
         (0, started()), (1, planned("a")), (2, measured("a", 0.9)), (3, measured("a", 0.5))
     )
-    profile = snapshot.profile
+    profile = snapshot.profiling.profile
     assert profile is not None
     assert [m.ssim for m in profile.measurements] == [0.9]
 
@@ -53,7 +53,7 @@ def test_a_layer_measured_twice_counts_once_and_the_first_stays() -> None:
 def test_a_profile_is_the_same_whichever_replica_was_first() -> None:
     plan = (0.0, planned("a", "b", "c"))
     found = (_fold(plan, *((1.0, measured(fqn)) for fqn in order)) for order in ("abc", "cab"))
-    one, other = (snapshot.profile for snapshot in found)
+    one, other = (snapshot.profiling.profile for snapshot in found)
     assert one is not None
     assert one == other
     assert [measurement.layer for measurement in one.measurements] == ["a", "b", "c"]
@@ -72,13 +72,16 @@ def test_the_adjoint_method_counts_samples_and_scores_every_quant_type() -> None
     snapshot = _adjoint(6)
     assert (snapshot.done, snapshot.total) == (6, 16)
     assert snapshot.eta_s == 40
-    assert snapshot.images_per_s is None
-    assert snapshot.look is not None
-    assert (snapshot.look.samples, snapshot.look.outcome) == (4, "")
-    assert [p.conditions.quant_type for p in snapshot.profiles] == [QUANT_TYPE, adjoint_runs.INT8]
-    assert snapshot.profile == snapshot.profile_of(QUANT_TYPE)
-    assert snapshot.profile_of("int4_weightonly") is None
-    for profile in snapshot.profiles:
+    assert snapshot.profiling.images_per_s is None
+    assert snapshot.profiling.look is not None
+    assert (snapshot.profiling.look.samples, snapshot.profiling.look.outcome) == (4, "")
+    assert [p.conditions.quant_type for p in snapshot.profiling.profiles] == [
+        QUANT_TYPE,
+        adjoint_runs.INT8,
+    ]
+    assert snapshot.profiling.profile == snapshot.profiling.profile_of(QUANT_TYPE)
+    assert snapshot.profiling.profile_of("int4_weightonly") is None
+    for profile in snapshot.profiling.profiles:
         scores = profile.scores()
         assert {score.samples for score in scores if score.ssim is not None} == {6}
         assert all(s.these_low is not None for s in scores if s.ssim is not None)
@@ -87,8 +90,8 @@ def test_the_adjoint_method_counts_samples_and_scores_every_quant_type() -> None
 def test_nothing_is_left_to_measure_once_the_last_look_says_so() -> None:
     snapshot = _adjoint(8)
     assert snapshot.total == 16
-    assert snapshot.look is not None
-    ended = snapshot.look.replace(outcome="settled")
+    assert snapshot.profiling.look is not None
+    ended = snapshot.profiling.look.replace(outcome="settled")
     snapshot.apply(JournalEntry(t=1e3, event=LookTaken(look=ended)))
     assert (snapshot.done, snapshot.total) == (8, 8)
 
@@ -99,4 +102,4 @@ def test_a_sample_measured_twice_counts_once() -> None:
     again = SampleMeasured(sample=plan.samples()[0].replace(elapsed_s=9.0))
     snapshot.apply(JournalEntry(t=1e3, event=again))
     assert snapshot.done == 2
-    assert snapshot.samples_in_order[0].elapsed_s == 4.0
+    assert snapshot.profiling.samples_in_order[0].elapsed_s == 4.0

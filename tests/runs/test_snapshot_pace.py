@@ -73,14 +73,16 @@ def test_images_per_second_are_those_of_all_replicas() -> None:
     plan = planned("a", "b", "c")
     two = plan.conditions.replace(prompts=("robot", "cat"), seeds=(0, 1))
     plan = plan.replace(replicas=2, conditions=two)
-    assert _fold(started(), plan).images_per_s is None
-    assert _fold(started(), plan, *_layers(0.5)).images_per_s == pytest.approx(2 * 4 / 0.5)
+    assert _fold(started(), plan).profiling.images_per_s is None
+    assert _fold(started(), plan, *_layers(0.5)).profiling.images_per_s == pytest.approx(
+        2 * 4 / 0.5
+    )
 
 
 def test_the_batch_size_and_its_reason_outlive_an_attempt() -> None:
-    assert _fold(started()).batch is None
+    assert _fold(started()).profiling.batch is None
     smaller = BatchChosen(images=2, reason="the GPU ran out of memory at 4")
     first = (started(), BatchChosen(images=4), smaller)
     resumed = _fold(*first, started(2), BatchChosen(images=2))
-    assert resumed.batch == smaller
-    assert list(resumed.batch_sizes) == [4, 2]
+    assert resumed.profiling.batch == smaller
+    assert list(resumed.profiling.batch_sizes) == [4, 2]

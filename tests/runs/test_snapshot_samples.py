@@ -55,7 +55,7 @@ def _fold(*events: Event) -> RunSnapshot:
 
 
 def _keys(snapshot: RunSnapshot) -> list[tuple[str, int]]:
-    return [(sample.prompt, sample.seed) for sample in snapshot.samples_in_order]
+    return [(sample.prompt, sample.seed) for sample in snapshot.profiling.samples_in_order]
 
 
 def test_samples_are_in_the_planned_order_whatever_order_they_came_in() -> None:
@@ -67,7 +67,7 @@ def test_samples_are_in_the_planned_order_whatever_order_they_came_in() -> None:
 def test_a_sample_that_comes_twice_counts_once_and_the_first_stays() -> None:
     again = sample_effects("cat", {QUANT_TYPE: [9.0, 9.0], "int8_dynamic": [9.0, 9.0]}, draws=2)
     snapshot = _fold(_measured("cat"), SampleMeasured(sample=again))
-    assert snapshot.samples_in_order == (_sample("cat"),)
+    assert snapshot.profiling.samples_in_order == (_sample("cat"),)
 
 
 def test_what_a_batch_measured_beyond_the_decision_does_not_count() -> None:
@@ -87,27 +87,27 @@ def test_a_decision_that_ends_it_makes_what_is_measured_the_whole() -> None:
 
 def test_each_quant_type_has_a_profile_from_the_same_samples() -> None:
     snapshot = _fold(_measured("cat"), _measured("dog"))
-    assert snapshot.quant_types == (QUANT_TYPE, "int8_dynamic")
-    first, second = snapshot.profiles
+    assert snapshot.profiling.quant_types == (QUANT_TYPE, "int8_dynamic")
+    first, second = snapshot.profiling.profiles
     assert first.conditions.quant_type == QUANT_TYPE
     assert second.conditions.quant_type == "int8_dynamic"
     assert second.excluded == {"b": "shape"}
-    assert first.effects == second.effects == snapshot.samples_in_order
+    assert first.effects == second.effects == snapshot.profiling.samples_in_order
     (one, other) = (profile.scores()[0].loss for profile in (first, second))
     assert one is not None
     assert other is not None
     assert other < one
-    assert snapshot.profile_of("int8_weightonly") is None
+    assert snapshot.profiling.profile_of("int8_weightonly") is None
 
 
 def test_why_the_memory_is_used_otherwise_is_remembered() -> None:
     smaller = _PLAN.replace(samples=1, reason="the GPU ran out of memory: x")
     snapshot = _fold(_PLAN, smaller, started(2), _PLAN)
-    assert snapshot.pass_plan == _PLAN.replace(reason=smaller.reason)
+    assert snapshot.profiling.pass_plan == _PLAN.replace(reason=smaller.reason)
 
 
 def test_time_to_the_end_follows_the_pace_of_samples() -> None:
     measuring = StageChanged(stage="measuring")
     assert _fold(measuring).eta_s is None
     assert _fold(measuring, _measured("cat"), _measured("dog")).eta_s == 4 * 4.0
-    assert _fold(measuring, _measured("cat")).images_per_s is None
+    assert _fold(measuring, _measured("cat")).profiling.images_per_s is None

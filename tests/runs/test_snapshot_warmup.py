@@ -22,18 +22,18 @@ def _row(status: RowStatus) -> BenchRowUpdated:
 
 def test_the_latest_of_each_row_is_kept() -> None:
     snapshot = _fold(_row(RowStatus.RUNNING), warmup(estimated=False), warmup())
-    assert snapshot.warmups == {"compile": warmup()}
-    assert snapshot.warming_up == warmup()
+    assert snapshot.benchmark.warmups == {"compile": warmup()}
+    assert snapshot.benchmark.warming_up == warmup()
 
 
 def test_it_is_over_when_it_ends_or_its_row_or_run_does() -> None:
     running = _row(RowStatus.RUNNING)
-    assert _fold(running, warmup(finished=True)).warming_up is None
-    assert _fold(running, warmup(), _row(RowStatus.FAILED)).warming_up is None
-    assert _fold(running, warmup(), AttemptFinished(state="cancelled")).warming_up is None
+    assert _fold(running, warmup(finished=True)).benchmark.warming_up is None
+    assert _fold(running, warmup(), _row(RowStatus.FAILED)).benchmark.warming_up is None
+    assert _fold(running, warmup(), AttemptFinished(state="cancelled")).benchmark.warming_up is None
 
 
 def test_a_resumed_attempt_begins_without_the_old_warm_ups() -> None:
     snapshot = _fold(_row(RowStatus.RUNNING), warmup(), AttemptStarted(attempt=2))
-    assert snapshot.warmups == {}
-    assert snapshot.warming_up is None
+    assert snapshot.benchmark.warmups == {}
+    assert snapshot.benchmark.warming_up is None

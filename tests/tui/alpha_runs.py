@@ -182,5 +182,5 @@ def profile(events: Sequence[Event]) -> Profile:
     snapshot = RunSnapshot()
     for number, event in enumerate(events):
         snapshot.apply(JournalEntry(t=float(number), event=event))
-    assert snapshot.profile is not None
-    return snapshot.profile
+    assert snapshot.profiling.profile is not None
+    return snapshot.profiling.profile

@@ -116,7 +116,7 @@ def test_a_benchmark_tells_its_pace_while_it_runs() -> None:
     run = new_run(num_inference_steps=200)
     work(run, tell_pace=lambda label, pace: told.append((label, pace)))
     run.poll()
-    row = run.snapshot.bench_rows["none"]
+    row = run.snapshot.benchmark.rows["none"]
 
     assert row.figures.iterations_per_s is not None
     assert {label for label, _ in told} == {"none"}

@@ -102,7 +102,7 @@ def test_a_worker_whose_run_was_deleted_stops_and_leaves_nothing(
 def test_a_benchmark_whose_run_was_deleted_ends_its_child_too(tmp_path: Path) -> None:
     run = create_run(requests.bench(tmp_path))
     start_worker(run)
-    wait(run, lambda r: len(r.snapshot.bench_rows) > 0 or r.state().is_finished)
+    wait(run, lambda r: len(r.snapshot.benchmark.rows) > 0 or r.state().is_finished)
     process = _process(run)
     children = process.children(recursive=True)
     assert children

@@ -99,7 +99,7 @@ def _give_up(bench_run: Run) -> None:
 
 
 def _select(profile_run: Run, output: Path) -> None:
-    profile = profile_run.snapshot.profile
+    profile = profile_run.snapshot.profiling.profile
     assert profile is not None
     quant_type = profile.conditions.quant_type
     selection = select(profile.scores(), quant_type, "top-percentage", DEFAULT_TOP_PERCENTAGE)

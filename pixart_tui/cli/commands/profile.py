@@ -150,7 +150,7 @@ def profile(detach: bool, display: str, **options: Any) -> int:
         return 0
     exit_code = follow(run, display)
     pass_on(run, request.output)
-    checked = run.snapshot.checked
+    checked = run.snapshot.profiling.checked
     return 1 if checked is not None and not checked.found.agrees else exit_code
 
 

@@ -25,7 +25,7 @@ def print_similarity(found: ImageSimilarity) -> None:
 
 def print_comparison(run: Run) -> None:
     """Prints the pairs of a comparison, a line for each prompt and seed."""
-    plan = run.snapshot.compare_plan
+    plan = run.snapshot.comparison.plan
     assert plan is not None
     conditions = plan.conditions
     title = f"{conditions.model}, {len(plan.layers)} layers in {conditions.quant_type}"
@@ -33,7 +33,7 @@ def print_comparison(run: Run) -> None:
     table.add_column("prompt", overflow="fold")
     for heading in ("seed", "SSIM", "PSNR dB", "MAE"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for found in run.snapshot.compared.values():
+    for found in run.snapshot.comparison.pairs.values():
         cells = _cells(found.similarity)
         table.add_row(found.prompt, str(found.seed), *cells)
     console().print(table)
@@ -42,9 +42,9 @@ def print_comparison(run: Run) -> None:
 def comparison_json(run: Run) -> dict[str, Any]:
     """The same for JSON, with the files."""
     files = {(pair.prompt, pair.seed): pair for pair in pairs_of(run.snapshot, run.paths.directory)}
-    plan = run.snapshot.compare_plan
+    plan = run.snapshot.comparison.plan
     images: list[dict[str, Any]] = []
-    for key, found in run.snapshot.compared.items():
+    for key, found in run.snapshot.comparison.pairs.items():
         pair = files.get(key)
         figures = found.similarity.model_dump() if found.similarity else dict.fromkeys(_FIGURES)
         images.append(

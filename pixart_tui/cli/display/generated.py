@@ -21,12 +21,12 @@ _PICTURE_COLUMNS: Final = 80
 
 def print_generation(run: Run, request: GenerateRequest) -> None:
     """The script's lines on stdout, the images if they were asked for, the file on stderr."""
-    plan = run.snapshot.generate_plan
+    plan = run.snapshot.generation.plan
     if plan is None:
         return
     backend = request.compiler if request.compiler in ONEDIFF_BACKENDS else ""
     saved = request.output is not None
-    for text in result_lines(plan, run.snapshot.calls, saved=saved, backend=backend):
+    for text in result_lines(plan, run.snapshot.generation.calls, saved=saved, backend=backend):
         _say(text)
     if request.print_output:
         for path in _images(run, request):

@@ -97,10 +97,10 @@ class _News:
         if (memory := describe_memory(snapshot)) != self._memory:
             self._memory = memory
             yield memory
-        look, plan = snapshot.look, snapshot.planned
+        look, plan = snapshot.profiling.look, snapshot.profiling.planned
         if look is not None and plan is not None and look != self._look:
             self._look = look
-            yield from look_lines(look, plan.conditions.samples, snapshot.quant_types)
+            yield from look_lines(look, plan.conditions.samples, snapshot.profiling.quant_types)
 
 
 def _line(run: Run) -> str:
@@ -125,7 +125,7 @@ def _counts(run: Run) -> str:
 
 def _pace(run: Run) -> str:
     """How fast it is and how long it will take, where a layer's time is known."""
-    eta_s, images_per_s = run.snapshot.eta_s, run.snapshot.images_per_s
+    eta_s, images_per_s = run.snapshot.eta_s, run.snapshot.profiling.images_per_s
     if eta_s is None:
         return ""
     pace = f", {images_per_s:.2f} images/s" if images_per_s is not None else ""

@@ -36,12 +36,12 @@ def print_outcome(run: Run) -> None:
     _print_bench_run(run)
     if run.record is not None and isinstance(run.record.request, GenerateRequest):
         print_generation(run, run.record.request)
-    if run.snapshot.verified is not None:
+    if run.snapshot.verification.result is not None:
         from pixart_tui.cli.display.selections import print_verification
 
-        verified = run.snapshot.verified
+        verified = run.snapshot.verification.result
         print_verification(verified.selection, verified.verification)
-    if run.snapshot.compared:
+    if run.snapshot.comparison.pairs:
         from pixart_tui.cli.display.comparisons import print_comparison
 
         print_comparison(run)
@@ -51,16 +51,16 @@ def print_outcome(run: Run) -> None:
 
 def _print_profile_run(run: Run) -> None:
     snapshot = run.snapshot
-    if snapshot.measured or snapshot.samples:
-        for profile in snapshot.profiles:
-            print_profile(profile, snapshot.look)
-    if snapshot.checked is not None:
-        for line in check_lines(snapshot.checked):
+    if snapshot.profiling.measured or snapshot.profiling.samples:
+        for profile in snapshot.profiling.profiles:
+            print_profile(profile, snapshot.profiling.look)
+    if snapshot.profiling.checked is not None:
+        for line in check_lines(snapshot.profiling.checked):
             console().print(line, highlight=False, soft_wrap=True)
 
 
 def _print_bench_run(run: Run) -> None:
-    rows, plan = run.snapshot.bench_rows, run.snapshot.bench_plan
+    rows, plan = run.snapshot.benchmark.rows, run.snapshot.benchmark.plan
     if rows and plan:
         matrix = bool(run.record and getattr(run.record.request, "matrix", ""))
         print_bench(list(rows.values()), plan.machine, plan.versions, matrix=matrix)

@@ -16,7 +16,7 @@ class WarmupNews:
 
     def lines(self, snapshot: RunSnapshot) -> Iterator[str]:
         """Yields the news since the last call."""
-        for label, found in snapshot.warmups.items():
+        for label, found in snapshot.benchmark.warmups.items():
             for region in found.warmup.regions:
                 key = (label, found.warmup.cached, region.name)
                 what = describe_region(region)
@@ -38,7 +38,7 @@ def _times(region: Region) -> str:
 
 def describe_warmup(snapshot: RunSnapshot) -> str:
     """Names the regions that compile at this moment; empty if none does."""
-    found = snapshot.warming_up
+    found = snapshot.benchmark.warming_up
     if found is None:
         return ""
     compiling = [r for r in found.warmup.regions if r.state is RegionState.COMPILING]

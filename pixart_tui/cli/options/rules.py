@@ -100,7 +100,7 @@ def _read_all(reference: str) -> list[tuple[Profile, Path]]:
     run = find_run(reference, kinds=("profile",))
     run.refuse_removed()
     request = run.record.request if run.record else None
-    if run.snapshot.profile is None or not isinstance(request, ProfileRequest):
+    if run.snapshot.profiling.profile is None or not isinstance(request, ProfileRequest):
         raise RequestError(f"run {run.id} holds no profile", next_step="see: pixart-tui runs")
     if run.state() is not RunState.DONE:
         raise RequestError(
@@ -109,6 +109,8 @@ def _read_all(reference: str) -> list[tuple[Profile, Path]]:
             next_step=f"finish it first: pixart-tui resume {run.id}, or attach {run.id}",
         )
     # A quant type that no layer can be quantized to has no file.
-    known = [x for x in run.snapshot.profiles if any(s.ssim is not None for s in x.scores())]
-    profiles = known or [run.snapshot.profile]
+    known = [
+        x for x in run.snapshot.profiling.profiles if any(s.ssim is not None for s in x.scores())
+    ]
+    profiles = known or [run.snapshot.profiling.profile]
     return [(found, output_of(request, found.conditions.quant_type)) for found in profiles]

@@ -68,7 +68,7 @@ def pairs_of(snapshot: RunSnapshot, directory: Path) -> tuple[Pair, ...]:
         for artifact in kept
         if artifact.role in COMPARED and (artifact.prompt, artifact.seed) in reference
     ]
-    if snapshot.planned is not None:
+    if snapshot.profiling.planned is not None:
         pairs.sort(key=lambda pair: 2.0 if pair.ssim is None else pair.ssim)
     return tuple(pairs)
 
@@ -96,19 +96,19 @@ def _figures(
     """SSIM, PSNR and MAE, from wherever the run keeps them."""
     sample = (artifact.prompt or "", artifact.seed or 0)
     if artifact.role == Role.QUANTIZED_IMAGE:
-        compared = snapshot.compared.get(sample)
+        compared = snapshot.comparison.pairs.get(sample)
         known = compared.similarity if compared else None
         return (known.ssim, known.psnr_db, known.mae) if known else (None, None, None)
     if artifact.role == Role.BENCH_IMAGE:
-        row = snapshot.bench_rows.get(artifact.label or "")
+        row = snapshot.benchmark.rows.get(artifact.label or "")
         return (row.figures.ssim, row.figures.psnr_db, None) if row else (None, None, None)
     if artifact.role == Role.LAYER_IMAGE:
-        measured = snapshot.measured.get(artifact.label or "")
+        measured = snapshot.profiling.measured.get(artifact.label or "")
         for found in measured.measurements if measured else ():
             if (found.prompt, found.seed) == sample:
                 return (found.ssim, found.psnr_db, None)
     if artifact.role == Role.JOINT_IMAGE:
-        effects = snapshot.samples.get(sample)
+        effects = snapshot.profiling.samples.get(sample)
         loss = effects.check.loss if effects else None
         return (None if loss is None else 1 - loss, None, None)
     beside = artifact.comparison

@@ -59,7 +59,7 @@ def profile_sidecar(
     effects: EffectsFile | None = None,
 ) -> ProfileSidecar:
     """The sidecar of a profile that is measured, under one of its quant types."""
-    profile, plan = snapshot.profile_of(quant_type), snapshot.planned
+    profile, plan = snapshot.profiling.profile_of(quant_type), snapshot.profiling.planned
     assert profile is not None
     assert plan is not None
     effect_statistics = profile.effect_statistics()
@@ -71,15 +71,15 @@ def profile_sidecar(
         machine=plan.machine,
         versions=plan.versions,
         elapsed_s=round(snapshot.worked_s, 3),
-        batch_sizes=tuple(snapshot.batch_sizes),
+        batch_sizes=tuple(snapshot.profiling.batch_sizes),
         deployment_floor=profile.deployment_floor,
         measurement_noise=noise_of(scores),
         layers=scores,
         measurements=profile.measurements,
         floor=profile.floor,
-        measuring_s=round(snapshot.measuring_s, 3),
+        measuring_s=round(snapshot.profiling.measuring_s, 3),
         samples=sample_records(profile, effect_statistics),
-        look=snapshot.look,
+        look=snapshot.profiling.look,
         effects=effects,
     )
 

@@ -36,15 +36,19 @@ def report_of_run(run: Run) -> Report:
     """
     run.refuse_removed()
     snapshot, request = run.snapshot, run.record.request if run.record else None
-    plan = snapshot.planned or snapshot.bench_plan or snapshot.verify_plan
+    plan = snapshot.profiling.planned or snapshot.benchmark.plan or snapshot.verification.plan
     if request is None or plan is None:
         raise RequestError(
             f"run {run.id} holds nothing to report",
             cause=run.problem or f"it is {run.state()}",
             next_step="see what there is: pixart-tui runs",
         )
-    measured = tuple(_measured(snapshot)) if snapshot.measured or snapshot.samples else ()
-    verified = snapshot.verified
+    measured = (
+        tuple(_measured(snapshot))
+        if snapshot.profiling.measured or snapshot.profiling.samples
+        else ()
+    )
+    verified = snapshot.verification.result
     return Report(
         title=_title(request.model, plan, measured),
         run=f"{run.id} ({request.kind}, {run.state()})",
@@ -58,7 +62,7 @@ def report_of_run(run: Run) -> Report:
         verification=verified.verification if verified else None,
         bench=_bench(run),
         bench_notes=tuple(_bench_notes(run)),
-        bench_case=next((row.case for row in snapshot.bench_rows.values()), None),
+        bench_case=next((row.case for row in snapshot.benchmark.rows.values()), None),
         pictures=tuple(_pictures(run)),
     )
 
@@ -88,10 +92,10 @@ def report_of_file(path: Path) -> Report:
 
 
 def _measured(snapshot: RunSnapshot) -> Iterator[Measured]:
-    for profile in snapshot.profiles:
+    for profile in snapshot.profiling.profiles:
         effects = profile.effect_statistics()
         records, steps = sample_records(profile, effects), steps_of(profile, effects)
-        yield Measured(profile, _curve(profile), records, snapshot.look, steps)
+        yield Measured(profile, _curve(profile), records, snapshot.profiling.look, steps)
 
 
 def _steps_of_file(path: Path, profile: Profile) -> StepShares | None:
@@ -142,7 +146,7 @@ def _curve(profile: Profile) -> Curve | None:
 
 
 def _bench(run: Run) -> BenchTable | None:
-    rows = tuple(run.snapshot.bench_rows.values())
+    rows = tuple(run.snapshot.benchmark.rows.values())
     if not rows:
         return None
     request = run.record.request if run.record else None
@@ -151,7 +155,7 @@ def _bench(run: Run) -> BenchTable | None:
 
 
 def _bench_notes(run: Run) -> Iterator[str]:
-    for row in run.snapshot.bench_rows.values():
+    for row in run.snapshot.benchmark.rows.values():
         for made in describe_warmups(row):
             yield f"{row.label}: {made}"
         if row.error:

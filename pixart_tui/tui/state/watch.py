@@ -156,29 +156,31 @@ class RunWatch:
         if known is None or not known.profile or _is_outdated(watched):
             started_s = time.thread_time()
             known = watched.profile_view = _measured_view(view, watched.run, watched.statistics)
-            watched.profile_version = snapshot.known_figures
+            watched.profile_version = snapshot.profiling.known_figures
             spent_s = time.thread_time() - started_s
             watched.score_again_s = time.monotonic() + min(
                 spent_s / _SCORING_SHARE, _SCORING_MOST_S
             )
         memory, live = describe_memory(snapshot), _live(watched)
-        return replace(known, run=view, look=snapshot.look, memory=memory, pairs=pairs, live=live)
+        return replace(
+            known, run=view, look=snapshot.profiling.look, memory=memory, pairs=pairs, live=live
+        )
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
             return None
         snapshot = self._watched[view.id].run.snapshot
-        plan = snapshot.bench_plan
+        plan = snapshot.benchmark.plan
         return BenchView(
             run=view,
-            rows=tuple(snapshot.bench_rows.values()),
+            rows=tuple(snapshot.benchmark.rows.values()),
             machine=plan.machine if plan else None,
-            warmup=None if view.state.is_finished else snapshot.warming_up,
+            warmup=None if view.state.is_finished else snapshot.benchmark.warming_up,
             live=_live(self._watched[view.id]),
         )
 
     def _verify_view(self, view: RunView) -> VerifyView:
-        found = self._watched[view.id].run.snapshot.verified
+        found = self._watched[view.id].run.snapshot.verification.result
         output = view.request.output or "" if view.request else ""
         if found is None:
             return VerifyView(view, output)
@@ -216,13 +218,13 @@ def _follow(watched: _Watched) -> None:
 
 def _is_outdated(watched: _Watched) -> bool:
     """Whether new measurements are to be scored: at once, unless that took long a moment ago."""
-    if watched.run.snapshot.known_figures == watched.profile_version:
+    if watched.run.snapshot.profiling.known_figures == watched.profile_version:
         return False
     return watched.state.is_finished or time.monotonic() >= watched.score_again_s
 
 
 def _measured_view(view: RunView, run: Run, statistics: Statistics) -> ProfileView:
-    profiles, plan = run.snapshot.profiles, run.snapshot.planned
+    profiles, plan = run.snapshot.profiling.profiles, run.snapshot.profiling.planned
     if plan is None:
         return ProfileView(view)
     return ProfileView(
@@ -230,7 +232,7 @@ def _measured_view(view: RunView, run: Run, statistics: Statistics) -> ProfileVi
         figures=tuple(figures_of(profile, statistics) for profile in profiles),
         floor=profiles[0].deployment_floor,
         machine=plan.machine,
-        images_per_s=run.snapshot.images_per_s,
+        images_per_s=run.snapshot.profiling.images_per_s,
     )
 
 

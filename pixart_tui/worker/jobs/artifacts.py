@@ -65,8 +65,8 @@ class ProfilePictures:
 
     def _number(self, prompt: str, seed: int) -> str:
         """The same for each attempt."""
-        assert self._run.snapshot.planned is not None
-        conditions = self._run.snapshot.planned.conditions
+        assert self._run.snapshot.profiling.planned is not None
+        conditions = self._run.snapshot.profiling.planned.conditions
         return f"{conditions.prompts.index(prompt):03d}-{conditions.seeds.index(seed):03d}"
 
 

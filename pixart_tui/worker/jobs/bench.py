@@ -168,7 +168,7 @@ class _Bench:
                     self._measure_case(case, number)
 
     def _has_baseline(self) -> bool:
-        row = self.run.snapshot.bench_rows.get(BASELINE.label)
+        row = self.run.snapshot.benchmark.rows.get(BASELINE.label)
         done = row is not None and row.status is RowStatus.DONE
         return done and self._image(BASELINE).exists()
 
@@ -269,9 +269,9 @@ class _Bench:
         for text in found.notices:
             self.emit(Noticed(text=text))
         before = self.run.snapshot
-        old = before.bench_plan
+        old = before.benchmark.plan
         same = old is not None and (old.machine, old.versions) == (found.machine, found.versions)
-        known = before.bench_rows if same else {}
+        known = before.benchmark.rows if same else {}
         planned = plan_rows(self.request, found, self.run.paths.artifacts.resolve())
         for case, row in planned.items():
             kept = known.get(row.label)
@@ -279,7 +279,7 @@ class _Bench:
         rows = tuple(self.rows.values())
         self._plan = BenchPlanned(machine=found.machine, versions=found.versions, rows=rows)
         # Viewers keep rows that they have seen; these are not what they were.
-        outdated = [row for row in rows if before.bench_rows.get(row.label, row) != row]
+        outdated = [row for row in rows if before.benchmark.rows.get(row.label, row) != row]
         self.emit(self._plan)
         for row in outdated:
             self.emit(BenchRowUpdated(row=row))

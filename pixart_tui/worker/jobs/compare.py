@@ -46,7 +46,7 @@ def run_compare(run: Run, request: CompareRequest, emit: Emit, check: Check) -> 
             another model.
         WorkError: No image is finite, or the picture cannot be written.
     """
-    before = run.snapshot.compare_plan
+    before = run.snapshot.comparison.plan
     pictures = PairPictures(run, emit, Role.QUANTIZED_IMAGE, _SIDE)
     for event in picture_selection(request, known=_complete(run), check=check):
         check()
@@ -63,7 +63,7 @@ def _complete(run: Run) -> tuple[tuple[str, int], ...]:
     """Prompt and seed of the pairs that are compared and whose pictures are there."""
     pairs = pairs_of(run.snapshot, run.paths.directory)
     there = {(x.prompt, x.seed) for x in pairs if x.image.exists() and x.reference.exists()}
-    compared = run.snapshot.compared.items()
+    compared = run.snapshot.comparison.pairs.items()
     return tuple(key for key, found in compared if found.similarity is None or key in there)
 
 
@@ -83,15 +83,15 @@ def _take(run: Run, pictures: PairPictures, made: Pictured, emit: Emit) -> None:
                 cause=reason,
                 next_step=f"resume it: pixart-tui resume {run.id}",
             )
-    if (prompt, seed) not in run.snapshot.compared:
+    if (prompt, seed) not in run.snapshot.comparison.pairs:
         emit(ImagesCompared(prompt=prompt, seed=seed, similarity=found))
 
 
 def _sheet(run: Run, request: CompareRequest) -> Image:
     """The first pairs, below each other; each has its pictures, or the run had failed."""
     pairs = pairs_of(run.snapshot, run.paths.directory)
-    assert run.snapshot.compare_plan is not None
-    layers = len(run.snapshot.compare_plan.layers)
+    assert run.snapshot.comparison.plan is not None
+    layers = len(run.snapshot.comparison.plan.layers)
     titles = ("unquantized", f"{request.quant_type}, {layers} layer{'s' if layers > 1 else ''}")
     rows = [
         SideBySide(
@@ -107,7 +107,7 @@ def _sheet(run: Run, request: CompareRequest) -> Image:
 def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
     output = Path(request.output)
     emit(StageChanged(stage="writing", detail=str(output)))
-    if all(found.similarity is None for found in run.snapshot.compared.values()):
+    if all(found.similarity is None for found in run.snapshot.comparison.pairs.values()):
         raise WorkError("every image holds NaN or infinity", next_step="quantize fewer layers")
     sheet = _sheet(run, request)
     write_image(output, sheet)

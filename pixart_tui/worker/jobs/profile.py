@@ -40,19 +40,19 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
             file to check is for another model.
         WorkError: No layer gave a finite image, or the files cannot be written.
     """
-    before = run.snapshot.planned
+    before = run.snapshot.profiling.planned
     pictures = ProfilePictures(run, emit)
     made: dict[str, LayerImage] = {}
     events = profile_model(
         request,
-        measured=frozenset(run.snapshot.measured),
-        samples=run.snapshot.samples_in_order,
-        floor_known=run.snapshot.floor is not None,
-        batch_size=run.snapshot.batch.images if run.snapshot.batch else None,
+        measured=frozenset(run.snapshot.profiling.measured),
+        samples=run.snapshot.profiling.samples_in_order,
+        floor_known=run.snapshot.profiling.floor is not None,
+        batch_size=run.snapshot.profiling.batch.images if run.snapshot.profiling.batch else None,
         check=check,
         keep=lambda image: made.update({image.layer: image}),
     )
-    ended = run.snapshot.look is not None and run.snapshot.look.outcome
+    ended = run.snapshot.profiling.look is not None and run.snapshot.profiling.look.outcome
     for event in events if not ended else ():
         check()
         if isinstance(event, BaselineImage | JointImage):
@@ -81,7 +81,7 @@ def _check_plan(
 
 
 def _check(run: Run, path: str, emit: Emit) -> None:
-    profile, plan = run.snapshot.profile, run.snapshot.planned
+    profile, plan = run.snapshot.profiling.profile, run.snapshot.profiling.planned
     assert profile is not None
     assert plan is not None
     found = check_profile(read_claims(Path(path)), profile.scores(), gpu_of(plan.machine))
@@ -101,8 +101,8 @@ def _time_missing(
     run: Run, request: ProfileRequest, plan: ProfilePlanned, emit: Emit, check: Check
 ) -> None:
     """Times the layers under each quant type that no attempt has timed yet."""
-    for quant_type in run.snapshot.quant_types:
-        if quant_type in run.snapshot.latencies:
+    for quant_type in run.snapshot.profiling.quant_types:
+        if quant_type in run.snapshot.profiling.latencies:
             continue
         if quant_type == FP8_ATTENTION:
             emit(time_attention(plan, torch.device(request.device), emit))
@@ -147,13 +147,13 @@ def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     emit(StageChanged(stage="writing", detail=str(output)))
     effects = None
     is_file = not is_stream(output)
-    if snapshot.samples and is_file:
+    if snapshot.profiling.samples and is_file:
         path = effects_path(output)
-        effects = write_effects(path, snapshot.samples_in_order)
+        effects = write_effects(path, snapshot.profiling.samples_in_order)
         emit(ArtifactWritten(role=Role.EFFECTS, path=str(path)))
     date = datetime.now(UTC)
     written = 0
-    for quant_type in snapshot.quant_types:
+    for quant_type in snapshot.profiling.quant_types:
         path = output_of(request, quant_type)
         record = profile_sidecar(snapshot, run.id, date, quant_type, effects)
         beside = Path(onediff_file.sidecar_path(path))

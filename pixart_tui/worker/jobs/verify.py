@@ -40,13 +40,13 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
     """
     paths = [Path(path) for path in request.profiles]
     profiles = [read_profile_file(path) for path in paths]
-    before = run.snapshot.verify_plan
+    before = run.snapshot.verification.plan
     made: list[ImagePair] = []
     events = verify_selection(
         request,
         profiles,
         effects=read_step_effects(paths),
-        trials=tuple(run.snapshot.trials),
+        trials=tuple(run.snapshot.verification.trials),
         check=check,
         keep=made.append,
     )
@@ -63,8 +63,8 @@ def run_verify(run: Run, request: VerifyRequest, emit: Emit, check: Check) -> No
 
 def _keep(run: Run, made: list[ImagePair], emit: Emit) -> None:
     """Keeps the first images of the report, before the event of what was measured on them."""
-    assert run.snapshot.verify_plan is not None
-    kept = samples_of(run.snapshot.verify_plan.reporting)[:_KEPT_PAIRS]
+    assert run.snapshot.verification.plan is not None
+    kept = samples_of(run.snapshot.verification.plan.reporting)[:_KEPT_PAIRS]
     pictures = PairPictures(run, emit, Role.SELECTION_IMAGE)
     for pair in made:
         sample = Sample(pair.comparison.prompt, pair.comparison.seed)

@@ -100,7 +100,7 @@ def test_a_run_is_verified_by_the_files_that_it_wrote(
     run.poll()
     request = run.record.request if run.record else None
     assert isinstance(request, ProfileRequest)
-    for profile in run.snapshot.profiles:
+    for profile in run.snapshot.profiling.profiles:
         quant_type = profile.conditions.quant_type
         path = output_of(request, quant_type)
         record = profile_sidecar(run.snapshot, run.id, datetime.now(UTC), quant_type)

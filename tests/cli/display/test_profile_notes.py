@@ -94,7 +94,7 @@ def test_a_run_of_several_quant_types_has_a_table_for_each(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     plan = replace(adjoint_runs.small(QUANT_TYPE, adjoint_runs.INT8), seeds=1)
-    profiles = adjoint_runs.snapshot(plan, 4).profiles
+    profiles = adjoint_runs.snapshot(plan, 4).profiling.profiles
     for profile in profiles:
         print_profile(profile)
     shown = _shown(capsys)

@@ -218,7 +218,7 @@ def test_a_row_that_the_cache_does_not_hold_fails(kept: CompileCache) -> None:
     with pytest.raises(WorkError, match="1 of 2 rows failed"):
         work(run)
     run.poll()
-    row = run.snapshot.bench_rows["compile"]
+    row = run.snapshot.benchmark.rows["compile"]
     assert row.status is RowStatus.FAILED
     assert "holds nothing for this row" in row.error
     assert row.figures.warmup_cache_s is None
@@ -228,4 +228,4 @@ def test_without_a_cache_nothing_starts() -> None:
     run = new_run(compilers=("compile",), warm_cache=True)
     with pytest.raises(RequestError, match="no compile cache"):
         work(run)
-    assert not run.snapshot.bench_rows
+    assert not run.snapshot.benchmark.rows

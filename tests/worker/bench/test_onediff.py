@@ -56,4 +56,4 @@ def test_a_row_whose_backend_is_missing_fails_with_the_way_out() -> None:
 
 
 def run_rows(run_id: str) -> dict[str, BenchRow]:
-    return find_run(run_id).snapshot.bench_rows
+    return find_run(run_id).snapshot.benchmark.rows

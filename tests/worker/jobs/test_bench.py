@@ -101,7 +101,7 @@ def test_a_row_whose_compiler_fails_leaves_the_others_alone(
     with pytest.raises(WorkError, match="1 of 2 rows failed"):
         work(run)
     run.poll()
-    rows = run.snapshot.bench_rows
+    rows = run.snapshot.benchmark.rows
     assert rows["none"].status is RowStatus.DONE
     assert rows["compile"].status is RowStatus.FAILED
     assert "g++" in rows["compile"].error or "compiler" in rows["compile"].error.lower()
@@ -121,7 +121,7 @@ def test_a_row_whose_process_is_killed_says_so() -> None:
     with pytest.raises(WorkError, match="1 of 2 rows failed"):
         work(run, listen=kill)
     run.poll()
-    rows = run.snapshot.bench_rows
+    rows = run.snapshot.benchmark.rows
     assert rows["none"].status is RowStatus.DONE
     assert rows[_SIMULATED].status is RowStatus.FAILED
     assert "SIGKILL" in rows[_SIMULATED].error
@@ -155,7 +155,7 @@ def test_a_bad_layer_file_is_refused_before_anything_starts(
     run = new_run(quantize=True, quant_submodules_config_path=str(file))
     with pytest.raises(RequestError):
         work(run)
-    assert not find_run(run.id).snapshot.bench_rows
+    assert not find_run(run.id).snapshot.benchmark.rows
 
 
 def test_cancelling_leaves_no_process_and_resuming_keeps_what_is_done() -> None:
@@ -173,7 +173,7 @@ def test_cancelling_leaves_no_process_and_resuming_keeps_what_is_done() -> None:
     with pytest.raises(CancelledError):
         work(run, listen, check)
     assert case_processes() == []
-    before = find_run(run.id).snapshot.bench_rows["none"]
+    before = find_run(run.id).snapshot.benchmark.rows["none"]
     assert before.status is RowStatus.DONE
 
     events = work(run)
@@ -186,7 +186,7 @@ def test_the_child_dies_with_its_worker() -> None:
     run = new_run(repeats=1000, num_inference_steps=20)
     worker = psutil.Process(start_worker(run))
     deadline = time.monotonic() + _LIMIT_S
-    while not run.snapshot.bench_rows and time.monotonic() < deadline:
+    while not run.snapshot.benchmark.rows and time.monotonic() < deadline:
         run.poll()
         time.sleep(0.05)
     children = case_processes(worker)

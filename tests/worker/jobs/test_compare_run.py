@@ -55,20 +55,20 @@ def test_killed_and_resumed_it_loses_and_doubles_nothing(tmp_path: Path) -> None
     assert whole.state() is RunState.DONE, whole.log_tail()
 
     run = _start(tmp_path / "resumed.png")
-    wait(run, lambda r: len(r.snapshot.compared) >= 4 or _ended(r))
+    wait(run, lambda r: len(r.snapshot.comparison.pairs) >= 4 or _ended(r))
     worker = run.worker()
     assert worker is not None
     os.kill(worker.pid, signal.SIGKILL)
     wait(run, _ended)
     assert run.state() is RunState.STALE
     assert not (tmp_path / "resumed.png").exists()
-    assert 4 <= len(run.snapshot.compared) < len(_PROMPTS)
+    assert 4 <= len(run.snapshot.comparison.pairs) < len(_PROMPTS)
     start_worker(run)
     wait(run, _ended)
 
     assert run.state() is RunState.DONE, run.log_tail()
     assert (tmp_path / "resumed.png").read_bytes() == (tmp_path / "whole.png").read_bytes()
-    assert run.snapshot.compared == whole.snapshot.compared
+    assert run.snapshot.comparison.pairs == whole.snapshot.comparison.pairs
     assert _files(run) == _files(whole)
     events = [entry.event for entry in read_journal(run.paths.events)]
     compared = [event.prompt for event in events if isinstance(event, ImagesCompared)]
@@ -95,9 +95,9 @@ def test_one_layer_disturbs_less_than_all(tmp_path: Path) -> None:
     few = wait(_start(tmp_path / "a.png", prompts=("robot",), layers=(_LAYER,)), _ended)
     every = wait(_start(tmp_path / "b.png", prompts=("robot",)), _ended)
 
-    assert few.snapshot.compare_plan is not None
-    assert few.snapshot.compare_plan.layers == (_LAYER,)
-    one, all_layers = (run.snapshot.compared["robot", 0].similarity for run in (few, every))
+    assert few.snapshot.comparison.plan is not None
+    assert few.snapshot.comparison.plan.layers == (_LAYER,)
+    one, all_layers = (run.snapshot.comparison.pairs["robot", 0].similarity for run in (few, every))
     assert one is not None
     assert all_layers is not None
     assert all_layers.ssim < one.ssim < 1
@@ -145,7 +145,7 @@ def test_cut_prompts_are_told_on_screen_and_in_the_log(
 
     run = find_run("last")
     run.poll()
-    assert list(run.snapshot.compared) == [(prompts[0], 0)]
+    assert list(run.snapshot.comparison.pairs) == [(prompts[0], 0)]
     told = run.snapshot.notices
     assert len(told) == 3
     shown, log = capsys.readouterr().err, run.paths.log.read_text()

@@ -28,7 +28,7 @@ def _images(run: Run) -> list[bytes]:
 
 
 def _purposes(run: Run) -> Counter[str]:
-    return Counter(call.purpose for call in run.snapshot.calls)
+    return Counter(call.purpose for call in run.snapshot.generation.calls)
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_sizes_batch_and_file(tmp_path: Path) -> None:
     assert _purposes(run) == {"warm-up": 2, "image": 1}
     roles = [a.role for a in run.snapshot.artifacts]
     assert roles == ["image", "image", "image", "output_image"]
-    plan, call = run.snapshot.generate_plan, run.snapshot.calls[-1]
+    plan, call = run.snapshot.generation.plan, run.snapshot.generation.calls[-1]
     assert plan is not None
     assert (plan.steps, plan.total_steps, plan.dtype) == (2, 6, "float32")
     assert (run.snapshot.done, run.snapshot.total) == (6, 6)
@@ -104,12 +104,14 @@ def test_sizes_batch_and_file(tmp_path: Path) -> None:
 
 def test_one_step_has_no_iteration_speed() -> None:
     run = generated(num_inference_steps=1)
-    assert run.snapshot.calls[0].iterations_per_s is None
+    assert run.snapshot.generation.calls[0].iterations_per_s is None
 
 
 def test_sizes_of_the_models_own_side_are_timed() -> None:
     run = generated(multiple_resolutions=True)
-    timed = [(c.height, c.width) for c in run.snapshot.calls if c.purpose == "resolution"]
+    timed = [
+        (c.height, c.width) for c in run.snapshot.generation.calls if c.purpose == "resolution"
+    ]
     sides = (64, 32, 48, 16)
     assert timed == [(height, width) for height in sides for width in sides]
 
@@ -121,9 +123,18 @@ def test_throughput_times_numbers_of_steps(monkeypatch: pytest.MonkeyPatch) -> N
     sigma = generated(throughput=True)
     alpha = generated(model="synthetic:alpha-tiny", throughput=True, call_options=_UNBINNED)
 
-    assert [c.steps for c in sigma.snapshot.calls if c.purpose == "throughput"] == [1, 2, 3, 4]
+    assert [c.steps for c in sigma.snapshot.generation.calls if c.purpose == "throughput"] == [
+        1,
+        2,
+        3,
+        4,
+    ]
     # In one step the stock pipeline of alpha fails with the solver that it comes with.
-    assert [c.steps for c in alpha.snapshot.calls if c.purpose == "throughput"] == [2, 3, 4]
+    assert [c.steps for c in alpha.snapshot.generation.calls if c.purpose == "throughput"] == [
+        2,
+        3,
+        4,
+    ]
 
 
 _UNBINNED = CallOptions(use_resolution_binning=False)
@@ -153,7 +164,7 @@ def test_a_simulated_quant_type_says_so(tmp_path: Path) -> None:
         quantize=True, compiler="compile", quant_submodules_config_path=str(_file(tmp_path))
     )
 
-    plan = run.snapshot.generate_plan
+    plan = run.snapshot.generation.plan
     assert plan is not None
     assert plan.execution == "simulated"
     assert plan.quantized_layers == 2
@@ -233,7 +244,7 @@ def test_a_batch_beyond_the_memory_says_what_fits_before_it_begins() -> None:
     assert "GiB were free" in caught.value.cause
     fitting = int(caught.value.next_step.removeprefix("--batch ").split()[0])
     assert 1 <= fitting < 1_000_000
-    assert run.snapshot.calls == []
+    assert run.snapshot.generation.calls == []
 
 
 def test_cancelling_leaves_no_image(tmp_path: Path) -> None:

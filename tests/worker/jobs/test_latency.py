@@ -119,10 +119,10 @@ def test_a_run_times_its_layers_once_before_anything_else_and_resuming_reuses_th
     output = tmp_path / "int8_dynamic.json"
     run = _new(output)
     start_worker(run)
-    wait(run, lambda r: bool(r.snapshot.latencies) or r.state().is_finished)
+    wait(run, lambda r: bool(r.snapshot.profiling.latencies) or r.state().is_finished)
     cancel(run)
-    assert run.snapshot.latencies, run.log_tail()
-    before = run.snapshot.latencies["int8_dynamic"]
+    assert run.snapshot.profiling.latencies, run.log_tail()
+    before = run.snapshot.profiling.latencies["int8_dynamic"]
     start_worker(run)
     wait(run, lambda r: r.state().is_finished)
     assert run.state() is RunState.DONE, run.log_tail()
@@ -162,7 +162,7 @@ def test_a_profile_without_times_is_not_selected_by_time(
     run = _new(tmp_path / "fp8.json", "fp8_e4m3_e4m3_dynamic")
     _work(run)
     assert run.state() is RunState.DONE
-    (latency,) = run.snapshot.latencies.values()
+    (latency,) = run.snapshot.profiling.latencies.values()
     assert "compute capability" in latency.reason
     assert main(["select", str(tmp_path / "fp8.json"), "--time-share", "0.5"]) == 2
     told = capsys.readouterr().err

@@ -169,7 +169,7 @@ def test_pictures_that_cannot_be_kept_end_no_measurement(tmp_path: Path) -> None
     wait(run, _ended)
 
     assert run.state() is RunState.DONE, run.log_tail()
-    assert len(run.snapshot.measured) == 86
+    assert len(run.snapshot.profiling.measured) == 86
     assert "no picture: " in run.paths.log.read_text()
     assert [a.role for a in run.snapshot.artifacts] == ["sidecar", "profile"]
 
@@ -252,7 +252,7 @@ def test_a_real_profile_says_how_it_was_measured(tmp_path: Path) -> None:
     assert known.conditions.floor_dtype is None
     assert known.deployment_floor is None
     assert known.batch_sizes == (3,)
-    assert run.snapshot.images_per_s
+    assert run.snapshot.profiling.images_per_s
 
 
 @pytest.mark.skipif(bool(count_gpus()), reason="this is about a machine without a GPU")
@@ -264,7 +264,7 @@ def test_a_real_kernel_that_is_not_there_fails_with_the_request(tmp_path: Path) 
     assert failure.exit_code == 2
     assert "fp8_e4m3_e4m3_dynamic does not run with its real kernel on cpu" in failure.title
     assert "--execution simulated" in failure.next_step
-    assert not run.snapshot.measured
+    assert not run.snapshot.profiling.measured
 
 
 def test_a_second_worker_is_refused_and_a_later_run_waits(tmp_path: Path) -> None:
@@ -287,8 +287,8 @@ def test_a_run_that_was_measured_on_something_else_is_not_resumed(
 ) -> None:
     run = _interrupted(tmp_path / "fp8_e4m3.json", whole, layers=2)
     text = run.paths.events.read_text()
-    assert run.snapshot.planned is not None
-    fingerprint = run.snapshot.planned.conditions.model_fingerprint
+    assert run.snapshot.profiling.planned is not None
+    fingerprint = run.snapshot.profiling.planned.conditions.model_fingerprint
     run.paths.events.write_text(text.replace(fingerprint, "sha256:another"))
     reopened = find_run(run.id)
     _work(reopened)
@@ -329,7 +329,7 @@ def test_attention_has_files_of_its_own_that_select_takes_beside_the_others(
     run = _new(output, method="adjoint", draws=2, quant_type="int8_dynamic", fp8_attention=True)
     _work(run)
     assert run.state() is RunState.DONE
-    assert run.snapshot.quant_types == ("int8_dynamic", FP8_ATTENTION)
+    assert run.snapshot.profiling.quant_types == ("int8_dynamic", FP8_ATTENTION)
     beside = tmp_path / "fp8_attention.json"
     assert attention_file.is_attention(beside.read_text())
     layers, attention = read_profile_file(output), read_profile_file(beside)

@@ -78,18 +78,20 @@ def test_kill_and_resume_change_nothing(tmp_path: Path, folder: Path) -> None:
 
     run = _verify(folder, tmp_path / "resumed.json")
     start_worker(run)
-    wait(run, lambda r: len(r.snapshot.trials) >= 2 or _ended(r))
+    wait(run, lambda r: len(r.snapshot.verification.trials) >= 2 or _ended(r))
     worker = run.worker()
     assert worker is not None
     process = psutil.Process(worker.pid)
     process.kill()
     process.wait(_LIMIT_S)
     wait(run, _ended)
-    measured = len(run.snapshot.trials)
+    measured = len(run.snapshot.verification.trials)
     _work(run)
 
     assert run.state() is RunState.DONE, run.log_tail()
-    assert run.snapshot.done == run.snapshot.total == len(run.snapshot.trials) > measured
+    assert (
+        run.snapshot.done == run.snapshot.total == len(run.snapshot.verification.trials) > measured
+    )
     assert (tmp_path / "resumed.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
     one, other = (_record(tmp_path / f"{name}.json").verification for name in ("whole", "resumed"))
     assert one is not None

@@ -1,0 +1,1 @@
+"""One fold over a journal for each kind of run. Imports ``domain``."""
