@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 
@@ -27,7 +27,12 @@ from pixart_tui.domain.files import layer_file, onediff_file, sidecar
 from pixart_tui.domain.files.selection_files import selection_text
 from pixart_tui.domain.files.sidecar import EffectsFile, ProfileSidecar
 from pixart_tui.domain.layers.choice import Choice
-from pixart_tui.domain.layers.quant_types import default_profile_filename, parse_quant_type
+from pixart_tui.domain.layers.quant_types import (
+    DtypeName,
+    ExecutionName,
+    default_profile_filename,
+    parse_quant_type,
+)
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import (
@@ -137,8 +142,8 @@ def profile(
     guidance_scale: float | None = None,
     height: int | None = None,
     width: int | None = None,
-    execution: Literal["simulated", "real"] = "simulated",
-    baseline_dtype: Literal["float32", "bfloat16"] = "float32",
+    execution: ExecutionName = "simulated",
+    baseline_dtype: DtypeName = "float32",
     low_memory: bool = False,
     device: str | None = None,
     on_event: OnEvent | None = None,
@@ -261,7 +266,7 @@ def quantize(
     pipeline: Pipeline,
     selection: Selection,
     *,
-    execution: Literal["real", "simulated"] = "real",
+    execution: ExecutionName = "real",
 ) -> Pipeline:
     """Quantizes a pipeline's transformer as a selection says, in place, and returns the pipeline.
 

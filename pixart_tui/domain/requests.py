@@ -11,7 +11,12 @@ from pixart_tui.domain.deploying.deployment import Compiler, MemoryOptions
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.generation import CallOptions
-from pixart_tui.domain.layers.quant_types import FP8_ATTENTION, default_profile_filename
+from pixart_tui.domain.layers.quant_types import (
+    FP8_ATTENTION,
+    DtypeName,
+    ExecutionName,
+    default_profile_filename,
+)
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
@@ -92,8 +97,8 @@ class ProfileRequest(SamplingRequest):
     quant_type: str = DEFAULT_QUANT_TYPE
     more_quant_types: tuple[str, ...] = ()
     fp8_attention: bool = False
-    execution: Literal["simulated", "real"] = "simulated"
-    baseline_dtype: Literal["float32", "bfloat16"] = "float32"
+    execution: ExecutionName = "simulated"
+    baseline_dtype: DtypeName = "float32"
     method: Method = "adjoint"
     draws: Annotated[int, Field(ge=1)] = DEFAULT_DRAWS
     cut: Annotated[float, Field(ge=0, le=100)] = DEFAULT_TOP_PERCENTAGE
@@ -277,7 +282,7 @@ class ExportRequest(SamplingRequest):
 
     kind: Literal["export"] = "export"
     record: SelectionSidecar
-    dtype: Literal["float32", "bfloat16"] = "bfloat16"
+    dtype: DtypeName = "bfloat16"
     output: str
 
 
@@ -295,8 +300,8 @@ class CompareRequest(SamplingRequest):
 
     kind: Literal["compare"] = "compare"
     quant_type: str = DEFAULT_QUANT_TYPE
-    execution: Literal["simulated", "real"] = "simulated"
-    baseline_dtype: Literal["float32", "bfloat16"] = "float32"
+    execution: ExecutionName = "simulated"
+    baseline_dtype: DtypeName = "float32"
     layers: tuple[str, ...] = ()
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     output: str

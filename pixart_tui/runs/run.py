@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import AttemptStarted, Failure
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files.sidecar import REMOVED_METHOD
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.requests import Request
@@ -207,7 +208,7 @@ class Run:
             fresh = worker is None and time.time() - self.created_s < _START_LIMIT_S
             return RunState.QUEUED if fresh and not self.is_gone else RunState.STALE
         stage = self.snapshot.stage
-        waiting = stage is not None and stage.stage == "waiting"
+        waiting = stage is not None and stage.stage == Stage.WAITING
         return RunState.RUNNING if begun and not waiting else RunState.QUEUED
 
     def _lives(self, worker: WorkerIdentity | None) -> bool:

@@ -22,6 +22,7 @@ from pixart_tui.domain.errors import (
     first_line,
 )
 from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event, Noticed, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.requests import (
     AnyRequest,
     BenchRequest,
@@ -127,13 +128,13 @@ def _work(run: Run, emit: Emit, check_journal: Check) -> None:
             raise CancelledError("cancelled", next_step=f"go on with: pixart-tui resume {run.id}")
 
     def waiting(reason: str) -> None:
-        emit(StageChanged(stage="waiting", detail=reason))
+        emit(StageChanged(stage=Stage.WAITING, detail=reason))
 
     with (
         device_lock(run, request.device, waiting, check),
         live_report(run.paths.live, request.device) as live,
     ):
-        emit(StageChanged(stage="starting"))
+        emit(StageChanged(stage=Stage.STARTING))
         settle_places(request)
         _do(run, request, emit, check, live)
 

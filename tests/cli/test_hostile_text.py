@@ -21,6 +21,7 @@ from pixart_tui.domain.events import (
     Noticed,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.run import Run
@@ -54,7 +55,7 @@ def _run(tmp_path: Path) -> Run:
     events: tuple[Event, ...] = (
         started(),
         plan.replace(conditions=conditions),
-        StageChanged(stage="measuring", detail=_TEXT),
+        StageChanged(stage=Stage.MEASURING, detail=_TEXT),
         Noticed(text=_TEXT),
         measured(f"a{_TEXT}"),
         ArtifactWritten(role="profile", path=str(tmp_path / _BYTES)),

@@ -20,6 +20,7 @@ from pixart_tui.domain.events import (
     StageChanged,
     WarmupProgressed,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.runs.builders import measured, planned
@@ -88,23 +89,23 @@ def test_the_fold_ends_in_the_same_state(events: list[Event]) -> None:
 def test_replaced_lines_are_not_read(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     events: list[Event] = [AttemptStarted(attempt=1)]
-    events += [StageChanged(stage="measuring", done=done) for done in range(50)]
+    events += [StageChanged(stage=Stage.MEASURING, done=done) for done in range(50)]
     events += [BenchRowUpdated(row=_row(label, seed)) for seed in range(9) for label in _LABELS]
     lines = [JournalEntry(t=0.0, event=event).model_dump_json() for event in events]
     path.write_text("\n".join(lines) + "\n")
     found = [entry.event for entry in JournalReader(path, latest_only=True).poll()]
 
     last_rows = [BenchRowUpdated(row=_row(label, 8)) for label in _LABELS]
-    first, last = (StageChanged(stage="measuring", done=done) for done in (0, 49))
+    first, last = (StageChanged(stage=Stage.MEASURING, done=done) for done in (0, 49))
     assert found == [events[0], first, last, *last_rows]
 
 
 def test_a_newer_version_replaces_nothing(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    line = JournalEntry(t=0.0, event=StageChanged(stage="loading")).model_dump_json()
+    line = JournalEntry(t=0.0, event=StageChanged(stage=Stage.LOADING)).model_dump_json()
     newer = line.replace('{"v":1', '{"v":2')
     path.write_text(f"{line}\n{newer}\n")
     reader = JournalReader(path, latest_only=True)
 
-    assert [entry.event for entry in reader.poll()] == [StageChanged(stage="loading")]
+    assert [entry.event for entry in reader.poll()] == [StageChanged(stage=Stage.LOADING)]
     assert reader.unreadable == 1

@@ -8,6 +8,7 @@ import pytest
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import AttemptFinished, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
 from tests.runs.builders import (
     append,
@@ -37,9 +38,9 @@ def test_a_living_worker_waits_or_works(tmp_path: Path) -> None:
     run = new_run(tmp_path)
     give_worker(run, alive=True)
     assert run.state() is RunState.QUEUED
-    append(run, started(), StageChanged(stage="waiting"))
+    append(run, started(), StageChanged(stage=Stage.WAITING))
     assert run.state() is RunState.QUEUED
-    append(run, StageChanged(stage="loading"))
+    append(run, StageChanged(stage=Stage.LOADING))
     assert run.state() is RunState.RUNNING
 
 

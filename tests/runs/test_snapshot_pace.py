@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pixart_tui.domain.events import AttemptFinished, BatchChosen, Event, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.runs.journal import JournalEntry
 from pixart_tui.runs.snapshot import RunSnapshot
 from tests.runs.builders import measured, planned, started
 
-_MEASURING = StageChanged(stage="measuring")
+_MEASURING = StageChanged(stage=Stage.MEASURING)
 _NAMES = tuple("abcdefghijklmnopqrst")
 
 
@@ -52,7 +53,7 @@ def test_replicas_work_side_by_side_and_the_last_round_takes_a_whole_layer() -> 
 
 def test_a_resumed_attempt_knows_the_pace_but_not_its_own_warm_up() -> None:
     before = (*_begun(), *_layers(60, 2, 2), AttemptFinished(state="cancelled"))
-    waiting = StageChanged(stage="waiting")
+    waiting = StageChanged(stage=Stage.WAITING)
     assert _fold(*before, started(2), waiting).eta_s is None
     assert _fold(*before, started(2), waiting, _MEASURING).eta_s == 7 * 2
     assert _fold(*before, started(2), _MEASURING, *_layers(90, first=3)).eta_s == 6 * 2

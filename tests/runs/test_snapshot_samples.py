@@ -10,6 +10,7 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.looks import Look, Outcome
 from pixart_tui.runs.journal import JournalEntry
@@ -107,7 +108,7 @@ def test_why_the_memory_is_used_otherwise_is_remembered() -> None:
 
 
 def test_time_to_the_end_follows_the_pace_of_samples() -> None:
-    measuring = StageChanged(stage="measuring")
+    measuring = StageChanged(stage=Stage.MEASURING)
     assert _fold(measuring).eta_s is None
     assert _fold(measuring, _measured("cat"), _measured("dog")).eta_s == 4 * 4.0
     assert _fold(measuring, _measured("cat")).profiling.images_per_s is None

@@ -20,6 +20,7 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.effects import SampleEffects
@@ -153,7 +154,7 @@ def events(plan: Plan, done: int, *, outcome: Outcome = "", ended: bool = False)
         ended: Whether nothing is measured any more.
     """
     yield AttemptStarted(attempt=1)
-    yield StageChanged(stage="loading", detail=plan.model)
+    yield StageChanged(stage=Stage.LOADING, detail=plan.model)
     yield plan.planned
     yield FloorMeasured(
         dtype="bfloat16",
@@ -166,7 +167,9 @@ def events(plan: Plan, done: int, *, outcome: Outcome = "", ended: bool = False)
     for number, sample in enumerate(samples[: done + 1]):
         if number < done or not ended:
             detail = f'"{sample.prompt}"'
-            yield StageChanged(stage="measuring", detail=detail, done=number, total=len(samples))
+            yield StageChanged(
+                stage=Stage.MEASURING, detail=detail, done=number, total=len(samples)
+            )
         if number < done:
             yield SampleMeasured(sample=sample)
         if number + 1 in look_sizes(len(samples)) and number < done:

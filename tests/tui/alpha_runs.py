@@ -19,6 +19,7 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.latency import Latency
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.profiles.effects import Method
@@ -126,7 +127,7 @@ def exhaustive_events(measured: int) -> Iterator[Event]:
     todo = _measurable()
     for done, layer in enumerate(todo[: measured + 1]):
         detail = f'{layer.fqn}  "{PROMPTS[0]}" and 3 more'
-        yield StageChanged(stage="measuring", detail=detail, done=done, total=len(todo))
+        yield StageChanged(stage=Stage.MEASURING, detail=detail, done=done, total=len(todo))
         if done < measured:
             yield _measured(layer, rng)
 

@@ -31,6 +31,7 @@ from pixart_tui.domain.events import (
     StageChanged,
     WarmupProgressed,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.live import Gauges, Live, Pace
@@ -120,7 +121,7 @@ def profile_events(measured: int) -> Iterator[Event]:
     """A profile up to its ``measured``-th layer."""
     rng = random.Random(20)
     yield AttemptStarted(attempt=1)
-    yield StageChanged(stage="loading", detail="pixart-emoji")
+    yield StageChanged(stage=Stage.LOADING, detail="pixart-emoji")
     yield ProfilePlanned(
         machine=MACHINE,
         versions={"torch": "2.13.0"},
@@ -136,7 +137,7 @@ def profile_events(measured: int) -> Iterator[Event]:
     )
     todo = [layer for layer in layers() if layer.fqn not in EXCLUDED]
     for done, layer in enumerate(todo[: measured + 1]):
-        yield StageChanged(stage="measuring", detail=layer.fqn, done=done, total=len(todo))
+        yield StageChanged(stage=Stage.MEASURING, detail=layer.fqn, done=done, total=len(todo))
         if done < measured:
             yield _layer_measured(layer, rng)
 
@@ -207,7 +208,7 @@ def bench_events(rows: Sequence[BenchRow]) -> Iterator[Event]:
     planned = tuple(_unmeasured(row, RowStatus.PENDING) for row in rows)
     yield AttemptStarted(attempt=1)
     yield BenchPlanned(machine=MACHINE, versions={"torch": "2.13.0"}, rows=planned)
-    yield StageChanged(stage="benchmarking", detail="compile: first call with empty caches")
+    yield StageChanged(stage=Stage.BENCHMARKING, detail="compile: first call with empty caches")
     for row in rows:
         if row.status is not RowStatus.PENDING:
             yield BenchRowUpdated(row=row)
@@ -278,7 +279,7 @@ def generation(output: Path) -> Run:
         AttemptStarted(attempt=1),
         GeneratePlanned(plan=plan),
         CallMade(call=call),
-        StageChanged(stage="generating", detail="image 128x128", done=13, total=20),
+        StageChanged(stage=Stage.GENERATING, detail="image 128x128", done=13, total=20),
     ]
     return write_run(request, GENERATE_ID, events, created_s=START_S + 70, worker=this_process())
 

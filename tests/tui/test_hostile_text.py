@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import ArtifactWritten, Noticed, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.tui.app.messages import WorkDone, WorkFailed
 from pixart_tui.tui.widgets.tab_strip import TABS
 from tests.runs.builders import append, give_worker, measured, new_run, planned, started
@@ -32,7 +33,7 @@ async def test_no_tab_and_no_note_obeys_text(tmp_path: Path) -> None:
         tmp_path,
         started(),
         plan.replace(conditions=conditions),
-        StageChanged(stage="measuring", detail=_TEXT),
+        StageChanged(stage=Stage.MEASURING, detail=_TEXT),
         Noticed(text=_TEXT),
         measured(f"a{_TEXT}"),
     )

@@ -12,6 +12,7 @@ import pytest
 from textual.pilot import Pilot
 
 from pixart_tui.domain.events import BenchRowUpdated, Event, LayerMeasured, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.runs.run import Run
 from pixart_tui.tui.app import app as app_module
@@ -68,7 +69,7 @@ async def test_so_are_a_benchmarks_stage_and_figures(tmp_path: Path) -> None:
 
     async with app.run_test(size=(120, 36)) as pilot:
         await until_shown(pilot, "2 of 4 cases")
-        _append(run, StageChanged(stage="benchmarking", detail="timed calls", done=3, total=5))
+        _append(run, StageChanged(stage=Stage.BENCHMARKING, detail="timed calls", done=3, total=5))
         assert await _readings_until(pilot, app, "3 of 5  timed") * app_module._POLL_S <= SOON_S
         _append(run, BenchRowUpdated(row=sample_runs.bench_rows(4)[2]))
         assert await _readings_until(pilot, app, "9.100 it/s") * app_module._POLL_S <= SOON_S

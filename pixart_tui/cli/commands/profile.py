@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -22,7 +22,12 @@ from pixart_tui.cli.options.verify_file import fields_of_checked
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.model_names import model_name
-from pixart_tui.domain.layers.quant_types import QUANT_TYPE_NAMES, default_profile_filename
+from pixart_tui.domain.layers.quant_types import (
+    QUANT_TYPE_NAMES,
+    DtypeName,
+    ExecutionName,
+    default_profile_filename,
+)
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.requests import (
     DEFAULT_DRAWS,
@@ -156,8 +161,8 @@ def profile(detach: bool, display: str, **options: Any) -> int:
 
 def profile_request(
     quant_types: tuple[str, ...],
-    execution: Literal["simulated", "real"],
-    baseline_dtype: Literal["float32", "bfloat16"],
+    execution: ExecutionName,
+    baseline_dtype: DtypeName,
     method: Method,
     fp8_attention: bool,
     draws: int,

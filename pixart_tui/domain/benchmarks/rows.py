@@ -12,6 +12,7 @@ from pydantic import SerializerFunctionWrapHandler, model_serializer, model_vali
 from pixart_tui.domain.benchmarks.warmup import Region, describe_finished
 from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.layers.choice import spell_kept, spell_types
+from pixart_tui.domain.layers.quant_types import ExecutionName
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
@@ -174,7 +175,7 @@ class RowCase(Value):
     compiler_config: str = ""
     dtype: str
     quant_type: str | None = None
-    execution: Literal["real", "simulated"] = "real"
+    execution: ExecutionName = "real"
     attention: str = "sdpa"
     memory: str = ""
     selection: str | None = None

@@ -10,6 +10,7 @@ from pixart_tui.domain.errors import (
     RequestError,
     WorkError,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.values import Value
 
@@ -29,15 +30,14 @@ class StageChanged(Value):
     """The work enters a stage, or moves within it.
 
     Attributes:
-        stage: ``waiting``, ``loading``, ``latency``, ``encoding``, ``baseline``, ``floor``,
-            ``measuring``, ``benchmarking``, ``generating``, ``writing``.
+        stage: The stage.
         detail: What exactly, in words: a prompt, a layer, a file.
         done: Parts of the stage that are done.
         total: Parts of the stage, 0 where it has none.
     """
 
     type: Literal["stage"] = "stage"
-    stage: str
+    stage: Stage
     detail: str = ""
     done: int = 0
     total: int = 0

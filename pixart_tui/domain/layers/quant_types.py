@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import product
-from typing import Final
+from typing import Final, Literal
 
 from pixart_tui.domain.errors import RequestError
+
+ExecutionName = Literal["simulated", "real"]
+"""How a quantized layer is computed: by the reference numerics, or by the kernel of deployment."""
+
+DtypeName = Literal["float32", "bfloat16"]
+"""The dtype of the model around the quantized layers."""
 
 INT4_GROUP_SIZE: Final = 128
 """Weights that share one int4 scale: torchao's default, along the input features."""

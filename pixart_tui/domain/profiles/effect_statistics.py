@@ -18,6 +18,7 @@ import numpy.typing as npt
 from scipy import special
 
 from pixart_tui.domain.profiles.effects import SampleEffects, early_calls
+from pixart_tui.domain.profiles.intervals import CONFIDENCE
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 
@@ -281,7 +282,7 @@ class EffectStatistics:
         found: Floats = 1 / np.maximum((np.square(shares) / worth).sum(axis=0), _TINY) - 2
         return found
 
-    def of_these_images(self, confidence: float = 0.95) -> tuple[Floats, Floats]:
+    def of_these_images(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
         """Ends of each loss's interval on the measured prompts and seeds.
 
         The chance of the draws and the doubt of the nonlinear part, which is taken to have one sign
@@ -302,7 +303,7 @@ class EffectStatistics:
         found: Floats = (shares * doubts).sum(axis=0)
         return found
 
-    def of_other_prompts(self, confidence: float = 0.95) -> tuple[Floats, Floats] | None:
+    def of_other_prompts(self, confidence: float = CONFIDENCE) -> tuple[Floats, Floats] | None:
         """Ends of each loss's interval for prompts of the same kind; None for a single prompt.
 
         From the spread of the logarithms over prompts; the second term of the variance is that of
@@ -334,7 +335,11 @@ class EffectStatistics:
         return found
 
     def told_apart(
-        self, one: int, others: npt.NDArray[np.int_], confidence: float = 0.95, more: float = 1.0
+        self,
+        one: int,
+        others: npt.NDArray[np.int_],
+        confidence: float = CONFIDENCE,
+        more: float = 1.0,
     ) -> npt.NDArray[np.bool_]:
         """Whether the draws tell one layer's loss on these images from those of others.
 

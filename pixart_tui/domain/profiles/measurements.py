@@ -44,6 +44,11 @@ class ImageSimilarity(Value):
     psnr_db: float | None
     mae: float
 
+    @property
+    def is_equal(self) -> bool:
+        """Whether every pixel is the same."""
+        return self.mae == 0
+
 
 class Measurement(Comparison):
     """The error of one layer under one quant type, for one prompt and seed.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pixart_tui.domain.layers.latency import Latency
 from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import ExecutionName
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.measurements import Comparison, Measurement
 from pixart_tui.domain.timesteps import Timesteps
@@ -47,7 +48,7 @@ class Conditions(Value):
     family: Literal["alpha", "sigma"]
     model_fingerprint: str
     quant_type: str
-    execution: Literal["simulated", "real"]
+    execution: ExecutionName
     method: str
     draws: int = 0
     prompts: tuple[str, ...]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Floats: TypeAlias = npt.NDArray[np.float64]
+from pixart_tui.domain.profiles.intervals import TAIL
 
-_TAIL: Final = 0.025
+Floats: TypeAlias = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,6 @@ def same_over_draws(one: Floats, other: Floats) -> bool:
     # As np.percentile interpolates, without what it does for other shapes.
     differences = np.sort(one - other)
     last = len(differences) - 1
-    ends = (_TAIL * last, (1 - _TAIL) * last)
+    ends = (TAIL * last, (1 - TAIL) * last)
     low, high = np.interp(ends, np.arange(last + 1), differences)
     return bool(low <= 0 <= high)

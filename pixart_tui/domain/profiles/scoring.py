@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.profiles.intervals import TAIL
 from pixart_tui.domain.profiles.measurements import Measurement
 from pixart_tui.domain.profiles.ranking import Rank, paired_bootstrap, rank_layers, same_over_draws
 from pixart_tui.domain.profiles.score import LayerScore, LayerStatus
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from pixart_tui.domain.profiles.effect_statistics import EffectStatistics
 
 _BOOTSTRAP_SAMPLES: Final = 1000
-_TAIL: Final = 2.5
-"""Percent beyond each end of a 95% interval."""
 
 
 def score_layers(
@@ -143,7 +142,7 @@ def _interval(values: tuple[float, ...]) -> tuple[float, float]:
     """Kept, because a viewer scores all layers again whenever one was measured."""
     samples = np.array(values)
     picks = np.random.default_rng(0).integers(0, len(samples), (_BOOTSTRAP_SAMPLES, len(samples)))
-    low, high = np.percentile(samples[picks].mean(axis=1), [_TAIL, 100 - _TAIL])
+    low, high = np.percentile(samples[picks].mean(axis=1), [100 * TAIL, 100 * (1 - TAIL)])
     return float(low), float(high)
 
 

@@ -27,6 +27,7 @@ from pixart_tui.domain.profiles.effect_statistics import (
     parts_together,
 )
 from pixart_tui.domain.profiles.effects import SampleEffects, early_calls
+from pixart_tui.domain.profiles.intervals import TAIL
 from pixart_tui.domain.selecting.candidates import OptionKey
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -35,7 +36,6 @@ Flags: TypeAlias = npt.NDArray[np.bool_]
 _LEAST_SHARE: Final = 0.25
 """Part of the late calls' loss that an estimate of two depths does not fall below."""
 _TINY: Final = 1e-30
-_TAIL: Final = 0.975
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class EffectsByType:
         by_prompt = np.array([by_sample[prompts == name].mean() for name in names])
         variance = float(np.log(np.maximum(by_prompt, _TINY)).var(ddof=1))
         width = math.sqrt(variance / len(names) + variance**2 / (2 * (len(names) + 1)))
-        return math.exp(float(special.stdtrit(len(names) - 1, _TAIL)) * width)
+        return math.exp(float(special.stdtrit(len(names) - 1, 1 - TAIL)) * width)
 
     def by_sample(self, choice: Choice) -> Floats:
         """The predicted loss of a selection in each sample: the sum of its targets' own losses."""

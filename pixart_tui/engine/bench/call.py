@@ -89,21 +89,19 @@ def resolve_call(request: BenchRequest, loaded: LoadedPipeline) -> BenchCall:
     Raises:
         RequestError: The stock pipeline cannot be called so.
     """
-    defaults = loaded.defaults
-    guidance = request.guidance_scale
-    steps, timesteps = defaults.steps_of(request.num_inference_steps, request.timesteps)
-    if steps == 1:
+    sampling = loaded.defaults.for_request(request)
+    if sampling.num_inference_steps == 1:
         _refuse_one_step(loaded)
     return BenchCall(
         prompt=_asked(request)[0],
         negative_prompt=request.negative_prompt,
         seed=request.seed,
-        num_inference_steps=steps,
-        guidance_scale=defaults.guidance_scale if guidance is None else guidance,
-        height=request.height or defaults.height,
-        width=request.width or defaults.width,
-        max_sequence_length=defaults.max_sequence_length,
-        timesteps=timesteps,
+        num_inference_steps=sampling.num_inference_steps,
+        guidance_scale=sampling.guidance_scale,
+        height=sampling.height,
+        width=sampling.width,
+        max_sequence_length=sampling.max_sequence_length,
+        timesteps=sampling.timesteps,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from pixart_tui.domain.benchmarks.rows import Clocks
 from pixart_tui.engine.bench.call import BenchCall
@@ -18,7 +17,6 @@ from pixart_tui.engine.bench.clocks import ClockSampler
 from pixart_tui.engine.bench.memory import peak_bytes, peak_reserved_bytes, reset_peak
 from pixart_tui.engine.bench.pace import StepPace
 from pixart_tui.engine.bench.timing import synchronize, timed_transformer, timer_for
-from pixart_tui.engine.image_metrics import psnr_db_per_image, ssim_per_image
 from pixart_tui.engine.typing import Pipeline
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
@@ -104,21 +102,6 @@ class Picture:
     pixels: Pixels | None
 
 
-@dataclass(frozen=True, slots=True)
-class ImageSimilarity:
-    """An image beside the eager one, both as they are saved: 8 bits a channel.
-
-    Attributes:
-        ssim: Structural similarity.
-        psnr_db: In dB, None for equal images.
-        equal: Whether every pixel is the same.
-    """
-
-    ssim: float
-    psnr_db: float | None
-    equal: bool
-
-
 Figure: TypeAlias = Phase | FirstCall | NextCall | TimedCall | Load | Picture
 
 
@@ -183,16 +166,6 @@ def _timed_calls(
     yield Load(peak_bytes(device), peak_reserved_bytes(device), sampler.clocks())
 
 
-def image_similarity(pixels: Pixels, reference: Pixels) -> ImageSimilarity:
-    """Compares two images of the same size."""
-    image, other = _to_tensor(pixels), _to_tensor(reference)
-    return ImageSimilarity(
-        ssim=ssim_per_image(image, other)[0],
-        psnr_db=psnr_db_per_image(image, other)[0],
-        equal=bool(np.array_equal(pixels, reference)),
-    )
-
-
 def _timed_call(
     pipeline: Pipeline, call: BenchCall, device: torch.device, pace: StepPace | None
 ) -> tuple[TimedCall, npt.NDArray[np.float32]]:
@@ -213,7 +186,3 @@ def _timed_call(
 
 def _to_pixels(image: npt.NDArray[np.float32]) -> Pixels:
     return (image * 255).round().astype(np.uint8)
-
-
-def _to_tensor(pixels: Pixels) -> Tensor:
-    return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].double() / 255

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import torch
 
 from pixart_tui.domain.errors import RequestError, WorkError
-from pixart_tui.domain.generation import PipelineCall, Purpose
+from pixart_tui.domain.generation import CallOptions, PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.bench.timing import synchronize, timer_for
 from pixart_tui.engine.loading import LoadedPipeline
+from pixart_tui.engine.loading.loaded import CallDefaults
 from pixart_tui.engine.schedule import takes_timesteps
 from pixart_tui.engine.typing import Pipeline
 
@@ -108,8 +109,9 @@ def resolve_call(
     Raises:
         RequestError: Fewer steps than that.
     """
-    defaults, given = loaded.defaults, request.call_options.arguments()
-    steps, timesteps = _steps_of(request, loaded)
+    options = request.call_options
+    sampling = loaded.defaults.for_request(request, options.timesteps)
+    steps, timesteps = _steps_of(options, sampling, loaded)
     if steps < first:
         raise RequestError(
             f"the stock pipeline cannot make an image in {steps} step",
@@ -119,31 +121,31 @@ def resolve_call(
     return GenerateCall(
         prompt=request.prompts[0],
         negative_prompt=request.negative_prompt,
-        height=request.height or defaults.height,
-        width=request.width or defaults.width,
+        height=sampling.height,
+        width=sampling.width,
         batch=request.batch,
         seed=request.seed,
         num_inference_steps=steps,
         options={
-            "guidance_scale": defaults.guidance_scale,
-            "max_sequence_length": defaults.max_sequence_length,
+            "guidance_scale": sampling.guidance_scale,
+            "max_sequence_length": sampling.max_sequence_length,
             "use_resolution_binning": bins,
-            **given,
+            **options.arguments(),
             **({"timesteps": list(timesteps)} if timesteps else {}),
         },
     )
 
 
-def _steps_of(request: GenerateRequest, loaded: LoadedPipeline) -> tuple[int, tuple[int, ...]]:
+def _steps_of(
+    given: CallOptions, sampling: CallDefaults, loaded: LoadedPipeline
+) -> tuple[int, tuple[int, ...]]:
     """The number of steps, and the timesteps where these stand in place of it."""
-    given = request.call_options
     if given.sigmas:
         return len(given.sigmas), given.timesteps
-    steps, timesteps = loaded.defaults.steps_of(request.num_inference_steps, given.timesteps)
     if given.timesteps or takes_timesteps(loaded.pipeline.scheduler):
-        return steps, timesteps
+        return sampling.num_inference_steps, sampling.timesteps
     # The model's own timesteps are not for every scheduler that it may be asked to run with.
-    return steps, ()
+    return sampling.num_inference_steps, ()
 
 
 def make_call(

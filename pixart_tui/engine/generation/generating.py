@@ -12,6 +12,7 @@ import torch
 from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.deploying.deployment import ONEDIFF_BACKENDS, Deployment
 from pixart_tui.domain.events import Event, GeneratePlanned, StageChanged, WarmupProgressed
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall, Purpose
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.bench.memory import peak_bytes
@@ -46,7 +47,6 @@ THROUGHPUT_STEPS: Final = range(1, 100)
 _SIDES: Final = (1.0, 0.5, 0.75, 0.25)
 """Of the model's own side: 1024, 512, 768 and 256 pixels for a model of 1024, as in the script."""
 
-_STAGE: Final = "generating"
 _TELL_EVERY_S: Final = 0.25
 
 Tell: TypeAlias = Callable[[Event], None]
@@ -89,7 +89,7 @@ def generate(request: GenerateRequest, tell: Tell, check: Check) -> Iterator[Fin
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_num_threads(request.threads)
     scheduler = find_scheduler(request.scheduler)
-    yield StageChanged(stage="loading", detail=request.model)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model)
     loaded = load_pipeline(request.model, dtype=dtype, device=device, variant=request.variant)
     set_scheduler(loaded.pipeline, scheduler)
     bins, first = bins_of(loaded.pipeline, loaded.family), fewest_steps(loaded)
@@ -180,7 +180,7 @@ class _Calls:
 
     def _deploy(self, deployment: Deployment, progress: WarmupProgress) -> None:
         plan = plan_choice(deployment.choice, self.device)
-        self.tell(StageChanged(stage="deploying", detail=deployment.label))
+        self.tell(StageChanged(stage=Stage.DEPLOYING, detail=deployment.label))
 
         def on_capture(elapsed_s: float) -> None:
             progress.add("CUDA graphs", compiled=1, elapsed_s=elapsed_s)
@@ -200,14 +200,16 @@ class _Calls:
         told_s = time.monotonic()
         detail = f"{purpose} {call.width}x{call.height}"
         total = call.num_inference_steps
-        self.tell(StageChanged(stage=_STAGE, detail=detail, total=total))
+        self.tell(StageChanged(stage=Stage.GENERATING, detail=detail, total=total))
 
         def on_step(done: int) -> None:
             nonlocal told_s
             self.check()
             if time.monotonic() - told_s >= _TELL_EVERY_S:
                 told_s = time.monotonic()
-                self.tell(StageChanged(stage=_STAGE, detail=detail, done=done, total=total))
+                self.tell(
+                    StageChanged(stage=Stage.GENERATING, detail=detail, done=done, total=total)
+                )
 
         return on_step
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.requests import SamplingRequest
 from pixart_tui.domain.timesteps import check_timesteps
 from pixart_tui.engine.loading.config_files import read_json
 from pixart_tui.engine.typing import Pipeline
@@ -39,20 +40,30 @@ class CallDefaults:
     max_sequence_length: int
     timesteps: tuple[int, ...] = ()
 
-    def steps_of(
-        self, num_inference_steps: int | None, timesteps: Sequence[int]
-    ) -> tuple[int, tuple[int, ...]]:
-        """How many steps an image takes, and at which timesteps where these are named.
+    def for_request(
+        self, request: SamplingRequest, timesteps: tuple[int, ...] | None = None
+    ) -> CallDefaults:
+        """These defaults, but for what a request says otherwise.
 
         Args:
-            num_inference_steps: What was asked for; None for the model's own.
-            timesteps: What was asked for; empty for none.
+            request: None in a field of it means the default.
+            timesteps: Timesteps in place of those of the request.
         """
-        if timesteps:
-            return len(timesteps), tuple(timesteps)
-        if num_inference_steps in (None, self.num_inference_steps):
-            return self.num_inference_steps, self.timesteps
-        return num_inference_steps or self.num_inference_steps, ()
+        asked = request.timesteps if timesteps is None else timesteps
+        steps = request.num_inference_steps or self.num_inference_steps
+        if asked:
+            steps = len(asked)
+        elif steps == self.num_inference_steps:
+            asked = self.timesteps
+        guidance = request.guidance_scale
+        return CallDefaults(
+            num_inference_steps=steps,
+            guidance_scale=self.guidance_scale if guidance is None else guidance,
+            height=request.height or self.height,
+            width=request.width or self.width,
+            max_sequence_length=self.max_sequence_length,
+            timesteps=asked,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 from pixart_tui.domain.events import Event, LayerMeasured, ProfilePlanned, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_types import QuantType
 from pixart_tui.domain.profiles.measurements import Measurement
@@ -91,7 +92,7 @@ def measure_layers(
     with closing(results):
         for done, layer in enumerate(todo, total - len(todo)):
             detail = f"{layer.fqn}  {prompts}"
-            yield StageChanged(stage="measuring", detail=detail, done=done, total=total)
+            yield StageChanged(stage=Stage.MEASURING, detail=detail, done=done, total=total)
             yield from next(results)
 
 

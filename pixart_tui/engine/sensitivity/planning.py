@@ -105,19 +105,18 @@ def resolve_settings(request: ProfileRequest, loaded: LoadedPipeline) -> Setting
     Raises:
         RequestError: The model's scheduler cannot run so.
     """
-    defaults = loaded.defaults
-    steps, timesteps = defaults.steps_of(request.num_inference_steps, request.timesteps)
-    call_count(loaded.pipeline, steps, timesteps)
+    sampling = loaded.defaults.for_request(request)
+    call_count(loaded.pipeline, sampling.num_inference_steps, sampling.timesteps)
     prompts = prompt_reader(loaded).distinct(_prompts(request))
     return Settings(
         samples=tuple(Sample(prompt, seed) for seed in request.seeds for prompt in prompts),
         negative_prompt=request.negative_prompt,
-        num_inference_steps=steps,
-        timesteps=timesteps,
-        guidance_scale=_given(request.guidance_scale, defaults.guidance_scale),
-        height=request.height or defaults.height,
-        width=request.width or defaults.width,
-        max_sequence_length=defaults.max_sequence_length,
+        num_inference_steps=sampling.num_inference_steps,
+        timesteps=sampling.timesteps,
+        guidance_scale=sampling.guidance_scale,
+        height=sampling.height,
+        width=sampling.width,
+        max_sequence_length=sampling.max_sequence_length,
     )
 
 
@@ -133,10 +132,6 @@ def prompt_notices(request: ProfileRequest, loaded: LoadedPipeline) -> Iterator[
 
 def _prompts(request: ProfileRequest) -> tuple[str, ...]:
     return request.prompts or default_prompts(request.model)
-
-
-def _given(value: float | None, default: float) -> float:
-    return default if value is None else value
 
 
 def plan_profile(

@@ -17,6 +17,7 @@ from pixart_tui.domain.events import (
     ProfilePlanned,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
@@ -120,7 +121,7 @@ def profile_model(
     device = torch.device(request.device)
     execution = check_execution(request, device)
     stop = CancelToken(check)
-    yield StageChanged(stage="loading", detail=request.model)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model)
     loaded = load_pipeline(request.model, dtype=baseline_dtype(request), device=device)
     yield from prompt_notices(request, loaded)
     settings = resolve_settings(request, loaded)
@@ -135,7 +136,7 @@ def profile_model(
         return
     images = min(batch_size or len(settings.samples), settings.batch_size(device))
     yield BatchChosen(images=images)
-    yield StageChanged(stage="baseline", detail=describe_prompts(settings))
+    yield StageChanged(stage=Stage.BASELINE, detail=describe_prompts(settings))
     with exact_float32(), torch_threads(1):
         comparer = Comparer(renderer, images)
         baseline = comparer.baseline()
@@ -194,7 +195,7 @@ def _floor(
     check: Callable[[], None],
 ) -> Iterator[Event]:
     device = torch.device(request.device)
-    yield StageChanged(stage="floor", detail=dtype_name(FLOOR_DTYPE))
+    yield StageChanged(stage=Stage.FLOOR, detail=dtype_name(FLOOR_DTYPE))
     with exact_float32(), torch_threads(request.threads):
         deployed = load_pipeline(request.model, dtype=FLOOR_DTYPE, device=device)
         comparisons = comparer.compare(

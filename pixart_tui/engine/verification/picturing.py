@@ -9,6 +9,7 @@ import torch
 
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
@@ -60,7 +61,7 @@ def picture_selection(
     asked = _as_profile(request)
     device = torch.device(request.device)
     execution = check_execution(asked, device)
-    yield StageChanged(stage="loading", detail=request.model)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model)
     loaded = load_pipeline(request.model, dtype=baseline_dtype(asked), device=device)
     yield from prompt_notices(asked, loaded)
     settings = resolve_settings(asked, loaded)
@@ -69,7 +70,7 @@ def picture_selection(
     yield ComparePlanned(
         machine=plan.machine, versions=plan.versions, conditions=plan.conditions, layers=layers
     )
-    yield StageChanged(stage="encoding")
+    yield StageChanged(stage=Stage.ENCODING)
     probe = JointProbe(loaded.pipeline, settings, execution, replicas=plan.replicas, check=check)
     joint = Choice.of_one(request.quant_type, layers)
     # Whole batches, so that a resumed run makes the bits that an uninterrupted one makes.
@@ -79,7 +80,7 @@ def picture_selection(
         if all((sample.prompt, sample.seed) in known for sample in part):
             continue
         yield StageChanged(
-            stage="comparing", detail=part[0].prompt, done=start, total=len(settings.samples)
+            stage=Stage.COMPARING, detail=part[0].prompt, done=start, total=len(settings.samples)
         )
         yield from _pictured(probe, joint, part, start)
 

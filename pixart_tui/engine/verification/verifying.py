@@ -16,6 +16,7 @@ from pixart_tui.domain.events import (
     VerifyFinished,
     VerifyPlanned,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.profile import Conditions, Profile
 from pixart_tui.domain.requests import VerifyRequest
@@ -77,14 +78,14 @@ def verify_selection(
         WorkError: No selection holds the budget.
     """
     conditions = profiles[0].conditions
-    yield StageChanged(stage="loading", detail=conditions.model)
+    yield StageChanged(stage=Stage.LOADING, detail=conditions.model)
     dtype = getattr(torch, conditions.baseline_dtype)
     loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
     _check_same_model(loaded, conditions)
     calls = call_count(loaded.pipeline, conditions.num_inference_steps, conditions.timesteps)
     candidates = candidates_of(profiles)
     plan = yield from _plan(request, profiles, prompt_reader(loaded))
-    yield StageChanged(stage="encoding")
+    yield StageChanged(stage=Stage.ENCODING)
     probe = JointProbe(
         loaded.pipeline,
         settings_of(conditions, loaded, plan.fitting, plan.repairing, plan.reporting),
@@ -179,7 +180,7 @@ class _Verifier:
         for trial in self.known:
             if (trial.purpose, trial.choice) == (purpose, choice):
                 return trial
-        yield StageChanged(stage=purpose, detail=label)
+        yield StageChanged(stage=Stage(purpose), detail=label)
         start_s = time.perf_counter()
         of = self.plan.repairing if purpose == "repair" else self.plan.reporting
         keep = self.keep if purpose == "report" else keep_none

@@ -11,6 +11,7 @@ from pixart_tui.domain.events import (
     GeneratePlanned,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.generation import GenerationPlan, PipelineCall
 
 
@@ -33,7 +34,7 @@ class Generation:
             case AttemptStarted():
                 self.plan, self.calls, self._steps_under_way = None, [], 0
             case StageChanged():
-                self._steps_under_way = event.done if event.stage == "generating" else 0
+                self._steps_under_way = event.done if event.stage == Stage.GENERATING else 0
             case GeneratePlanned():
                 self.plan = event.plan
             case CallMade():

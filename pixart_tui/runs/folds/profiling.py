@@ -22,6 +22,7 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.profiles.profile import Profile, merge_measurements
@@ -73,7 +74,7 @@ class Profiling:
             case AttemptStarted():
                 self._in_attempt, self._is_measuring = 0, False
             case StageChanged():
-                self._is_measuring = event.stage == "measuring"
+                self._is_measuring = event.stage == Stage.MEASURING
             case AttemptFinished():
                 self._is_measuring = False
             case ProfilePlanned():
@@ -130,7 +131,7 @@ class Profiling:
             self._measuring_since_s = None
         elif isinstance(event, StageChanged):
             begun_s = t if since_s is None else since_s
-            self._measuring_since_s = begun_s if event.stage == "measuring" else None
+            self._measuring_since_s = begun_s if event.stage == Stage.MEASURING else None
         elif isinstance(event, LayerMeasured | SampleMeasured) and since_s is not None:
             self.measuring_s += t - since_s
             self._measuring_since_s = t

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from pixart_tui.domain.events import StageChanged
 from pixart_tui.domain.events.roles import RESULTS
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.live import Live
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.profiles.score import noise_of
@@ -305,13 +306,13 @@ def _run_view(watched: _Watched, now_s: float) -> RunView:
 def _stage(run: Run) -> StageChanged | None:
     """Where the work is, or that a signal keeps it from going on."""
     if worker := run.stopped_worker():
-        return StageChanged(stage="stopped", detail=f"kill -CONT {worker.pid} lets it go on")
+        return StageChanged(stage=Stage.STOPPED, detail=f"kill -CONT {worker.pid} lets it go on")
     return run.snapshot.stage
 
 
 def stage_detail(stage: StageChanged) -> str:
     """Returns the stage, with its progress unless the run's progress says the same."""
-    if stage.stage == "measuring" or not stage.total:
+    if stage.stage == Stage.MEASURING or not stage.total:
         return stage.detail
     return f"{stage.done} of {stage.total}  {stage.detail}"
 

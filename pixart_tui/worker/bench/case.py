@@ -322,7 +322,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
     import numpy as np
     from PIL import Image
 
-    from pixart_tui.engine.bench.measure import image_similarity
+    from pixart_tui.domain.profiles.image_metrics import image_similarity
 
     if picture.pixels is None:
         raise WorkError(
@@ -336,7 +336,7 @@ def _image(spec: CaseSpec, image: Path, picture: Picture) -> Iterator[Message]:
         return
     found = image_similarity(picture.pixels, np.asarray(Image.open(spec.reference)))
     yield FiguresFound(
-        figures=Figures(ssim=found.ssim, psnr_db=found.psnr_db, images_equal=found.equal)
+        figures=Figures(ssim=found.ssim, psnr_db=found.psnr_db, images_equal=found.is_equal)
     )
 
 

@@ -14,6 +14,7 @@ from pixart_tui.domain.benchmarks.rows import BenchCase, Figures
 from pixart_tui.domain.benchmarks.warmup import Warmup
 from pixart_tui.domain.events import Failure
 from pixart_tui.domain.layers.layers import Layer
+from pixart_tui.domain.layers.quant_types import ExecutionName
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.domain.values import Value, with_halves
@@ -76,7 +77,7 @@ class ExecutionFound(Value):
         note: Which kernel runs, or why it is simulated.
     """
 
-    execution: Literal["real", "simulated"]
+    execution: ExecutionName
     note: str
 
 

@@ -16,6 +16,7 @@ from pixart_tui.domain.events import (
     StageChanged,
 )
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files.bench_files import bench_companions
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.reporting.bench_table import table_of, to_markdown
@@ -41,7 +42,7 @@ def write_report(
     if request.output is None:
         return
     output = run.paths.directory / request.output
-    emit(StageChanged(stage="writing", detail=str(output)))
+    emit(StageChanged(stage=Stage.WRITING, detail=str(output)))
     markdown, partial = map(Path, bench_companions(output))
     text = result.model_dump_json(indent=1) + "\n"
     written = write_with_companion(output, text, markdown, render_markdown(result))

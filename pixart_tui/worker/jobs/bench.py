@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from pixart_tui.caches.compile_cache import CompileCache
 from pixart_tui.caches.compile_places import working_root
@@ -29,6 +28,7 @@ from pixart_tui.domain.events import (
     WarmupProgressed,
 )
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.run import Run
 from pixart_tui.worker.bench.messages import (
@@ -55,8 +55,6 @@ from pixart_tui.worker.bench.rows import (
     quant_types,
     wanted_choice,
 )
-
-_STAGE: Final = "benchmarking"
 
 
 def run_bench(
@@ -230,7 +228,7 @@ class _Bench:
         except WorkError as error:
             print(*error.lines(), sep="\n", file=sys.stderr)  # noqa: T201 - the run's log
             detail = f"{case.label}: {error.title}"
-            self.emit(StageChanged(stage=_STAGE, detail=detail))
+            self.emit(StageChanged(stage=Stage.BENCHMARKING, detail=detail))
 
     def _ask(self, purpose: Purpose, case: BenchCase, *, first_round: bool = True) -> None:
         """Runs one child to its end; the image is made in the first round.
@@ -286,7 +284,11 @@ class _Bench:
 
     def _enter(self, case: BenchCase, phase: PhaseEntered) -> None:
         detail = f"{case.label}: {phase.phase}"
-        self.emit(StageChanged(stage=_STAGE, detail=detail, done=phase.done, total=phase.total))
+        self.emit(
+            StageChanged(
+                stage=Stage.BENCHMARKING, detail=detail, done=phase.done, total=phase.total
+            )
+        )
 
     def _show_warmup(self, case: BenchCase, purpose: Purpose, warmup: Warmup) -> None:
         self.emit(WarmupProgressed(label=case.label, warmup=warmup))

@@ -15,6 +15,7 @@ from pixart_tui.domain.events import (
     StageChanged,
 )
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.image_metrics import image_similarity
 from pixart_tui.domain.requests import CompareRequest
 from pixart_tui.engine.verification.picturing import Pictured, picture_selection
@@ -106,7 +107,7 @@ def _sheet(run: Run, request: CompareRequest) -> Image:
 
 def _write(run: Run, request: CompareRequest, emit: Emit) -> None:
     output = Path(request.output)
-    emit(StageChanged(stage="writing", detail=str(output)))
+    emit(StageChanged(stage=Stage.WRITING, detail=str(output)))
     if all(found.similarity is None for found in run.snapshot.comparison.pairs.values()):
         raise WorkError("every image holds NaN or infinity", next_step="quantize fewer layers")
     sheet = _sheet(run, request)

@@ -10,6 +10,7 @@ import torch
 
 from pixart_tui.domain.events import ArtifactWritten, StageChanged
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files import sidecar
 from pixart_tui.domain.files.exporting.formats import CHECKPOINT_RECORD
 from pixart_tui.domain.requests import ExportRequest
@@ -32,16 +33,16 @@ def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
         RequestError: Another model, or a layer that cannot be quantized on this device.
         WorkError: The directory cannot be written.
     """
-    emit(StageChanged(stage="loading", detail=request.model))
+    emit(StageChanged(stage=Stage.LOADING, detail=request.model))
     dtype, device = getattr(torch, request.dtype), torch.device(request.device)
     loaded = load_pipeline(request.model, dtype=dtype, device=device)
     check_same_model(loaded, request.record.conditions.model_fingerprint)
     check()
     chosen = request.record.selection
-    emit(StageChanged(stage="quantizing", detail=f"{len(chosen.chosen)} layers"))
+    emit(StageChanged(stage=Stage.QUANTIZING, detail=f"{len(chosen.chosen)} layers"))
     quantize_for_checkpoint(loaded, chosen.assignments)
     check()
-    emit(StageChanged(stage="writing", detail=request.output))
+    emit(StageChanged(stage=Stage.WRITING, detail=request.output))
     output = Path(request.output)
     with telling(output):
         _write(loaded.pipeline.transformer, request, output)

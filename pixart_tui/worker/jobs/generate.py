@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pixart_tui.domain.events import ArtifactWritten, CallMade, Event, StageChanged
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.generation import PipelineCall
 from pixart_tui.domain.requests import GenerateRequest
 from pixart_tui.engine.generation import Drawn, generate
@@ -43,7 +44,11 @@ def run_generate(run: Run, request: GenerateRequest, emit: Emit, check: Check) -
 
 def _write(run: Run, request: GenerateRequest, drawn: Drawn, tell: Emit) -> None:
     """Every image into the run's directory, the first one where the user said."""
-    tell(StageChanged(stage="writing", detail=Path(request.output).name if request.output else ""))
+    tell(
+        StageChanged(
+            stage=Stage.WRITING, detail=Path(request.output).name if request.output else ""
+        )
+    )
     for index, pixels in enumerate(drawn.images):
         path = run.paths.artifacts / f"image-{index}.png"
         write_image(path, pixels, parents=False)

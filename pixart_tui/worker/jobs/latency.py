@@ -9,6 +9,7 @@ import torch
 
 from pixart_tui.caches.latency_cache import LatencyCache, LatencyKey
 from pixart_tui.domain.events import LatencyMeasured, ProfilePlanned, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.latency import Latency, LinearShape, latency_by_layer
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_rules import HOPPER
@@ -39,10 +40,10 @@ def time_layers(
     _report(cache.problem, emit)
     shapes = {LinearShape.of(layer) for layer in layers}
     found: dict[LinearShape, Latency] = {s: x for s, x in cache.known.items() if s in shapes}
-    emit(StageChanged(stage="latency", detail=_progress(len(found), len(shapes))))
+    emit(StageChanged(stage=Stage.LATENCY, detail=_progress(len(found), len(shapes))))
     for shape, latency in measure_latencies(layers, quant_type, device, known=found, check=check):
         found[shape] = latency
-        emit(StageChanged(stage="latency", detail=_progress(len(found), len(shapes))))
+        emit(StageChanged(stage=Stage.LATENCY, detail=_progress(len(found), len(shapes))))
     # Without those that could not be quantized: the reason may be gone next time.
     new = {s: x for s, x in found.items() if x.quantized is not None and s not in cache.known}
     if new:
@@ -66,7 +67,7 @@ def time_attention(plan: ProfilePlanned, device: torch.device, emit: Emit) -> La
         reason = "the fp8 attention kernel is written for compute capability 9.0"
     if reason or not able:
         return LatencyMeasured(quant_type=FP8_ATTENTION, latencies={}, reason=reason)
-    emit(StageChanged(stage="latency", detail="self-attention"))
+    emit(StageChanged(stage=Stage.LATENCY, detail="self-attention"))
     found = measure_attention_latency(able[0], device)
     return LatencyMeasured(quant_type=FP8_ATTENTION, latencies={layer.fqn: found for layer in able})
 
@@ -91,4 +92,4 @@ def _progress(done: int, total: int) -> str:
 def _report(problem: str, emit: Emit) -> None:
     if problem:
         print(problem, file=sys.stderr)  # noqa: T201 - the log
-        emit(StageChanged(stage="latency", detail=f"{problem}; measuring"))
+        emit(StageChanged(stage=Stage.LATENCY, detail=f"{problem}; measuring"))

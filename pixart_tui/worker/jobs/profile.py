@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.errors import WorkError
 from pixart_tui.domain.events import (
     ArtifactWritten,
     LayerMeasured,
@@ -16,6 +16,7 @@ from pixart_tui.domain.events import (
     StageChanged,
 )
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.profiles.profile_check import check_names, check_profile, gpu_of
@@ -30,6 +31,7 @@ from pixart_tui.runs.run import Run
 from pixart_tui.worker.context import Check, Emit
 from pixart_tui.worker.jobs.artifacts import ProfilePictures
 from pixart_tui.worker.jobs.latency import latency_key, time_attention, time_layers
+from pixart_tui.worker.jobs.resume_check import refuse_another
 
 
 def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> None:
@@ -74,8 +76,7 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
 def _check_plan(
     request: ProfileRequest, before: ProfilePlanned | None, now: ProfilePlanned
 ) -> None:
-    if before is not None:
-        _refuse_another(before, now)
+    refuse_another(before, now, "pixart-tui profile")
     if request.checks is not None:
         check_names(read_claims(Path(request.checks)), now.layers)
 
@@ -119,32 +120,10 @@ def _time_layers(
         emit(time_layers(plan.layers, torch.device(request.device), key, emit, check))
 
 
-def _refuse_another(before: ProfilePlanned, now: ProfilePlanned) -> None:
-    """Measurements that were taken on different things must never meet in one profile."""
-    differing = [
-        name
-        for name, old, new in (
-            ("model or settings", before.conditions, now.conditions),
-            ("layers", before.layers, now.layers),
-            ("attention", before.attention, now.attention),
-            ("quant types", before.excluded_by_type, now.excluded_by_type),
-            ("device", before.machine.device_name, now.machine.device_name),
-            ("versions", before.versions, now.versions),
-        )
-        if old != new
-    ]
-    if differing:
-        raise RequestError(
-            "this run was measured on something else than what is here now",
-            cause="different: " + ", ".join(differing),
-            next_step="start a new run with: pixart-tui profile",
-        )
-
-
 def _write_profiles(run: Run, request: ProfileRequest, emit: Emit) -> None:
     """The JSON and the sidecar of each quant type, and one file with all effects."""
     snapshot, output = run.snapshot, Path(request.output)
-    emit(StageChanged(stage="writing", detail=str(output)))
+    emit(StageChanged(stage=Stage.WRITING, detail=str(output)))
     effects = None
     is_file = not is_stream(output)
     if snapshot.profiling.samples and is_file:

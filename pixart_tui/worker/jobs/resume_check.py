@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeVar
+
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.events import ComparePlanned, VerifyPlanned
+from pixart_tui.domain.events import ComparePlanned, ProfilePlanned, VerifyPlanned
+
+Plan = TypeVar("Plan", ProfilePlanned, VerifyPlanned, ComparePlanned)
 
 
-def refuse_another(
-    before: VerifyPlanned | ComparePlanned | None,
-    now: VerifyPlanned | ComparePlanned,
-    again: str,
-) -> None:
+def refuse_another(before: Plan | None, now: Plan, again: str) -> None:
     """Refuses to mix measurements of different plans in one run.
 
     Args:
@@ -21,12 +22,18 @@ def refuse_another(
     Raises:
         RequestError: The two differ.
     """
-    if before is None or before == now:
+    if before is None:
         return
-    pairs = zip(before, now, strict=True)
-    differing = [name for (name, old), (_, new) in pairs if old != new]
-    raise RequestError(
-        "this run was measured on something else than what is here now",
-        cause="different: " + ", ".join(differing),
-        next_step=f"start a new one with: {again}",
-    )
+    old, new = _parts(before), _parts(now)
+    if differing := [name for name in old if old[name] != new[name]]:
+        raise RequestError(
+            "this run was measured on something else than what is here now",
+            cause="different: " + ", ".join(differing),
+            next_step=f"start a new run with: {again}",
+        )
+
+
+def _parts(plan: Plan) -> Mapping[str, object]:
+    """All that measurements depend on: of the machine its device, whatever works side by side."""
+    parts = {name: value for name, value in plan if name not in ("machine", "replicas")}
+    return {"device": plan.machine.device_name, **parts}

@@ -13,6 +13,7 @@ from pixart_tui.domain.events import (
     VerifyPlanned,
 )
 from pixart_tui.domain.events.roles import Role
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.files.selection_files import selection_files
 from pixart_tui.domain.profiles.profile import Profile
@@ -77,7 +78,7 @@ def _write(
     profiles: list[Profile], request: VerifyRequest, found: VerifyFinished, emit: Emit
 ) -> None:
     output = Path(request.output)
-    emit(StageChanged(stage="writing", detail=str(output)))
+    emit(StageChanged(stage=Stage.WRITING, detail=str(output)))
     names = [Path(path).name for path in request.profiles]
     text, meta = selection_files(profiles, found.selection, names, found.verification)
     beside = Path(onediff_file.sidecar_path(output))

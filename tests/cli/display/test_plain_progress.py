@@ -8,6 +8,7 @@ import pytest
 
 from pixart_tui.cli.display.plain import show_progress
 from pixart_tui.domain.events import AttemptFinished, BatchChosen, PassPlanned, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.run import Run
 from tests.runs.builders import append, give_worker, measured, new_run, planned, started
@@ -18,7 +19,7 @@ _SMALLER = BatchChosen(images=2, reason="the GPU ran out of memory at 4")
 
 def _run(tmp_path: Path) -> Run:
     begun = (started(), planned("a", "b", "c"), BatchChosen(images=4))
-    return new_run(tmp_path, *begun, StageChanged(stage="measuring"))
+    return new_run(tmp_path, *begun, StageChanged(stage=Stage.MEASURING))
 
 
 def test_a_batch_is_worth_a_word_only_where_it_had_to_shrink(tmp_path: Path) -> None:

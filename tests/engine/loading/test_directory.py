@@ -10,6 +10,7 @@ import torch
 from diffusers import PixArtTransformer2DModel
 from safetensors.torch import load_file, save_file
 
+from pixart_tui.domain.requests import SamplingRequest
 from pixart_tui.engine.loading import CallDefaults
 from tests.engine.loading.conftest import SENTENCES, edit_json, load
 
@@ -80,9 +81,13 @@ def test_a_model_may_state_timesteps_and_no_guidance(model_directory: Path) -> N
     defaults = load(model_directory).defaults
     assert (defaults.num_inference_steps, defaults.timesteps) == (1, (400,))
     assert defaults.guidance_scale == 0
-    assert defaults.steps_of(None, ()) == (1, (400,))
-    assert defaults.steps_of(4, ()) == (4, ())
-    assert defaults.steps_of(None, (999, 499)) == (2, (999, 499))
+    for asked, steps, timesteps in (
+        (SamplingRequest(), 1, (400,)),
+        (SamplingRequest(num_inference_steps=4), 4, ()),
+        (SamplingRequest(timesteps=(999, 499)), 2, (999, 499)),
+    ):
+        found = defaults.for_request(asked)
+        assert (found.num_inference_steps, found.timesteps) == (steps, timesteps)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pixart_tui.domain.events import (
     FloorMeasured,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.runs.journal import JournalWriter
 from pixart_tui.tui.app.app import DashboardApp
@@ -127,7 +128,7 @@ async def test_a_worker_that_dies_is_seen(tmp_path: Path) -> None:
 async def test_a_waiting_run_says_what_it_waits_for(tmp_path: Path) -> None:
     waiting: list[Event] = [
         AttemptStarted(attempt=1),
-        StageChanged(stage="waiting", detail="run 12 has cpu"),
+        StageChanged(stage=Stage.WAITING, detail="run 12 has cpu"),
     ]
     worker = sample_runs.this_process()
     request = sample_runs.profile_request(tmp_path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pixart_tui.domain.events import AttemptStarted, Event, StageChanged
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files import onediff_file, sidecar
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.profiles.profile import Profile
@@ -230,7 +231,7 @@ async def test_a_profile_that_is_not_planned_yet_has_nothing_to_select(
 ) -> None:
     started: list[Event] = [
         AttemptStarted(attempt=1),
-        StageChanged(stage="loading", detail="the pipeline"),
+        StageChanged(stage=Stage.LOADING, detail="the pipeline"),
     ]
     sample_runs.write_run(
         sample_runs.profile_request(tmp_path),

@@ -13,6 +13,7 @@ import pytest
 from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import ArtifactWritten, Failure, LayerMeasured
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.files import attention_file, onediff_file, sidecar
 from pixart_tui.domain.layers.quant_types import FP8_ATTENTION
 from pixart_tui.domain.requests import ProfileRequest
@@ -226,7 +227,7 @@ def test_cancel_ends_within_a_step_and_resume_goes_on(tmp_path: Path) -> None:
 
 def test_a_signal_while_the_model_loads_cancels_and_is_no_failure(tmp_path: Path) -> None:
     run = _start(tmp_path / "fp8_e4m3.json")
-    wait(run, lambda r: r.snapshot.stage is not None and r.snapshot.stage.stage == "loading")
+    wait(run, lambda r: r.snapshot.stage is not None and r.snapshot.stage.stage == Stage.LOADING)
     worker = run.worker()
     assert worker is not None
     os.kill(worker.pid, signal.SIGTERM)

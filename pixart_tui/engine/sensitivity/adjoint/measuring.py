@@ -18,6 +18,7 @@ from pixart_tui.domain.events import (
     SampleMeasured,
     StageChanged,
 )
+from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.quant_types import QuantType, parse_quant_type
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.looks import look_at, look_sizes
@@ -115,7 +116,7 @@ class AdjointMethod:
                 for part in parts:
                     detail = f'"{part[0].prompt}"'
                     done = len(self._effects)
-                    yield StageChanged(stage="measuring", detail=detail, done=done, total=total)
+                    yield StageChanged(stage=Stage.MEASURING, detail=detail, done=done, total=total)
                     for result in next(results):
                         measured = result.effects
                         self._effects[Sample(measured.prompt, measured.seed)] = measured
