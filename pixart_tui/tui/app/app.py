@@ -18,11 +18,10 @@ from textual.screen import Screen
 from textual.scrollbar import ScrollBar, ScrollBarRender
 from textual.widgets import ContentSwitcher, Footer, Input
 
-from pixart_tui.runs.run import RunState
 from pixart_tui.tui.app import keymap, themes
 from pixart_tui.tui.app.commands import COMMANDS
 from pixart_tui.tui.app.messages import OverviewRead, RunDeleted
-from pixart_tui.tui.app.opening import lacks_its_profile, profile_of, tab_of
+from pixart_tui.tui.app.opening import going_on, lacks_its_profile, profile_of, tab_of
 from pixart_tui.tui.app.run_actions import ActingApp
 from pixart_tui.tui.app.settings import Images, Settings
 from pixart_tui.tui.app.work import Work
@@ -192,10 +191,7 @@ class DashboardApp(ActingApp):
         self._overview = overview = message.overview
         if self._asked_ids and not overview.problem:
             self._open_asked(overview)
-        # A reading that began before a run was deleted still has it open.
-        self._profile_id = self._profile_id or self._unless_deleted(overview.open_profile)
-        self._bench_id = self._bench_id or self._unless_deleted(overview.open_bench)
-        self._compare_id = self._compare_id or self._unless_deleted(overview.open_compare)
+        self._stay_with_shown()
         for pane in self.query(Pane):
             pane.show_overview(overview)
         self._show_strip()
@@ -206,15 +202,13 @@ class DashboardApp(ActingApp):
 
     def _attach_to_newest(self, overview: Overview) -> None:
         """At the start opens what is going on, and says so."""
-        if overview.problem or not self._attaching:
+        if overview.problem or not self._attaching or not overview.is_whole:
             return
         self._attaching = False
-        going_on = [run for run in overview.runs if not run.state.is_finished]
-        if going_on:
-            run = next((run for run in going_on if run.state is RunState.RUNNING), going_on[0])
-            more = wording.count(len(going_on) - 1, "more run")
-            others = f"; {more} on tab 1" if len(going_on) > 1 else ""
-            text = f"{run.kind} run {run.id} is {run.state}{others}. Leaving lets it run."
+        if found := going_on(overview):
+            run, others = found
+            more = f"; {wording.count(others, 'more run')} on tab 1" if others else ""
+            text = f"{run.kind} run {run.id} is {run.state}{more}. Leaving lets it run."
             self.tell(text, title="Attached", timeout_s=_WELCOME_S)
             self._open(run, overview)
 
@@ -248,7 +242,20 @@ class DashboardApp(ActingApp):
         self.show_tab(tab)
         self.call_after_refresh(self._read)
 
+    def _stay_with_shown(self) -> None:
+        """Keeps the run that is on the screen open; unseen tabs follow the newest run."""
+        overview = self._overview
+        if overview is None:
+            return
+        if self.tab in ("profile", "select"):
+            self._profile_id = self._profile_id or self._unless_deleted(overview.open_profile)
+        elif self.tab == "bench":
+            self._bench_id = self._bench_id or self._unless_deleted(overview.open_bench)
+        elif self.tab == "compare":
+            self._compare_id = self._compare_id or self._unless_deleted(overview.open_compare)
+
     def _unless_deleted(self, run_id: str | None) -> str | None:
+        # A reading that began before a run was deleted still has it open.
         return None if run_id in self._deleted else run_id
 
     def on_run_deleted(self, message: RunDeleted) -> None:
@@ -280,6 +287,7 @@ class DashboardApp(ActingApp):
         if tab == "log" and run is not None:
             self.query_one(LogPane).show_run(run.id)
         self.query_one(ContentSwitcher).current = tab
+        self._stay_with_shown()
         self._pane.body.focus()
         self._pane.redraw()
         self._show_strip()
@@ -291,6 +299,7 @@ class DashboardApp(ActingApp):
 
     def _turn_to(self, tab: str) -> None:
         """Shows a tab that the user asked for; pictures are those of the run looked at."""
+        self._attaching = False
         run = self.run_shown
         if tab == "compare" and run is not None and self._has_pictures(run):
             self._compare_id = run.id
@@ -327,6 +336,7 @@ class DashboardApp(ActingApp):
 
     def on_runs_pane_opened(self, message: RunsPane.Opened) -> None:
         """Shows the run that was chosen in its own tab."""
+        self._attaching = False
         if self._overview is not None:
             self._open(message.run, self._overview)
 

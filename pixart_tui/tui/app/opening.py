@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pixart_tui.runs.run import RunState
 from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.state.requests import verifies
 
@@ -12,6 +13,13 @@ def tab_of(run: RunView) -> str:
     own = {"bench": "bench", "verify": "select", "compare": "compare"}
     own |= {"generate": "runs", "export": "runs"}
     return own.get(run.kind, "profile")
+
+
+def going_on(overview: Overview) -> tuple[RunView, int] | None:
+    """The run to open at the start, the newest that works, and how many others go on."""
+    found = [run for run in overview.runs if not run.state.is_finished]
+    working = [run for run in found if run.state is RunState.RUNNING]
+    return ((working or found)[0], len(found) - 1) if found else None
 
 
 def profile_of(run: RunView, overview: Overview) -> RunView | None:

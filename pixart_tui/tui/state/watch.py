@@ -110,7 +110,7 @@ class RunWatch:
         return Overview(
             now_s,
             tuple(runs),
-            self._profile_view(profile) if scored else _unscored(profile),
+            self._profile_view(profile) if scored else self._unscored(profile),
             self._bench_view(self._opened(runs, bench_id, "bench")),
             tuple(self._verify_view(run) for run in runs if _is_about(run, profile)),
             self._compare_view(runs, compare_id),
@@ -166,6 +166,9 @@ class RunWatch:
         return replace(
             known, run=view, look=snapshot.profiling.look, memory=memory, pairs=pairs, live=live
         )
+
+    def _unscored(self, view: RunView | None) -> ProfileView | None:
+        return ProfileView(view, pairs=self._pairs(view)) if view is not None else None
 
     def _bench_view(self, view: RunView | None) -> BenchView | None:
         if view is None:
@@ -262,10 +265,6 @@ def _statistics(profile: Profile, known: Statistics) -> EffectStatistics:
             known[key] = SampleStatistics.of(sample, quant_type)
     found = tuple(known[quant_type, sample.prompt, sample.seed] for sample in profile.effects)
     return EffectStatistics(found, tuple(sample.prompt for sample in profile.effects))
-
-
-def _unscored(view: RunView | None) -> ProfileView | None:
-    return ProfileView(view) if view is not None else None
 
 
 def _live(watched: _Watched) -> Live | None:

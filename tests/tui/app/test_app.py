@@ -8,12 +8,14 @@ from textual import events
 from textual.widgets import ContentSwitcher
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.tui.app.app import PANES
+from pixart_tui.tui.app.app import PANES, DashboardApp
 from pixart_tui.tui.app.commands import COMMANDS
 from pixart_tui.tui.app.keymap import named_bindings
 from pixart_tui.tui.app.running import run_dashboard
 from pixart_tui.tui.dialogs.help import HelpScreen
 from pixart_tui.tui.dialogs.help_texts import KEYS, TEXTS
+from pixart_tui.tui.state import watch as watch_module
+from pixart_tui.tui.tabs.runs.pane import RunsPane
 from pixart_tui.tui.tabs.select.pane import SelectPane
 from pixart_tui.tui.widgets.scroll_body import ScrollBody
 from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
@@ -186,3 +188,68 @@ async def test_characters_that_come_along_with_the_key_that_opens_a_line_go_into
             app.post_message(events.Key(key, character))
         await until_shown(pilot, "/net")
         assert len(app.screen_stack) == 1
+
+
+async def test_the_run_that_is_going_on_is_found_whatever_the_first_reading_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = sample_runs.running_profile(tmp_path)
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", -1.0)
+    app = dashboard(attach=True)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "Reading the runs")
+        monkeypatch.setattr(watch_module, "_NEW_RUNS_S", 60.0)
+        await until(pilot, lambda: app.tab == "profile")
+
+        assert app.run_shown is not None
+        assert app.run_shown.id == run.id
+
+
+async def test_a_user_who_turned_to_a_tab_stays_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = sample_runs.running_profile(tmp_path)
+    monkeypatch.setattr(watch_module, "_NEW_RUNS_S", -1.0)
+    app = dashboard(attach=True)
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, "Reading the runs")
+        await pilot.press("4")
+        monkeypatch.setattr(watch_module, "_NEW_RUNS_S", 60.0)
+        await until(pilot, lambda: run.id in _known(app))
+
+        assert app.tab == "bench"
+
+
+async def test_a_tab_that_was_not_seen_shows_the_newest_run_when_it_is_opened(
+    tmp_path: Path,
+) -> None:
+    sample_runs.stale_profile(tmp_path)
+    app = dashboard()
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, sample_runs.STALE_ID)
+        newer = sample_runs.running_profile(tmp_path)
+        await until_shown(pilot, newer.id)
+        await pilot.press("2")
+        await until(pilot, lambda: app.run_shown is not None and app.run_shown.id == newer.id)
+
+
+async def test_the_run_that_is_seen_stays_when_a_newer_one_begins(tmp_path: Path) -> None:
+    sample_runs.stale_profile(tmp_path)
+    app = dashboard()
+
+    async with app.run_test() as pilot:
+        await until_shown(pilot, sample_runs.STALE_ID)
+        await pilot.press("2")
+        newer = sample_runs.running_profile(tmp_path)
+        await until(pilot, lambda: newer.id in _known(app))
+
+        assert app.run_shown is not None
+        assert app.run_shown.id == sample_runs.STALE_ID
+
+
+def _known(app: DashboardApp) -> list[str]:
+    overview = app.query_one(RunsPane).overview
+    return [run.id for run in overview.runs] if overview else []

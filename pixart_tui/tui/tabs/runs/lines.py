@@ -17,7 +17,7 @@ from pixart_tui.domain.requests import (
 from pixart_tui.tui.drawing import glyphs, wording
 from pixart_tui.tui.drawing.lines import Line, Span, fit, fit_right, line, printable, progress_bar
 from pixart_tui.tui.drawing.states import state_span
-from pixart_tui.tui.state.overview import RunView
+from pixart_tui.tui.state.overview import Overview, RunView
 from pixart_tui.tui.tabs.run_head import outcome_lines
 
 _STATE: Final = 12
@@ -70,10 +70,12 @@ def detail_lines(run: RunView, width: int) -> list[Line]:
     return [line(Span(glyphs.RULE * width, "track")), line(" ", asked), *outcome_lines(run, width)]
 
 
-def empty_lines(problem: str) -> Sequence[Line]:
+def empty_lines(overview: Overview) -> Sequence[Line]:
     """Returns the text of an empty list."""
-    if problem:
-        return [line(), line(Span(f" ! the runs cannot be read: {problem}", "bad"))]
+    if overview.problem:
+        return [line(), line(Span(f" ! the runs cannot be read: {overview.problem}", "bad"))]
+    if not overview.is_whole:
+        return [line(), line(Span(" Reading the runs.", "title"))]
     return [
         line(),
         line(Span(" No runs yet.", "title")),

@@ -71,7 +71,7 @@ class RunsPane(Pane):
             [head_line(width - 1)] if overview.runs else []
         )
         lines = [run_line(run, overview.now_s, width - 1) for run in overview.runs]
-        view.show(lines or empty_lines(overview.problem))
+        view.show(lines or empty_lines(overview))
         if chosen in ids:
             view.move_to(ids.index(chosen))
         self._drawn_ids = ids
