@@ -227,7 +227,7 @@ def _deployed(setting: Setting, asked: MemoryOptions) -> Deployed:
         memory, estimate_bytes = settled.options, settled.peak_bytes
     plan = plan_choice(choice, device)
     deployment = deployment.replace(memory=memory)
-    deploy(loaded, deployment, plan.execution if plan else None, device)
+    deploy(loaded.pipeline, deployment, plan.execution if plan else None, device)
     return Deployed(loaded.pipeline, call, prompts_of(request, loaded), memory, estimate_bytes)
 
 

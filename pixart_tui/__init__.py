@@ -1,7 +1,7 @@
-"""Which layers of a PixArt transformer may be quantized, and what that buys.
+"""Profile, select and benchmark layer-wise quantization of PixArt transformers.
 
 The public names are resolved when they are first used, so that importing the package loads no
-torch: ``from pixart_tui import load, profile, select, quantize, bench``.
+torch: ``from pixart_tui import load, profile, select, optimize, bench``.
 """
 
 from __future__ import annotations
@@ -10,11 +10,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pixart_tui.library import Profiled, bench, load, profile, quantize, select
+    from pixart_tui.library import (
+        Profiled,
+        bench,
+        load,
+        optimize,
+        profile,
+        quantize,
+        restore,
+        select,
+    )
 
 __version__ = "0.1.0"
 
-__all__ = ["Profiled", "__version__", "bench", "load", "profile", "quantize", "select"]
+__all__ = [
+    "Profiled",
+    "__version__",
+    "bench",
+    "load",
+    "optimize",
+    "profile",
+    "quantize",
+    "restore",
+    "select",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,8 +9,18 @@ Imports everything but ``cli``, ``tui`` and ``worker``.
 """
 
 from pixart_tui.library.benchmarking import bench
+from pixart_tui.library.optimizing import optimize, restore
 from pixart_tui.library.profiling import Profiled, load, profile
 from pixart_tui.library.quantizing import quantize
 from pixart_tui.library.selecting import select
 
-__all__ = ["Profiled", "bench", "load", "profile", "quantize", "select"]
+__all__ = [
+    "Profiled",
+    "bench",
+    "load",
+    "optimize",
+    "profile",
+    "quantize",
+    "restore",
+    "select",
+]

@@ -51,9 +51,10 @@ def apply_torch(
         RequestError: The fused kernels do not run on this device or in this dtype.
     """
     for name, value in plan.flags.items():
-        _set_flag(name, value)
-    if plan.text_encoder == "blocks" and not is_streamed(pipeline.text_encoder):
-        for block in pipeline.text_encoder.encoder.block:
+        set_flag(name, value)
+    encoder = pipeline.text_encoder  # None where the user brings the embeddings
+    if plan.text_encoder == "blocks" and encoder is not None and not is_streamed(encoder):
+        for block in encoder.encoder.block:
             _compile(block, plan, _T5_DIMS)
     pipeline.vae.to(memory_format=getattr(torch, plan.memory_format))
     if plan.vae_decoder == "whole" and not is_in_strips(pipeline.vae):
@@ -136,9 +137,21 @@ def _frozen(call: Call) -> Call:
     return frozen
 
 
-def _set_flag(name: str, value: bool) -> None:
+def flag(name: str) -> bool:
+    """The value of a global flag of ``torch.backends``, by its dotted name."""
+    holder, last = _holder(name)
+    return bool(getattr(holder, last))
+
+
+def set_flag(name: str, value: bool) -> None:
+    """Sets a global flag of ``torch.backends``."""
+    holder, last = _holder(name)
+    setattr(holder, last, value)
+
+
+def _holder(name: str) -> tuple[Any, str]:
     path, _, last = name.rpartition(".")
     holder: Any = torch.backends
     for part in path.split("."):
         holder = getattr(holder, part)
-    setattr(holder, last, value)
+    return holder, last

@@ -11,18 +11,18 @@ from pixart_tui.engine.compilers.onediff import OnediffPlan, deploy_onediff
 from pixart_tui.engine.compilers.plans import apply_plan, is_fused, plan_for
 from pixart_tui.engine.compilers.torch_apply import OnCapture
 from pixart_tui.engine.deployment.kept_steps import keep_steps, share_layers
-from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.memory import apply_memory_options
 from pixart_tui.engine.quant.apply import quantize_layers
 from pixart_tui.engine.quant.attention_swap import put_attention_in_fp8
 from pixart_tui.engine.quant.execution import Execution
+from pixart_tui.engine.typing import Pipeline
 from pixart_tui.engine.weight_sharing import weight_sharing_copy
 
 __all__ = ["deploy"]
 
 
 def deploy(
-    loaded: LoadedPipeline,
+    pipeline: Pipeline,
     deployment: Deployment,
     execution: Execution | None,
     device: torch.device,
@@ -31,7 +31,7 @@ def deploy(
     """Changes a pipeline in place; what compiles does so at the first call.
 
     Args:
-        loaded: As it was loaded.
+        pipeline: As it was loaded.
         deployment: What is done to it.
         execution: How the quantized layers are computed; None where none are. nexfort has its own
             kernels and is not asked.
@@ -43,7 +43,7 @@ def deploy(
             quant types that the fused kernels cannot run side by side.
         WorkError: The host has too little memory for what waits there.
     """
-    pipeline, choice, kept_transformer = loaded.pipeline, deployment.choice, None
+    choice, kept_transformer = deployment.choice, None
     plan = plan_for(deployment.compiler, deployment.compiler_config, device)
     if isinstance(plan, OnediffPlan):
         deploy_onediff(pipeline, deployment, plan)

@@ -41,7 +41,7 @@ def keep_steps(pipeline: Pipeline, kept_transformer: Transformer, kept: KeptStep
     """
     transformer = pipeline.transformer
     name = "forward" if transformer._compiled_call_impl is None else "_compiled_call_impl"
-    at_steps = KeptStepsCall(pipeline.scheduler, getattr(transformer, name), kept_transformer, kept)
+    at_steps = KeptStepsCall(pipeline, getattr(transformer, name), kept_transformer, kept)
     setattr(transformer, name, at_steps)
 
 
@@ -56,21 +56,22 @@ class KeptStepsCall:
     seen is held, so that no other can take its identity.
 
     Args:
-        scheduler: The pipeline's; its timesteps are those of the image under way.
+        pipeline: The timesteps of its scheduler, whichever is set, are those of the image under
+            way.
         quantized: Called at the other steps.
         kept_transformer: Called at the kept steps.
         kept: Which steps.
     """
 
     def __init__(
-        self, scheduler: Any, quantized: Call, kept_transformer: nn.Module | Call, kept: KeptSteps
+        self,
+        pipeline: Pipeline,
+        quantized: Call,
+        kept_transformer: nn.Module | Call,
+        kept: KeptSteps,
     ) -> None:
-        self._scheduler, self._quantized, self._kept_transformer = (
-            scheduler,
-            quantized,
-            kept_transformer,
-        )
-        self._kept = kept
+        self._pipeline, self._kept = pipeline, kept
+        self._quantized, self._kept_transformer = quantized, kept_transformer
         self._text: Tensor | None = None
         self._step = 0
 
@@ -80,7 +81,7 @@ class KeptStepsCall:
         Raises:
             WorkError: There are more calls than steps, so that nothing tells which step this is.
         """
-        step, steps = self._count(encoder_hidden_states), len(self._scheduler.timesteps)
+        step, steps = self._count(encoder_hidden_states), len(self._pipeline.scheduler.timesteps)
         if step >= steps:
             raise _miscounted(steps)
         call = self._quantized if self._kept.quantizes(step, steps) else self._kept_transformer

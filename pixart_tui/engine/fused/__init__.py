@@ -75,7 +75,8 @@ def _graph_the_rest(pipeline: Pipeline, pool: GraphPool) -> None:
 
     text_encoder, decoder = pipeline.text_encoder, pipeline.vae.decoder
     decoder.forward = graphed(decoder.forward, pool)
-    text_encoder.forward = GraphedTextEncoder(text_encoder, pool)
+    if text_encoder is not None:
+        text_encoder.forward = GraphedTextEncoder(text_encoder, pool)
 
 
 def fuse_transformer(

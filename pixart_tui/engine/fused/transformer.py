@@ -48,7 +48,6 @@ class FusedTransformer:
         self._tables = torch.stack([table.detach() for table in tables])
         self._graphs = GraphedCalls(pool) if pool is not None else None
 
-    @torch.no_grad()
     def __call__(  # noqa: PLR0917 (the stock signature)
         self,
         hidden_states: Tensor,
@@ -60,9 +59,36 @@ class FusedTransformer:
         encoder_attention_mask: Tensor | None = None,
         return_dict: bool = True,
     ) -> tuple[Tensor] | Transformer2DModelOutput:
-        """The noise prediction, as the stock transformer gives it."""
+        """The noise prediction, as the stock transformer gives it.
+
+        Raises:
+            WorkError: A gradient would go through it, or an argument is none that the pipelines
+                pass.
+        """
+        if torch.is_grad_enabled() and (
+            hidden_states.requires_grad or encoder_hidden_states.requires_grad
+        ):
+            raise _no_gradient()
         if attention_mask is not None or cross_attention_kwargs or encoder_attention_mask is None:
             raise _unusual_call()
+        with torch.no_grad():
+            output = self._predicted(
+                hidden_states,
+                encoder_hidden_states,
+                timestep,
+                added_cond_kwargs,
+                encoder_attention_mask,
+            )
+        return Transformer2DModelOutput(sample=output) if return_dict else (output,)
+
+    def _predicted(
+        self,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor,
+        timestep: Tensor,
+        added_cond_kwargs: Mapping[str, Tensor | None],
+        encoder_attention_mask: Tensor,
+    ) -> Tensor:
         state = self.conditioning.of(encoder_hidden_states, encoder_attention_mask)
         batch = hidden_states.shape[0]
         inputs = [hidden_states, timestep.expand(batch)]
@@ -74,10 +100,8 @@ class FusedTransformer:
             return self._step(hidden, time, known, state)
 
         if self._graphs is None:
-            output = step(*inputs)
-        else:
-            output = self._graphs.call(step, inputs, id(state))
-        return Transformer2DModelOutput(sample=output) if return_dict else (output,)
+            return step(*inputs)
+        return self._graphs.call(step, inputs, id(state))
 
     def _step(
         self, hidden: Tensor, time: Tensor, micro: Mapping[str, Tensor | None], state: TextState
@@ -111,6 +135,14 @@ def _unpatchified(rows: Tensor, batch: int, height: int, patch: int) -> Tensor:
     width = rows.shape[0] // (batch * height)
     x = rows.view(batch, height, width, patch, patch, -1)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(batch, -1, height * patch, width * patch)
+
+
+def _no_gradient() -> WorkError:
+    return WorkError(
+        "the fused transformer has no gradient",
+        cause="an argument of it requires one",
+        next_step="call it under torch.no_grad(), or train the model before it is optimized",
+    )
 
 
 def _unusual_call() -> WorkError:

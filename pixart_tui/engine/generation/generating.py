@@ -186,7 +186,7 @@ class _Calls:
             progress.add("CUDA graphs", compiled=1, elapsed_s=elapsed_s)
 
         execution = plan.execution if plan else None
-        deploy(self.loaded, deployment, execution, self.device, on_capture)
+        deploy(self.loaded.pipeline, deployment, execution, self.device, on_capture)
 
     def _make(self, purpose: Purpose, call: GenerateCall) -> Drawn:
         with out_of_memory_explained(call, self.memory):

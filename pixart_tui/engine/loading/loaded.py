@@ -88,6 +88,11 @@ class LoadedPipeline:
     defaults: CallDefaults
 
 
+def family_of(pipeline: Pipeline) -> Family:
+    """The family of a pipeline that a user loaded."""
+    return "sigma" if "Sigma" in type(pipeline).__name__ else "alpha"
+
+
 def stock_defaults(pipeline: Pipeline, family: Family) -> CallDefaults:
     """The defaults of the stock pipeline: 20 steps, guidance 4.5, the trained square."""
     side = pipeline.transformer.config.sample_size * pipeline.vae_scale_factor

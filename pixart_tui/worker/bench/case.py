@@ -205,7 +205,7 @@ def _prepare(
     def on_capture(elapsed_s: float) -> None:
         progress.add("CUDA graphs", compiled=1, elapsed_s=elapsed_s)
 
-    deploy(loaded, deployment, plan.execution if plan else None, device, on_capture)
+    deploy(loaded.pipeline, deployment, plan.execution if plan else None, device, on_capture)
 
 
 def _measure(

@@ -103,7 +103,7 @@ def test_nexfort_is_called_as_onediffs_script_calls_it(recorded: Recorded, tmp_p
         top_percentage=67,
     )
 
-    deploy(loaded, deployment, None, _CPU)
+    deploy(loaded.pipeline, deployment, None, _CPU)
 
     (asked,) = recorded.of("quantize")
     assert asked["quant_type"] == "fp8_e4m3_e4m3_dynamic_per_tensor"
@@ -122,7 +122,7 @@ def test_nexfort_is_called_as_onediffs_script_calls_it(recorded: Recorded, tmp_p
 def test_without_a_file_nexfort_chooses_the_layers(recorded: Recorded) -> None:
     choice = Choice.of_one("int8_dynamic", ["proj_out"])
 
-    deploy(_tiny(), Deployment(compiler="nexfort", choice=choice), None, _CPU)
+    deploy(_tiny().pipeline, Deployment(compiler="nexfort", choice=choice), None, _CPU)
 
     (asked,) = recorded.of("quantize")
     assert asked["quant_type"] == "int8_dynamic"
@@ -133,7 +133,7 @@ def test_without_a_file_nexfort_chooses_the_layers(recorded: Recorded) -> None:
 def test_every_key_of_nexforts_configuration_reaches_it(recorded: Recorded) -> None:
     config = '{"mode": "jit", "options": {"inductor.optimize_linear_epilogue": true}}'
 
-    deploy(_tiny(), Deployment(compiler="nexfort", compiler_config=config), None, _CPU)
+    deploy(_tiny().pipeline, Deployment(compiler="nexfort", compiler_config=config), None, _CPU)
 
     options = recorded.of("compile")[0]["options"]
     assert options == json.loads(config)
@@ -159,7 +159,7 @@ def test_what_only_our_compilers_do_is_refused(
     deployment = Deployment(compiler="nexfort").replace(**changes)
 
     with pytest.raises(RequestError, match=said):
-        deploy(_tiny(), deployment, None, _CPU)
+        deploy(_tiny().pipeline, deployment, None, _CPU)
 
     assert recorded.of("compile") == []
 
@@ -170,7 +170,7 @@ def test_a_backend_that_is_not_installed_says_what_to_install(compiler: Compiler
         pytest.skip(f"{compiler} is here")
 
     with pytest.raises(RequestError) as caught:
-        deploy(_tiny(), Deployment(compiler=compiler), None, _CPU)
+        deploy(_tiny().pipeline, Deployment(compiler=compiler), None, _CPU)
 
     error = caught.value
     assert len(error.lines()) <= 5
@@ -183,7 +183,7 @@ def test_a_backend_that_cannot_be_imported_is_explained(recorded: Recorded, tmp_
     (tmp_path / "nexfort" / "compilers" / "__init__.py").write_text("import libcudart_of_no_one\n")
 
     with pytest.raises(RequestError, match="libcudart_of_no_one"):
-        deploy(_tiny(), Deployment(compiler="nexfort"), None, _CPU)
+        deploy(_tiny().pipeline, Deployment(compiler="nexfort"), None, _CPU)
 
 
 def test_a_backend_that_fails_is_no_success(recorded: Recorded, tmp_path: Path) -> None:
@@ -192,5 +192,5 @@ def test_a_backend_that_fails_is_no_success(recorded: Recorded, tmp_path: Path) 
     )
 
     with pytest.raises(WorkError, match="nexfort failed") as caught:
-        deploy(_tiny(), Deployment(compiler="nexfort"), None, _CPU)
+        deploy(_tiny().pipeline, Deployment(compiler="nexfort"), None, _CPU)
     assert "no such GPU" in caught.value.cause

@@ -61,7 +61,7 @@ def test_its_images_are_the_eager_ones_within_the_noise_of_bfloat16() -> None:
     loaded = _loaded()
     eager = _images(loaded)
     deployment = Deployment(compiler="torch", compiler_config=BEST_CONFIG)
-    deploy(loaded, deployment, None, _CUDA)
+    deploy(loaded.pipeline, deployment, None, _CUDA)
     fused = _images(loaded)
     assert min(ssim_per_image(fused, eager)) > 0.995
     assert torch.equal(fused[0], fused[2])
@@ -80,7 +80,7 @@ def test_fp8_images_stay_close(fp8_attention: bool) -> None:
         choice=Choice.of_one(_FP8, chosen),
         fp8_attention=fp8_attention,
     )
-    deploy(loaded, deployment, Execution.REAL, _CUDA)
+    deploy(loaded.pipeline, deployment, Execution.REAL, _CUDA)
     assert min(ssim_per_image(_images(loaded), eager)) > 0.97
 
 
@@ -97,7 +97,7 @@ def _chosen(loaded: LoadedPipeline, each: int) -> tuple[str, ...]:
 def _deployed(config: str, choice: Choice) -> Any:
     loaded = _loaded()
     deployment = Deployment(compiler="torch", compiler_config=config, choice=choice)
-    deploy(loaded, deployment, Execution.REAL, _CUDA)
+    deploy(loaded.pipeline, deployment, Execution.REAL, _CUDA)
     return loaded.pipeline
 
 

@@ -74,7 +74,7 @@ def _benched(choice: Choice, guidance: float, model: str = _MODEL) -> Tensor:
     """The image of a benchmark's row, (3, H, W)."""
     loaded = _loaded(model)
     deployment = Deployment(choice=choice.of_layers, attention=choice.of_attention)
-    deploy(loaded, deployment, Execution.SIMULATED, _CPU)
+    deploy(loaded.pipeline, deployment, Execution.SIMULATED, _CPU)
     return _image(loaded, guidance)
 
 
@@ -218,9 +218,9 @@ def test_and_the_one_after_an_image_that_was_given_up() -> None:
 
 
 def test_a_call_too_many_is_refused() -> None:
-    scheduler = _loaded().pipeline.scheduler
-    scheduler.set_timesteps(2)
-    call = KeptStepsCall(scheduler, lambda **_: "q", lambda **_: "t", KeptSteps(last=1))
+    pipeline = _loaded().pipeline
+    pipeline.scheduler.set_timesteps(2)
+    call = KeptStepsCall(pipeline, lambda **_: "q", lambda **_: "t", KeptSteps(last=1))
     text = torch.zeros(1)
     assert [call(encoder_hidden_states=text) for _ in range(2)] == ["q", "t"]
     with pytest.raises(WorkError, match="cannot be counted"):
@@ -274,7 +274,7 @@ def test_both_transformers_are_compiled(compiler: str) -> None:
     before = compiled.pipeline.transformer.state_dict().keys()
     for loaded, name in ((eager, "none"), (compiled, compiler)):
         deployment = Deployment.model_validate({"compiler": name, **common})
-        deploy(loaded, deployment, Execution.REAL, _CPU)
+        deploy(loaded.pipeline, deployment, Execution.REAL, _CPU)
     regions = {region.name: region.found for region in compiled_regions(compiled.pipeline)}
     blocks = len(compiled.pipeline.transformer.transformer_blocks)
     assert regions["transformer blocks"] == blocks
