@@ -4,11 +4,12 @@ import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from pixart_tui.runs.process import launch
+from pixart_tui.runs.process.launch import Child
 from tests.fork_server import ForkServer
 
 _HERE: Final = Path(__file__).parent
@@ -57,9 +58,25 @@ def _fork_server() -> Iterator[ForkServer]:
     server.close()
 
 
+@pytest.fixture(autouse=True)
+def _forked_processes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that tests start are forked, so that they need not import torch.
+
+    Those of tests that are marked ``real_processes`` are not.
+    """
+    if request.node.get_closest_marker("real_processes"):
+        return
+
+    def fork(*asked: Any) -> Child:
+        server: ForkServer = request.getfixturevalue("_fork_server")
+        return server.launch(*asked)
+
+    monkeypatch.setattr(launch, "launcher", fork)
+
+
 @pytest.fixture(scope="module")
 def forked_workers(_fork_server: ForkServer) -> Iterator[None]:
-    """Processes that this process starts are forked: they need not import torch."""
+    """The same for what a fixture of a module starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(launch, "launcher", _fork_server.launch)
         yield

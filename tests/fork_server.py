@@ -18,10 +18,14 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NoReturn
+
+from pixart_tui.runs.process import launch
 
 _PR_SET_CHILD_SUBREAPER: Final = 36
 _REQUEST_BYTES: Final = 1 << 18
@@ -81,6 +85,7 @@ class ForkServer:
                 cwd=Path(__file__).parents[1],
             )
         self._children: list[Forked] = []
+        self._lock = threading.Lock()
 
     def launch(
         self,
@@ -91,14 +96,17 @@ class ForkServer:
     ) -> Forked:
         """Does what ``pixart_tui.runs.process.launch.execute`` does."""
         self._children = [child for child in self._children if child.poll() is None]
-        request = [os.getpid(), str(Path.cwd()), module, list(arguments), dict(environment)]
+        mode = os.umask(0)
+        os.umask(mode)
+        request = [os.getpid(), mode, str(Path.cwd()), module, list(arguments), dict(environment)]
         outputs = [1, 2] if log is None else [log.fileno()] * 2
-        _adopt_orphans(True)
-        try:
-            socket.send_fds(self._socket, [json.dumps(request).encode()], outputs)
-            answer = self._socket.recv(64)
-        finally:
-            _adopt_orphans(False)
+        with self._lock:  # tests start several at once, from threads
+            _adopt_orphans(True)
+            try:
+                socket.send_fds(self._socket, [json.dumps(request).encode()], outputs)
+                answer = self._socket.recv(64)
+            finally:
+                _adopt_orphans(False)
         assert answer, "the fork server died"
         child = Forked(int(answer))
         self._children.append(child)
@@ -122,7 +130,7 @@ def _serve(own: socket.socket) -> None:
         data, outputs, _, _ = socket.recv_fds(own, _REQUEST_BYTES, 2)
         if not data:
             return
-        owner, directory, module, arguments, environment = json.loads(data)
+        owner, mode, directory, module, arguments, environment = json.loads(data)
         reading, writing = os.pipe()
         between = os.fork()
         if not between:
@@ -130,10 +138,11 @@ def _serve(own: socket.socket) -> None:
             if child:
                 os.write(writing, array.array("i", [child]).tobytes())
                 os._exit(0)
-            _become(owner, directory, environment, outputs)
-            sys.argv = [module, *arguments]
-            runpy.run_module(module, run_name="__main__", alter_sys=True)
-            sys.exit()
+            while os.getppid() != owner:
+                time.sleep(0.001)
+            os.umask(mode)
+            _become(directory, environment, outputs)
+            _run(module, arguments)
         # The owner becomes the child's parent when the process between them ends.
         os.waitpid(between, 0)
         pid = array.array("i", os.read(reading, 4))[0]
@@ -142,12 +151,45 @@ def _serve(own: socket.socket) -> None:
         own.send(str(pid).encode())
 
 
-def _become(
-    owner: int, directory: str, environment: Mapping[str, str], outputs: Sequence[int]
-) -> None:
+def fork_here(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes] | None
+) -> Forked:
+    """Does what ``execute`` does, in a process that was forked and so has imported everything."""
+    outputs = [1, 2] if log is None else [log.fileno()] * 2
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return Forked(child)
+    try:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _become(str(Path.cwd()), environment, outputs)
+        _run(module, arguments)
+    finally:
+        os._exit(1)  # never back into the frames of the process that was forked
+
+
+def _run(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Runs a module as ``python -m`` does, to the end of the process."""
+    sys.argv = [module, *arguments]
+    code = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _become(directory: str, environment: Mapping[str, str], outputs: Sequence[int]) -> None:
     """Gives a forked process all that a fresh one would have."""
-    while os.getppid() != owner:
-        time.sleep(0.001)
     os.setsid()
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), 0)
@@ -158,6 +200,7 @@ def _become(
     os.environ.update(environment)
     os.chdir(directory)
     tempfile.tempdir = None
+    launch.launcher = fork_here
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.profiles.profile import Profile
 from tests.samples import QUANT_TYPE, conditions, layer, measurement
 
-_DOC = Path(__file__).parents[1] / "docs" / "library.md"
+_DOC = Path(__file__).parents[2] / "docs" / "library.md"
 _BLOCKS = re.findall(r"```python\n(.*?)```", _DOC.read_text(encoding="utf-8"), re.DOTALL)
 
 

@@ -107,6 +107,7 @@ def test_a_run_that_has_no_room_at_all_is_not_made(disk: Path, tmp_path: Path) -
     assert list(disk.iterdir()) == []
 
 
+@pytest.mark.real_processes
 def test_a_journal_that_may_not_grow_is_no_silent_death(tmp_path: Path) -> None:
     run = create_run(requests.profile(tmp_path))
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

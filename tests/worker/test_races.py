@@ -94,6 +94,7 @@ def test_a_queued_run_whose_worker_died_is_told_in_the_list(
     assert (found["state"], found["error"]["cause"]) == ("stale", "its last words: Bus error")
 
 
+@pytest.mark.real_processes
 def test_a_worker_that_cannot_begin_leaves_a_failed_run_and_not_a_queued_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

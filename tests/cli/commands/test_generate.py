@@ -213,6 +213,7 @@ def test_a_backend_that_is_missing_is_told_at_once(
     assert not list_runs()
 
 
+@pytest.mark.real_processes
 def test_nexfort_runs_with_the_real_onediffx(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from tests.worker.bench_runs import new_run, work
 _LAYERS = ("transformer_blocks.0.attn1.to_q", "proj_out")
 
 
+@pytest.mark.real_processes
 def test_nexfort_has_a_row_and_a_quantized_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,7 @@ def test_a_row_that_the_matrix_does_not_have_is_refused() -> None:
         work(new_run(matrix="onediff", rows=("fp4",)))
 
 
+@pytest.mark.real_processes
 def test_a_row_whose_compiler_fails_leaves_the_others_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -107,6 +108,7 @@ def test_a_row_whose_compiler_fails_leaves_the_others_alone(
     assert "g++" in rows["compile"].error or "compiler" in rows["compile"].error.lower()
 
 
+@pytest.mark.real_processes
 def test_a_row_whose_process_is_killed_says_so() -> None:
     killed: list[psutil.Process] = []
 
@@ -127,6 +129,7 @@ def test_a_row_whose_process_is_killed_says_so() -> None:
     assert "SIGKILL" in rows[_SIMULATED].error
 
 
+@pytest.mark.real_processes
 def test_a_baseline_that_fails_fails_the_benchmark() -> None:
     def kill(event: Event) -> None:
         if isinstance(event, BenchPlanned):
@@ -182,6 +185,7 @@ def test_cancelling_leaves_no_process_and_resuming_keeps_what_is_done() -> None:
     assert bench_rows(events)[_SIMULATED].status is RowStatus.DONE
 
 
+@pytest.mark.real_processes
 def test_the_child_dies_with_its_worker() -> None:
     run = new_run(repeats=1000, num_inference_steps=20)
     worker = psutil.Process(start_worker(run))

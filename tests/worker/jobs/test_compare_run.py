@@ -24,8 +24,6 @@ from pixart_tui.runs.results.pictures import pixels_of, read_image
 from pixart_tui.runs.run import Run, RunState
 from tests.worker.waiting import wait
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
-
 _LAYER = "transformer_blocks.0.attn1.to_q"
 _PROMPTS = ("red apple", "robot", "owl", "sailboat", "cactus", "rocket", "guitar", "key", "bus")
 

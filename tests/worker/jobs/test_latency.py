@@ -26,8 +26,6 @@ from pixart_tui.worker.jobs.latency import latency_key, time_layers
 from tests.samples import layer
 from tests.worker.waiting import wait
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
-
 _LAYERS = [layer("a"), layer("b"), layer("wide", size=512), layer("two rows", rows=2)]
 
 

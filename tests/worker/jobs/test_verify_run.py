@@ -18,8 +18,6 @@ from pixart_tui.runs.run import Run, RunState
 from pixart_tui.worker.attempt import work_on
 from tests.worker.waiting import wait
 
-pytestmark = pytest.mark.usefixtures("forked_workers")
-
 _LIMIT_S = 240
 _MODEL = "synthetic:alpha-tiny"
 
