@@ -26,8 +26,7 @@ class LazyGroup(click.Group):
         """The command of that name, imported now."""
         if cmd_name not in self.modules:
             return None
-        found = getattr(
-            import_module(f"pixart_tui.cli.commands.{self.modules[cmd_name]}"), cmd_name
-        )
+        module = import_module(f"pixart_tui.cli.commands.{self.modules[cmd_name]}")
+        found = getattr(module, cmd_name.replace("-", "_"))
         assert isinstance(found, click.Command)
         return restrict_values(found)

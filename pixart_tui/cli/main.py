@@ -57,13 +57,23 @@ def cli(context: click.Context, /, debug: bool, **display: Any) -> None:
         open_dashboard()
 
 
-cli.modules = dict.fromkeys(("attach", "cancel", "delete", "logs", "resume", "runs"), "runs")
-cli.modules |= {
-    name: name
-    for name in (
-        *("bench", "cache", "compare", "demo", "doctor", "export", "generate", "profile"),
-        *("report", "select"),
-    )
+cli.modules = {
+    "attach": "runs",
+    "bench": "bench",
+    "cache": "cache",
+    "cancel": "runs",
+    "compare": "compare",
+    "delete": "runs",
+    "demo": "demo",
+    "doctor": "doctor",
+    "export": "export",
+    "generate": "generate",
+    "logs": "runs",
+    "profile": "profile",
+    "report": "report",
+    "resume": "runs",
+    "runs": "runs",
+    "select": "select",
 }
 
 

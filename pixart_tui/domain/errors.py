@@ -25,8 +25,8 @@ class _Explained:
 
     def lines(self) -> list[str]:
         """The error as the lines that a terminal shows, five at most."""
-        labelled = (("cause", self.cause), ("next", self.next_step))
-        return [f"error: {self.title}", *(f"{label}: {text}" for label, text in labelled if text)]
+        labeled = (("cause", self.cause), ("next", self.next_step))
+        return [f"error: {self.title}", *(f"{label}: {text}" for label, text in labeled if text)]
 
 
 class PixartTuiError(_Explained, Exception):

@@ -1,4 +1,4 @@
-"""Text of users, files and libraries as a terminal or a page may show it: it only reads."""
+"""Text of users, files and libraries as a terminal or a page may show it: shown, never obeyed."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def harmless(text: str) -> str:
 
 
 def is_text(text: str) -> bool:
-    """Whether it holds characters only, and no byte that could not be decoded."""
+    """Whether a text holds characters only, and no byte that could not be decoded."""
     return _HALVES.search(text) is None
 
 

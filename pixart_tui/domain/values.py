@@ -77,7 +77,7 @@ def read_old_names(names: Mapping[str, str]) -> Callable[[Any], Any]:
 
 
 def with_halves(json_data: str | bytes | bytearray) -> Any:
-    """Parses JSON that spells bytes that are no text; None where it has none, or is no JSON."""
+    """Parses JSON whose strings hold lone surrogates; None without any, or if it is no JSON."""
     data = json_data.encode(errors="replace") if isinstance(json_data, str) else json_data
     if not any(half in data for half in _HALF):
         return None

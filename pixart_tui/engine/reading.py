@@ -39,7 +39,7 @@ class PromptReader:
         return tuple(dict.fromkeys(self.same(prompts).values()))
 
     def notices(self, prompts: Sequence[str], negative_prompt: str = "") -> Iterator[Noticed]:
-        """A sentence for each prompt that is cut, or that the model takes for another one."""
+        """A sentence for each prompt that is cut, or that the model reads the same as another."""
         prompts = tuple(dict.fromkeys(prompts))
         cut = [prompt for prompt in prompts if self._cut_off(prompt)]
         for prompt in cut[:_NAMED]:

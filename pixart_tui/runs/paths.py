@@ -101,7 +101,7 @@ class RunPaths:
 
     @property
     def cancel(self) -> Path:
-        """Stands there once cancelling was asked for."""
+        """Stands there once canceling was asked for."""
         return self.directory / "cancel"
 
     @property

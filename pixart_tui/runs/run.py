@@ -182,7 +182,7 @@ class Run:
 
     @property
     def is_gone(self) -> bool:
-        """Whether it was deleted."""
+        """Whether the run was deleted."""
         return not self.paths.directory.is_dir()
 
     def stopped_worker(self) -> WorkerIdentity | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import assert_never
 
 from pixart_tui.caches.compile_places import compile_environment
 from pixart_tui.domain.errors import (
@@ -187,10 +188,12 @@ def _do(run: Run, request: AnyRequest, emit: Emit, check: Check, live: LiveRepor
         from pixart_tui.worker.jobs.generate import run_generate
 
         run_generate(run, request, emit, check)
-    else:
+    elif isinstance(request, BenchRequest):
         from pixart_tui.worker.jobs.bench import run_bench
 
         run_bench(run, request, emit, check, live.add_pace)
+    else:
+        assert_never(request)
 
 
 def _explained(error: Exception, run_id: str) -> WorkError:

@@ -42,7 +42,7 @@ class LiveReport:
             self._told += 1
 
     def take(self) -> tuple[Pace | None, int]:
-        """The pace, and how often it was told."""
+        """The latest pace, and how many updates there were."""
         with self._lock:
             label, paces = self._pace
             pace = Pace(label=label, iterations_per_s=tuple(paces)) if paces else None

@@ -33,6 +33,7 @@ from pixart_tui.domain.files.exporting import modelopt, onediff
 from pixart_tui.domain.files.exporting.formats import (
     CHECKPOINT_RECORD,
     EXPORT_FORMATS,
+    WITH_WEIGHTS,
     ExportFormat,
     check_expressible,
     default_export_path,
@@ -110,7 +111,7 @@ def export(profiles: tuple[str, ...], **options: Any) -> int:
     check_expressible(record.selection, export_format)
     output = options["output"] or Path(default_export_path(source, export_format))
     device = resolve_device(options["device"])
-    if export_format == "diffusers":
+    if export_format in WITH_WEIGHTS:
         _check_device(record, device)
         exit_code = _write_checkpoint(record, _check_directory(output), device, options)
         if exit_code:
@@ -153,7 +154,7 @@ def _check_directory(path: Path) -> Path:
 def _refuse_unused(export_format: ExportFormat, options: Mapping[str, Any]) -> None:
     if options["exact_at"] is not None and export_format != "onediff":
         raise RequestError("--exact-at is for --format onediff", next_step="leave it out")
-    if options["model"] is not None and export_format != "diffusers":
+    if options["model"] is not None and export_format not in WITH_WEIGHTS:
         raise RequestError(
             "--model is for --format diffusers",
             cause="the other formats hold no weights",

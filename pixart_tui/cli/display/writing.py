@@ -26,7 +26,7 @@ _IN_ASCII: Final = "pixart_tui.ascii"
 
 
 def prepare_streams() -> None:
-    """Has standard output and error write what their encoding lacks as ASCII characters."""
+    """Makes standard output and error replace characters that their encoding lacks by ASCII."""
     codecs.register_error(_IN_ASCII, _as_ascii)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

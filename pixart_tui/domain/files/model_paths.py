@@ -12,7 +12,7 @@ def model_path(model: str) -> Path:
 
 
 def is_model_directory(model: str) -> bool:
-    """Whether it names a directory; a name that no file can have does not."""
+    """Whether a model's name is a directory; a name that no file can have does not."""
     try:
         return model_path(model).is_dir()
     except (OSError, ValueError):

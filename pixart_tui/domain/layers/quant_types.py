@@ -35,7 +35,7 @@ class NumberFormat(StrEnum):
 
     @property
     def is_fp8(self) -> bool:
-        """Whether it is one of the two 8-bit floating-point formats."""
+        """Whether the format is one of the two 8-bit floating-point formats."""
         return self in (NumberFormat.E4M3, NumberFormat.E5M2)
 
 

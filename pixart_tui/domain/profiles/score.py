@@ -74,7 +74,7 @@ class LayerScore(Value):
 
     @property
     def no_speedup(self) -> bool:
-        """Whether it can be quantized and was timed to be no faster for it."""
+        """Whether the layer can be quantized and was timed to be no faster for it."""
         timed = self.latency_s is not None and not self.latency_s.speeds_up
         return timed and self.status is LayerStatus.MEASURED
 

@@ -204,7 +204,7 @@ class SelectionProblem:
 
 
 def no_effects() -> RequestError:
-    """Nothing tells what single steps are worth."""
+    """The error for a problem whose profile measured no single steps."""
     return RequestError(
         "--choose-steps needs the effects of single steps",
         cause="they are in the .effects.safetensors of a profile by the adjoint method",

@@ -101,7 +101,7 @@ class Selection(Value):
 
     @property
     def mixed(self) -> bool:
-        """Whether it holds several quant types."""
+        """Whether the selection holds several quant types."""
         return len(set(self.assignments.values())) > 1
 
     @property

@@ -1,4 +1,4 @@
-"""Iteration speed as the seed computes it, from step-end events, and the transformer alone."""
+"""Iteration speed as OneDiff's script computes it, from step-end events, and the transformer alone."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class IterationTimer(Generic[Mark]):
             self._pace.stepped(self._marks, self._clock)
 
     def finish(self) -> None:
-        """The call is over, and the device has done all its work."""
+        """Ends the timing of a call, once the device is idle."""
         if self._pace is not None:
             self._pace.stepped(self._marks, self._clock)
 

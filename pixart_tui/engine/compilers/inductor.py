@@ -2,7 +2,7 @@
 
 What is compiled depends on the device, and every row records it:
 
-* On CUDA the whole transformer, as the seed does, and the VAE decoder: CUDA graphs
+* On CUDA the whole transformer, as OneDiff's script does, and the VAE decoder: CUDA graphs
   (``max-autotune``) want a whole step.
 * On a CPU each block by itself: one graph serves all of them, so a cold start compiles one block
   and not eight. The VAE decoder stays eager: its many kernels take longer to compile than

@@ -98,7 +98,7 @@ class SingleLinear:
 
     @property
     def is_plain(self) -> bool:
-        """Whether it is not quantized."""
+        """Whether the linear is not quantized."""
         return self._is_plain
 
     def __call__(self, rows: Rows) -> Tensor:
@@ -162,7 +162,7 @@ def _kind(linear: nn.Linear) -> _Kind:
     if weight.qdata.dtype in _FP8_DTYPES:
         per_tensor = weight.scale.numel() == 1
         return _Kind(act.float8_dtype, per_tensor, weight.qdata.dtype)
-    return _Kind(torch.int8, False, torch.int8)
+    return _Kind(torch.int8, False, torch.int8) if weight.qdata.dtype is torch.int8 else _OPAQUE
 
 
 def _wanted(kinds: Sequence[_Kind]) -> Wanted:

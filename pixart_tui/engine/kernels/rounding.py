@@ -19,7 +19,11 @@ from pixart_tui.domain.layers.quant_types import NumberFormat
 from pixart_tui.engine.formats import FP8_FORMATS
 from pixart_tui.engine.kernels.rows import _divide, _fp8_scale, _int8_codes, _int8_scale
 
-_CODES: Final = {NumberFormat.E4M3: tl.float8e4nv, NumberFormat.E5M2: tl.float8e5}
+_CODES: Final = {
+    NumberFormat.E4M3: tl.float8e4nv,
+    NumberFormat.E5M2: tl.float8e5,
+    NumberFormat.INT8: tl.int8,
+}
 
 
 def rounding_error(x: Tensor, number_format: NumberFormat, scales: Tensor | None = None) -> Tensor:
@@ -44,7 +48,7 @@ def rounding_error(x: Tensor, number_format: NumberFormat, scales: Tensor | None
             errors,
             rows.shape[1],
             LARGEST=fp8.largest if fp8 is not None else 0.0,
-            CODES=_CODES.get(number_format, tl.int8),
+            CODES=_CODES[number_format],
             INT8=number_format is NumberFormat.INT8,
             GIVEN=scales is not None,
             BLOCK=triton.next_power_of_2(rows.shape[1]),

@@ -126,6 +126,8 @@ def scale_of(tensor: Tensor, number_format: NumberFormat, dims: tuple[int, ...])
     if number_format.is_fp8:
         fp8 = FP8_FORMATS[number_format]
         return (largest / fp8.largest).to(torch.float32).clamp_min_(SMALLEST_AMAX / fp8.largest)
+    if number_format is not NumberFormat.INT8:
+        raise ValueError(f"{number_format} has no scale of this kind")
     return (largest / _INT8_HALF_SPAN).clamp_min_(_INT8_SMALLEST_SCALE).to(torch.float32)
 
 

@@ -1,4 +1,4 @@
-"""Starting, resuming and cancelling a run's worker."""
+"""Starting, resuming and canceling a run's worker."""
 
 from __future__ import annotations
 

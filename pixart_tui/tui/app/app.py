@@ -47,7 +47,11 @@ from pixart_tui.tui.widgets.tab_strip import TABS, TabStrip
 _POLL_S: Final = 0.5
 _WELCOME_S: Final = 8.0
 _NOT_BELOW_A_DIALOG: Final = ("show_tab", "next_tab", "open_pictures", "open_log", "help")
-PANES: Final = (RunsPane, ProfilePane, SelectPane, BenchPane, ComparePane, LogPane)
+PANES: Final[tuple[type[Pane], ...]] = (
+    *(RunsPane, ProfilePane, SelectPane, BenchPane, ComparePane, LogPane),
+)
+"""The tabs, in the order of ``TABS``."""
+_WITH_PICTURES: Final = (ProfilePane, ComparePane)
 
 
 class DashboardApp(ActingApp):
@@ -133,12 +137,8 @@ class DashboardApp(ActingApp):
         with Vertical(id="main"):
             yield TabStrip()
             with ContentSwitcher(initial="runs"):
-                yield RunsPane(id="runs")
-                yield ProfilePane(self._pictures, id="profile")
-                yield SelectPane(id="select")
-                yield BenchPane(id="bench")
-                yield ComparePane(self._pictures, id="compare")
-                yield LogPane(id="log")
+                for kind, (tab, _) in zip(PANES, TABS, strict=True):
+                    yield kind(self._pictures, id=tab) if kind in _WITH_PICTURES else kind(id=tab)
             yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -156,7 +156,7 @@ class DashboardApp(ActingApp):
         """The theme that is set; of 16 colors the terminal's own, which a theme would lose."""
         theme = self._settings.display.theme
         if self.console.color_system == "standard" and not self.no_color:
-            theme = themes.OF_16_COLOURS[theme]
+            theme = themes.OF_16_COLORS[theme]
         return themes.NAMES[theme]
 
     def on_resize(self, event: events.Resize) -> None:

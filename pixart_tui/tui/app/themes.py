@@ -54,7 +54,7 @@ OTHER: Final = {
 }
 """The light one of a dark theme, and the other way round."""
 
-OF_16_COLOURS: Final[dict[Theme, Theme]] = {
+OF_16_COLORS: Final[dict[Theme, Theme]] = {
     "dark": "ansi-dark",
     "light": "ansi-light",
     "ansi-dark": "ansi-dark",

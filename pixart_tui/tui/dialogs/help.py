@@ -52,7 +52,7 @@ def _keys(app: App[None]) -> tuple[list[Line], list[Line]]:
 
 
 def _common(app: App[None]) -> list[Line]:
-    """Yields keys that share one line."""
+    """The line of the keys that every tab has."""
     shown = {
         active.binding.id: app.get_key_display(active.binding)
         for active in app.active_bindings.values()

@@ -12,7 +12,7 @@ import tty
 from typing import Final
 
 _QUESTIONS: Final = b"\x1b_Gi=31,s=1,v=1,a=q,t=d,f=24;AAAA\x1b\\\x1b[c"
-"""Whether it takes a picture of one pixel as kitty does, and what kind of terminal it is (DA1)."""
+"""Whether the terminal takes a picture of one pixel as kitty does, and its kind (DA1)."""
 _KITTY: Final = b"\x1b_Gi=31;OK"
 _KIND: Final = re.compile(rb"\x1b\[\?([\d;]*)c")
 _SIXEL: Final = b"4"

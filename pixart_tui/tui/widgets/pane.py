@@ -35,7 +35,7 @@ class Pane(Vertical):
 
     @property
     def run(self) -> RunView | None:
-        """The run that resuming and cancelling mean on this tab."""
+        """The run that resuming and canceling mean on this tab."""
         raise NotImplementedError
 
     @property

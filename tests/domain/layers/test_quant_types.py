@@ -7,14 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.files.exporting import modelopt
+from pixart_tui.domain.files.exporting.formats import EXPORT_FORMATS, check_expressible
 from pixart_tui.domain.layers.quant_types import (
     QUANT_TYPE_NAMES,
     Granularity,
     NumberFormat,
     QuantType,
+    coarsest,
     default_profile_filename,
     parse_quant_type,
 )
+from pixart_tui.domain.selecting.selection import Selection
 
 E4M3, E5M2 = NumberFormat.E4M3, NumberFormat.E5M2
 PER_AXIS, PER_TENSOR = Granularity.PER_AXIS, Granularity.PER_TENSOR
@@ -129,3 +133,31 @@ def test_any_other_text_is_refused_in_few_lines(text: str) -> None:
 )
 def test_profiles_have_the_published_file_names(name: str, filename: str) -> None:
     assert default_profile_filename(name) == filename
+
+
+def test_every_type_has_a_rounding_and_every_export_says_or_refuses_it() -> None:
+    every = [parse_quant_type(name) for name in QUANT_TYPE_NAMES]
+    assert {one.weight for one in every} == set(NumberFormat)
+    assert coarsest(every) in every
+    for one in every:
+        selection = selection_of(one.name)
+        for export_format in EXPORT_FORMATS:
+            try:
+                check_expressible(selection, export_format)
+            except RequestError:
+                continue
+            if export_format == "modelopt":
+                assert "num_bits" in modelopt.render_python(selection)
+
+
+def selection_of(quant_type: str) -> Selection:
+    return Selection(
+        rule="top-percentage",
+        parameter=100,
+        quant_type=quant_type,
+        assignments={"proj_out": quant_type},
+        chosen=("proj_out",),
+        kept=(),
+        flops_share=1.0,
+        predicted_loss=0.0,
+    )

@@ -15,6 +15,9 @@ from pixart_tui.domain.words import count
 ExportFormat = Literal["onediff", "torchao", "diffusers", "modelopt"]
 EXPORT_FORMATS: Final[tuple[ExportFormat, ...]] = get_args(ExportFormat)
 
+WITH_WEIGHTS: Final[tuple[ExportFormat, ...]] = ("diffusers",)
+"""The formats that hold the model's weights."""
+
 CHECKPOINT_RECORD: Final = "pixart_tui.meta.json"
 """The file of a diffusers checkpoint that says what was exported."""
 
@@ -61,8 +64,7 @@ def check_expressible(selection: Selection, export_format: ExportFormat) -> None
             cause=f"the selection keeps {selection.kept_steps.words} steps in 16 bits",
             next_step="export a selection that keeps none",
         )
-    obstacle = _modelopt_obstacle if export_format == "modelopt" else _torchao_obstacle
-    _refuse_quant_types(selection, export_format, obstacle)
+    _refuse_quant_types(selection, export_format, _OBSTACLES[export_format])
 
 
 def _refuse_quant_types(
@@ -92,3 +94,11 @@ def _modelopt_obstacle(name: str) -> str | None:
     if quant_type.weight is NumberFormat.INT4:
         return "ModelOpt's int4 is symmetric; the measured one has a zero point for each group"
     return None
+
+
+_OBSTACLES: Final[dict[ExportFormat, Callable[[str], str | None]]] = {
+    "torchao": _torchao_obstacle,
+    "diffusers": _torchao_obstacle,
+    "modelopt": _modelopt_obstacle,
+}
+"""Why a format cannot say a quant type; None where it can."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from pprint import pformat
-from typing import Any
+from typing import Any, Final
 
 from pixart_tui.domain.layers.quant_types import Granularity, NumberFormat, parse_quant_type
 from pixart_tui.domain.selecting.selection import Selection
@@ -49,12 +49,14 @@ def needs_python(selection: Selection) -> bool:
 def _attributes(name: str) -> tuple[_Attributes, _Attributes | None]:
     quant_type = parse_quant_type(name)
     per_axis = quant_type.granularity is Granularity.PER_AXIS
-    weight = {"num_bits": _bits(quant_type.weight), "axis": 0 if per_axis else None}
+    weight = {"num_bits": _BITS[quant_type.weight], "axis": 0 if per_axis else None}
     if quant_type.activation is None:
         return weight, None
-    activation: _Attributes = {"num_bits": _bits(quant_type.activation), "type": "dynamic"}
+    activation: _Attributes = {"num_bits": _BITS[quant_type.activation], "type": "dynamic"}
     return weight, activation | ({"block_sizes": {-1: None}} if per_axis else {"axis": None})
 
 
-def _bits(number_format: NumberFormat) -> int | tuple[int, int]:
-    return 8 if number_format is NumberFormat.INT8 else (4, 3)
+_BITS: Final[dict[NumberFormat, int | tuple[int, int]]] = {
+    NumberFormat.INT8: 8,
+    NumberFormat.E4M3: (4, 3),
+}

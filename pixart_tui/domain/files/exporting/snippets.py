@@ -47,13 +47,15 @@ def snippet(
 pipe = {pipeline}.from_pretrained(
     {_quoted(model)}, torch_dtype=torch.{dtype}
 ).to("{device}")"""
-    if export_format == "onediff":
-        return _onediff(path, selection, top_percentage, pipeline, load)
-    if export_format == "torchao":
-        return _torchao(path, pipeline, load)
-    if export_format == "diffusers":
-        return _diffusers(path, pipeline, model, device, dtype)
-    return _modelopt(path, pipeline, load)
+    match export_format:
+        case "onediff":
+            return _onediff(path, selection, top_percentage, pipeline, load)
+        case "torchao":
+            return _torchao(path, pipeline, load)
+        case "diffusers":
+            return _diffusers(path, pipeline, model, device, dtype)
+        case "modelopt":
+            return _modelopt(path, pipeline, load)
 
 
 def diffusers_model(conditions: Conditions, embedded: PurePath) -> str:

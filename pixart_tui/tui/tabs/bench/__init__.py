@@ -1,1 +1,1 @@
-"""One benchmark, live: the table of the seed. Imports ``widgets``."""
+"""One benchmark, live: the table of OneDiff's report. Imports ``widgets``."""

@@ -92,7 +92,7 @@ class Filter:
 
     @property
     def empty(self) -> bool:
-        """Whether it lets every layer through."""
+        """Whether the filter lets every layer through."""
         return not self.text.strip()
 
     def keeps(self, layer: Layer) -> bool:

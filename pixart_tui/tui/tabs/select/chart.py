@@ -123,8 +123,8 @@ def _dense(points: Sequence[Point], frame: Frame) -> Iterator[Point]:
 
 
 def _row(y: int, cells: _Cells, frame: Frame) -> Line:
-    labelled = y in (0, (frame.height - 1) // 2, frame.height - 1)
-    label = fit_right(f"{frame.loss(y):.1e}" if labelled else "", _LABEL)
+    labeled = y in (0, (frame.height - 1) // 2, frame.height - 1)
+    label = fit_right(f"{frame.loss(y):.1e}" if labeled else "", _LABEL)
     drawn = [cells.get((x, y), (" ", "text")) for x in range(frame.width)]
     groups = groupby(drawn, key=lambda cell: cell[1])
     spans = (Span("".join(glyph for glyph, _ in group), cell_style) for cell_style, group in groups)
