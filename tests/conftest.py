@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -49,6 +50,22 @@ def _a_terminal_with_all_colors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.delenv("NO_COLOR", raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _flags_of_torch() -> Iterator[None]:
+    """Global flags that a deployment sets end with the test that deployed."""
+    backends = sys.modules.get("torch.backends")
+    if backends is None:
+        yield
+        return
+    from pixart_tui.engine.compilers.torch_apply import flag, set_flag
+    from pixart_tui.engine.compilers.torch_plan import FLAGS
+
+    before = {name: flag(name) for name in FLAGS}
+    yield
+    for name, value in before.items():
+        set_flag(name, value)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Iteration speed as OneDiff's script computes it, from step-end events, and the transformer alone."""
+"""Iteration speed from step-end events, as OneDiff's script has it, and the transformer alone."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ _LOW_PRECISION_FLAGS: Final = (
     "cudnn.allow_tf32",
 )
 _BENCHMARK_FLAG: Final = "cudnn.benchmark"
+FLAGS: Final = (*_LOW_PRECISION_FLAGS, _BENCHMARK_FLAG)
+"""Every global flag of ``torch.backends`` that a plan may set."""
 _GPU_OPTIONS: Final = ("coordinate_descent_tuning", "use_fast_math", "force_fuse_int_mm_with_mul")
 _WITHOUT_GPU: Final[Mapping[str, str]] = {
     "max-optimize": "its measured choices are of GPU kernels",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
@@ -80,27 +81,24 @@ class PipelineSnapshot:
 
     def restore(self, pipeline: Pipeline) -> None:
         """Gives the pipeline its modules, weights and methods back; it needs the device memory."""
-        # First everything that was put in their place goes, so that both need not fit.
-        for module in self._modules:
-            module.__dict__.clear()
+        for module, state in self._modules.items():
+            _put_back(module.__dict__, {**state, **{name: {} for name in _OF_TENSORS}})
+        _put_back(pipeline.__dict__, self._pipeline)
+        # Only now is everything gone that was put in their place: both need not fit.
+        gc.collect()
         restored: dict[int, Tensor] = {}
         for module, state in self._modules.items():
-            module.__dict__.update(self._own_copy(state, restored))
-        pipeline.__dict__.clear()
-        pipeline.__dict__.update(self._pipeline)
+            for name in _OF_TENSORS:
+                module.__dict__[name].update(
+                    {key: self._tensor(value, restored) for key, value in state[name].items()}
+                )
 
-    def _own_copy(self, state: Mapping[str, Any], restored: dict[int, Tensor]) -> dict[str, Any]:
-        def tensor(key: int | None) -> Tensor | None:
-            if key is None:
-                return None
-            if key not in restored:
-                restored[key] = self._tensors[key].restored()
-            return restored[key]
-
-        found = {name: _copied(value) for name, value in state.items()}
-        for name in _OF_TENSORS:
-            found[name] = {key: tensor(value) for key, value in state[name].items()}
-        return found
+    def _tensor(self, key: int | None, restored: dict[int, Tensor]) -> Tensor | None:
+        if key is None:
+            return None
+        if key not in restored:
+            restored[key] = self._tensors[key].restored()
+        return restored[key]
 
 
 def modules_of(pipeline: Pipeline) -> Iterator[nn.Module]:
@@ -112,6 +110,21 @@ def modules_of(pipeline: Pipeline) -> Iterator[nn.Module]:
                 if module not in seen:
                     seen.add(module)
                     yield module
+
+
+def _put_back(own: dict[str, Any], state: Mapping[str, Any]) -> None:
+    """Makes an object's dictionary what it was; containers keep their identity."""
+    for name in own.keys() - state.keys():
+        del own[name]
+    for name, value in state.items():
+        known: Any = own.get(name)
+        if type(value) not in _COPIED or type(known) is not type(value):
+            own[name] = _copied(value)
+        elif isinstance(known, list):
+            known[:] = value
+        elif isinstance(known, dict | set):
+            known.clear()
+            known.update(value)
 
 
 def _state(module: nn.Module, tensors: dict[int, _Kept]) -> dict[str, Any]:

@@ -13,7 +13,8 @@ from pixart_tui.engine.fused.attention import SelfAttention
 from pixart_tui.engine.fused.blocks import FusedBlock, Stream
 from pixart_tui.engine.fused.conditioning import TextConditioning, TextState
 from pixart_tui.engine.fused.graphs import GraphedCalls, GraphPool
-from pixart_tui.engine.kernels.rows import Norm, Wanted, pass_rows
+from pixart_tui.engine.fused.linears import LinearGroup
+from pixart_tui.engine.kernels.rows import Norm, Rows, pass_rows
 from pixart_tui.engine.typing import Transformer
 
 
@@ -44,6 +45,8 @@ class FusedTransformer:
             FusedBlock(block, of_block, fast_accum=fast_accum)
             for block, of_block in zip(transformer.transformer_blocks, attention, strict=True)
         ]
+        # Not the module's own call: torchao's int8 asks the device, which no capture allows.
+        self._out = LinearGroup([transformer.proj_out], fast_accum=fast_accum)
         tables = [block.scale_shift_table for block in transformer.transformer_blocks]
         self._tables = torch.stack([table.detach() for table in tables])
         self._graphs = GraphedCalls(pool) if pool is not None else None
@@ -119,15 +122,15 @@ class FusedTransformer:
             stream = block(stream, mods[index], state, index)
         rows = self._normed(stream, embedded, h.shape[1])
         patch = transformer.config.patch_size
-        return _unpatchified(transformer.proj_out(rows), batch, height // patch, patch)
+        return _unpatchified(self._out(rows)[0], batch, height // patch, patch)
 
-    def _normed(self, stream: Stream, embedded: Tensor, tokens: int) -> Tensor:
+    def _normed(self, stream: Stream, embedded: Tensor, tokens: int) -> Rows:
         table = self._transformer.scale_shift_table[None] + embedded[:, None]
         mod = torch.cat([table, table, table], dim=1)  # the stride that the blocks' gates have
         norm = Norm(self._transformer.norm_out.eps, scale=mod[:, 1], shift=mod[:, 0])
-        _, rows = pass_rows(stream.h, Wanted(), tokens=tokens, branch=stream.branch, norm=norm)
-        assert rows.plain is not None
-        return rows.plain
+        return pass_rows(
+            stream.h, self._out.wanted, tokens=tokens, branch=stream.branch, norm=norm
+        )[1]
 
 
 def _unpatchified(rows: Tensor, batch: int, height: int, patch: int) -> Tensor:
