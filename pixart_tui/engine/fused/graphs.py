@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Final, TypeAlias
 
 import torch
@@ -99,9 +99,15 @@ def graphed(function: Callable[[Tensor], Tensor], pool: GraphPool) -> Callable[[
     return lambda x: graphs.call(function, [x])
 
 
+@lru_cache
+def _side_stream(_device: int) -> torch.cuda.Stream:
+    """One for all warm-ups: cuBLAS keeps a workspace of 32 MiB for each stream it has seen."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+
 def _warm_up(function: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
     """Kernels are compiled and libraries find their workspaces before anything is captured."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream = _side_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(_WARMUP_CALLS):
