@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -103,7 +102,7 @@ def main() -> None:
         _print(rows[-1])
     if options.json:
         record = {
-            "command": " ".join(sys.argv),
+            "command": f"python -m benchmarks.optimizing --model {options.model}",
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": describe_machine(device).model_dump(),
             "versions": dict(describe_versions()),

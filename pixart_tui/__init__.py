@@ -12,27 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pixart_tui.library import (
         Profiled,
+        Verified,
         bench,
+        export,
         load,
         optimize,
         profile,
         quantize,
+        report,
         restore,
         select,
+        verify,
     )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Profiled",
+    "Verified",
     "__version__",
     "bench",
+    "export",
     "load",
     "optimize",
     "profile",
     "quantize",
+    "report",
     "restore",
     "select",
+    "verify",
 ]
 
 

@@ -197,6 +197,11 @@ def profile(
     return replace(first, more=tuple(others))
 
 
+def sources(given: Source | Sequence[Source]) -> Sequence[Source]:
+    """One source, or several, as a sequence."""
+    return [given] if isinstance(given, Profiled | Profile | str | Path) else given
+
+
 def profile_of(found: Source) -> Profile:
     """The profile that a source is, or that its file holds."""
     if isinstance(found, Profiled):

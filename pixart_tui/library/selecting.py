@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from pixart_tui.domain.errors import RequestError
-from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.selection import Selection, choose
-from pixart_tui.library.profiling import Profiled, Source, profile_of
+from pixart_tui.library.profiling import Source, profile_of, sources
 
 
 def select(
@@ -50,6 +48,5 @@ def select(
             "several rules are given", cause=", ".join(r for r, _ in given), next_step="give one"
         )
     rule, parameter = given[0] if given else (DEFAULT_RULE.rule, DEFAULT_RULE.usual)
-    every: Sequence[Source]
-    every = [profiles] if isinstance(profiles, Profiled | Profile | str | Path) else profiles
-    return choose(candidates_of([profile_of(x) for x in every]), rule, parameter, fused=fused)
+    known = [profile_of(source) for source in sources(profiles)]
+    return choose(candidates_of(known), rule, parameter, fused=fused)

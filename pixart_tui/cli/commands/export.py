@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,7 +28,6 @@ from pixart_tui.cli.options.rules import (
 )
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import onediff_file, sidecar
-from pixart_tui.domain.files.exporting import modelopt, onediff
 from pixart_tui.domain.files.exporting.formats import (
     CHECKPOINT_RECORD,
     EXPORT_FORMATS,
@@ -222,35 +220,15 @@ def _write_files(
 ) -> None:
     used_with = None if export_format != "onediff" else exact_at or 100
     known = record.replace(use_with_top_percentage=used_with)
-    text = _text(record, export_format, output, exact_at)
+    # Only now: it is the engine's, as torchao's configuration needs torchao.
+    from pixart_tui.engine.exporting.texts import export_text
+
+    text = export_text(record, export_format, output, exact_at)
     write_with_companion(output, text, _sidecar(output), sidecar.render(known))
 
 
 def _sidecar(output: Path) -> Path:
     return Path(onediff_file.sidecar_path(output.with_suffix(_JSON)))
-
-
-def _text(
-    record: SelectionSidecar, export_format: ExportFormat, output: Path, exact_at: float | None
-) -> str:
-    selection = record.selection
-    if export_format == "onediff":
-        if exact_at is not None:
-            return onediff.render_exact(record, exact_at)
-        return onediff_file.render(record.ssim_by_fqn)
-    if export_format == "torchao":
-        from pixart_tui.engine.exporting.torchao_config import config_dict
-
-        return json.dumps(config_dict(selection.assignments), indent=1) + "\n"
-    if output.suffix == _PYTHON:
-        return modelopt.render_python(selection)
-    if modelopt.needs_python(selection):
-        raise RequestError(
-            "JSON cannot say this ModelOpt configuration",
-            cause="scales per token have a block size whose key is the number -1",
-            next_step=f"name a Python file: --output {output.with_suffix(_PYTHON).name}",
-        )
-    return modelopt.render_json(selection)
 
 
 def _write_checkpoint(
