@@ -36,6 +36,7 @@ from pixart_tui.engine.loading.loaded import family_of, stock_defaults
 from pixart_tui.engine.memory import settle_budget
 from pixart_tui.engine.quant.execution import Execution, plan_choice
 from pixart_tui.engine.typing import Pipeline
+from pixart_tui.runs.results.profile_files import read_selection_file
 
 Tell: TypeAlias = Callable[[str], None]
 
@@ -51,7 +52,7 @@ def optimize(
     *,
     selection: Selection | str | Path | None = None,
     quant_type: str | None = None,
-    top_percentage: float = DEFAULT_TOP_PERCENTAGE,
+    top_percentage: float | None = None,
     compiler: Compiler = "torch",
     compiler_config: str = "",
     fp8_attention: bool = False,
@@ -72,7 +73,8 @@ def optimize(
             ``pixart-tui select`` writes, or the JSON of a profile; None for all layers if there
             is a ``quant_type``, else for none.
         quant_type: The quant type where the selection does not say it.
-        top_percentage: The share of the layers of a profile's JSON, by count.
+        top_percentage: The share of the layers of OneDiff's JSON, by count; None for all layers
+            of a selection that ``pixart-tui select`` wrote, and 90 of other files.
         compiler: ``torch`` has our own kernels on a GPU.
         compiler_config: Its settings as JSON text; empty for the defaults.
         fp8_attention: Whether self-attention multiplies in fp8 in all blocks.
@@ -198,7 +200,7 @@ def _layers(pipeline: Pipeline) -> tuple[Layer, ...]:
 def _wanted(
     selection: Selection | str | Path | None,
     quant_type: str | None,
-    top_percentage: float,
+    top_percentage: float | None,
     kept: KeptSteps,
     layers: Sequence[Layer],
 ) -> Choice:
@@ -224,7 +226,14 @@ def _wanted(
     file = layer_file.read(Path(selection))
     if file.mixed is not None:
         _refuse_other_type(named, file.mixed)
-    return file.choice(named or DEFAULT_QUANT_TYPE, top_percentage, kept)
+    record = read_selection_file(Path(selection))
+    if record is not None and record.selection.quant_type:
+        _refuse_other_type(named, record.selection.choice)
+        named = record.selection.quant_type
+    usual = DEFAULT_TOP_PERCENTAGE if record is None else record.use_with_top_percentage or 100
+    return file.choice(
+        named or DEFAULT_QUANT_TYPE, usual if top_percentage is None else top_percentage, kept
+    )
 
 
 def _refuse_other_type(named: str | None, choice: Choice) -> None:

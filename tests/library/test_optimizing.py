@@ -17,6 +17,8 @@ from torch import nn
 from pixart_tui import load, optimize, restore
 from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.files import onediff_file, sidecar
+from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.requests import BenchRequest
@@ -28,6 +30,7 @@ from pixart_tui.engine.deployment.snapshot import modules_of
 from pixart_tui.engine.loading import load_pipeline
 from pixart_tui.engine.quant.execution import Execution
 from pixart_tui.engine.quant.real import is_quantized
+from tests.tui.sample_runs import conditions
 
 _TYPE: Final = "int8_dynamic"
 _EMBEDDINGS: Final = (
@@ -177,6 +180,29 @@ def test_a_selection_says_its_type(alpha: Any) -> None:
         optimize(alpha, selection=chosen, quant_type=_TYPE, tell=_silent)
     optimize(alpha, selection=chosen, compiler="none", tell=_silent)
     assert is_quantized(alpha.transformer.get_submodule("proj_out"))
+
+
+def test_a_saved_selection_is_taken_whole_and_says_its_type(alpha: Any, tmp_path: Path) -> None:
+    chosen = tuple(f"transformer_blocks.{n}.attn1.to_q" for n in range(2))
+    selection = _selection("int8_weightonly").replace(
+        assignments=dict.fromkeys(chosen, "int8_weightonly"), chosen=chosen
+    )
+    file = tmp_path / "layers.selected.json"
+    text = json.dumps({fqn: {"ssim": 0.9} for fqn in chosen})
+    file.write_text(text)
+    record = SelectionSidecar(
+        profile="p.json",
+        conditions=conditions(),
+        selection=selection,
+        measured_ssim=dict.fromkeys(chosen, 0.9),
+        use_with_top_percentage=100,
+    )
+    Path(onediff_file.sidecar_path(file)).write_text(sidecar.render(record))
+    optimize(alpha, selection=file, compiler="none", tell=_silent)
+    for fqn in chosen:
+        assert is_quantized(alpha.transformer.get_submodule(fqn))
+    with pytest.raises(RequestError, match="not chosen for int8_dynamic"):
+        optimize(restore(alpha), selection=file, quant_type=_TYPE, tell=_silent)
 
 
 def _selection(quant_type: str) -> Selection:
