@@ -32,6 +32,7 @@ from pixart_tui.engine.loading.weights import (
 _FAMILIES: Final[Mapping[str, Family]] = {
     "PixArtAlphaPipeline": "alpha",
     "PixArtSigmaPipeline": "sigma",
+    "PixArtSigmaPAGPipeline": "sigma",
 }
 _TOKENIZER_FILES: Final = ("tokenizer.json", "spiece.model")
 _DIFFUSERS_WEIGHTS: Final = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
