@@ -18,9 +18,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
-from pixart_tui.domain.errors import WorkError
-from pixart_tui.domain.events import Event
-from pixart_tui.domain.values import Value
+from pixart_tui.domain.errors import RequestError, WorkError
+from pixart_tui.domain.events import AttemptFinished, AttemptStarted, Event
+from pixart_tui.domain.values import Value, parse_json
+from pixart_tui.runs.files import write_atomically
 from pixart_tui.runs.own_files import unwritten
 
 JOURNAL_VERSION: Final = 1
@@ -126,6 +127,7 @@ class JournalReader:
         offset: Bytes that are read and done with.
         restarts: How often another journal took its place, which is then read from its start.
         unreadable: Complete lines that could not be understood: damaged, or of a newer version.
+            The last line of an attempt that was cut off while it was written is none.
     """
 
     path: Path
@@ -134,6 +136,7 @@ class JournalReader:
     unreadable: int = 0
     restarts: int = 0
     _file: tuple[int, int] | None = None
+    _perhaps_torn: bool = False
 
     def poll(self) -> list[JournalEntry]:
         """The next entries that are complete, in order; to be called until there are none."""
@@ -149,8 +152,12 @@ class JournalReader:
             entry = _parse(line)
             if entry is not None:
                 entries.append(entry)
+                ends = isinstance(entry.event, AttemptStarted | AttemptFinished)
+                self.unreadable -= self._perhaps_torn and ends
+                self._perhaps_torn = False
             elif line.strip():
                 self.unreadable += 1
+                self._perhaps_torn = not self._perhaps_torn and not line.endswith(b"}")
         return entries
 
     def _new_lines(self) -> list[bytes]:
@@ -183,6 +190,37 @@ def read_journal(path: Path) -> list[JournalEntry]:
     while batch := reader.poll():
         entries.extend(batch)
     return entries
+
+
+def repair_journal(path: Path) -> None:
+    """Takes lines out that nothing can read; the journal as it was stays beside it.
+
+    Raises:
+        RequestError: A newer version wrote one of them.
+        WorkError: The disk is full or gone.
+    """
+    data = path.read_bytes()
+    lines = data.split(b"\n")
+    for line in lines:
+        if _parse(line) is None and _version_of(line) > JOURNAL_VERSION:
+            raise RequestError(
+                f"{path} was written by a newer version",
+                cause="this one cannot read all of it",
+                next_step="resume it with that version of pixart-tui",
+            )
+    kept = [line for line in lines if _parse(line) is not None]
+    write_atomically(path.with_name("events.damaged.jsonl"), data)
+    write_atomically(path, b"".join(line + b"\n" for line in kept))
+
+
+def _version_of(line: bytes) -> float:
+    """The version that a line states; 0 where it states none."""
+    try:
+        content = parse_json(line)
+    except ValueError:
+        return 0
+    version = content.get("v") if isinstance(content, dict) else None
+    return version if isinstance(version, int | float) else 0
 
 
 def _latest(lines: Iterable[bytes]) -> list[bytes]:

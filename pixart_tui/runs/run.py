@@ -18,6 +18,7 @@ from pixart_tui.domain.files.sidecar import REMOVED_METHOD
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.requests import Request
 from pixart_tui.domain.values import Value, parse_json
+from pixart_tui.domain.words import count
 from pixart_tui.runs.identity import WorkerIdentity, has_pulse, is_alive, is_stopped
 from pixart_tui.runs.journal import JournalEntry, JournalReader
 from pixart_tui.runs.last_word import heard
@@ -127,6 +128,27 @@ class Run:
     def unreadable_lines(self) -> int:
         """Lines of the journal that could not be understood."""
         return self._reader.unreadable if self._reader else 0
+
+    @property
+    def damage(self) -> str:
+        """Describes lines of the journal that could not be understood; empty for none."""
+        if not self.unreadable_lines:
+            return ""
+        lines = count(self.unreadable_lines, "journal line")
+        return f"{lines} cannot be read: damaged, or of a newer version"
+
+    def refuse_damaged(self) -> None:
+        """Refuses a run that is done and whose journal has lost something since.
+
+        Raises:
+            RequestError: It has.
+        """
+        if self.damage and self.state() is RunState.DONE:
+            raise RequestError(
+                f"the journal of run {self.id} is damaged",
+                cause=self.damage,
+                next_step=f"measure what is missing: pixart-tui resume {self.id}",
+            )
 
     def poll(self) -> bool:
         """Takes in the events since the last call; tells whether there were any."""

@@ -34,7 +34,7 @@ from pixart_tui.domain.requests import (
     VerifyRequest,
 )
 from pixart_tui.runs.identity import identify_self
-from pixart_tui.runs.journal import JournalWriter
+from pixart_tui.runs.journal import JournalWriter, repair_journal
 from pixart_tui.runs.last_word import outcome_of, reserve, say
 from pixart_tui.runs.own_files import OwnFiles, write_own
 from pixart_tui.runs.process.control import ALREADY_WORKED_ON
@@ -50,7 +50,12 @@ def work_on(directory: Path) -> int:
     run = Run.open(directory)
     run.poll()
     with exclusive_run(run) as mine:
-        return _attempt(run) if mine else ALREADY_WORKED_ON
+        if not mine:
+            return ALREADY_WORKED_ON
+        if run.damage:
+            repair_journal(run.paths.events)
+            run.poll()
+        return _attempt(run)
 
 
 def _attempt(run: Run) -> int:

@@ -61,7 +61,7 @@ def resume(run: str, display: str) -> int:
         raise RequestError(
             f"run {found.id} cannot be read", cause=found.problem, next_step="start a new run"
         )
-    if found.state() is RunState.DONE:
+    if found.state() is RunState.DONE and not found.damage:
         raise RequestError(
             f"run {found.id} is done", next_step=f"see: pixart-tui attach {found.id}"
         )
@@ -149,5 +149,5 @@ def describe(run: Run) -> dict[str, Any]:
         "output": request.output if request else None,
         "directory": str(run.paths.directory),
         "error": trouble.model_dump() if trouble else None,
-        "problem": run.problem or run.journal_problem or None,
+        "problem": run.problem or run.journal_problem or run.damage or None,
     }

@@ -74,6 +74,8 @@ def finish(run: Run, *, quiet: bool = False) -> int:
     """Prints what an ended run found and returns 0, or raises what ended it."""
     run.poll()
     state = run.state()
+    if run.damage:
+        say(f"warning: {run.damage}; pixart-tui resume {run.id} measures it again", err=True)
     if not quiet:
         # Here and below: the dashboard opens without loading what draws tables and bars.
         from pixart_tui.cli.display.tables import print_outcome

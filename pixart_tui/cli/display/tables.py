@@ -195,6 +195,8 @@ def print_runs(runs: Sequence[Run]) -> None:
 
 def _outcome(run: Run) -> str:
     """Why there is no output, else where it is or will be."""
+    if run.damage:
+        return run.damage
     trouble = run.trouble() if run.state() in (RunState.FAILED, RunState.STALE) else None
     if trouble is not None and run.record is not None:
         return last_state(f"{trouble.title}: {trouble.cause}" if trouble.cause else trouble.title)

@@ -99,6 +99,7 @@ def _read_all(reference: str) -> list[tuple[Profile, Path]]:
         return [(read_profile_file(path), path)]
     run = find_run(reference, kinds=("profile",))
     run.refuse_removed()
+    run.refuse_damaged()
     request = run.record.request if run.record else None
     if run.snapshot.profiling.profile is None or not isinstance(request, ProfileRequest):
         raise RequestError(f"run {run.id} holds no profile", next_step="see: pixart-tui runs")

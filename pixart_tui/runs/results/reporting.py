@@ -35,6 +35,7 @@ def report_of_run(run: Run) -> Report:
         RequestError: It holds nothing to report.
     """
     run.refuse_removed()
+    run.refuse_damaged()
     snapshot, request = run.snapshot, run.record.request if run.record else None
     plan = snapshot.profiling.planned or snapshot.benchmark.plan or snapshot.verification.plan
     if request is None or plan is None:

@@ -21,7 +21,6 @@ from pixart_tui.runs.memory_use import describe_memory
 from pixart_tui.runs.paths import RunPaths, runs_root
 from pixart_tui.runs.results.pairs import Pair, pairs_of
 from pixart_tui.runs.run import OF_REMOVED_METHOD, Run, RunState
-from pixart_tui.tui.drawing import wording
 from pixart_tui.tui.state.overview import (
     BenchView,
     CompareView,
@@ -336,10 +335,7 @@ def _problem(run: Run) -> str:
         return f"request.json cannot be read: {run.problem}"
     if run.journal_problem:
         return f"events.jsonl cannot be read: {run.journal_problem}"
-    if run.unreadable_lines:
-        lines = wording.count(run.unreadable_lines, "journal line")
-        return f"{lines} cannot be read: damaged, or of a newer version"
-    return ""
+    return run.damage
 
 
 def _changing(paths: RunPaths) -> tuple[Path, ...]:

@@ -54,7 +54,8 @@ def run_profile(run: Run, request: ProfileRequest, emit: Emit, check: Check) -> 
         check=check,
         keep=lambda image: made.update({image.layer: image}),
     )
-    ended = run.snapshot.profiling.look is not None and run.snapshot.profiling.look.outcome
+    look, known = run.snapshot.profiling.look, len(run.snapshot.profiling.samples_in_order)
+    ended = look is not None and look.outcome and known >= look.samples
     for event in events if not ended else ():
         check()
         if isinstance(event, BaselineImage | JointImage):
