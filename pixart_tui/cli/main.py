@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.utils import PacifyFlushWrapper
 
 from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import Viewer, dashboard_options, open_dashboard, settings_of
-from pixart_tui.cli.display.writing import prepare_streams, say
+from pixart_tui.cli.display.writing import leave_closed_pipe, prepare_streams, say
 from pixart_tui.cli.lazy_group import LazyGroup
 from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.cli.streams import open_closed_streams
@@ -92,6 +93,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pixart_tui.cli.asking import as_request_error
 
         return _report(as_request_error(error))
+    except SystemExit:
+        # click leaves so, with code 1, where the reader of standard output went away.
+        if isinstance(sys.stdout, PacifyFlushWrapper):
+            return leave_closed_pipe()
+        raise
     except (OSError, UnicodeError) as error:
         if "--debug" in given:
             traceback.print_exc()

@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from pixart_tui.cli.display import starting
+from pixart_tui.cli.main import main
 from pixart_tui.domain.errors import PixartTuiError
-from pixart_tui.runs.catalogue import list_runs
+from pixart_tui.runs.catalogue import find_run, list_runs
+from pixart_tui.runs.process import control
 from pixart_tui.runs.process.control import cancel
 from pixart_tui.runs.run import Run, RunState
 
@@ -124,3 +127,39 @@ def test_detach_prints_the_id_alone_and_attach_shows_the_run_still_going() -> No
         watching.kill()
     assert first["event"]["type"] == "attempt_started"
     _goes_on(run)
+
+
+@pytest.mark.parametrize("command", ["attach", "runs", "report"])
+def test_a_reader_that_leaves_ends_every_command_quietly(tmp_path: Path, command: str) -> None:
+    words = ["profile", "--model", "synthetic:alpha-tiny", "--steps", "2", "--draws", "2"]
+    output = str(tmp_path / "p.json")
+    assert main([*words, "--prompt", "a", "--output", output, "--display", "none"]) == 0
+    more = {"attach": ["last", "--display", "plain"], "report": ["last", "--format", "markdown"]}
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(
+        [sys.executable, "-m", "pixart_tui", command, *more.get(command, [])],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert ended.returncode == 0
+    assert b"Traceback" not in ended.stderr
+    assert b"error" not in ended.stderr
+
+
+@pytest.mark.real_processes
+def test_ctrl_c_while_the_worker_starts_cancels_the_run_and_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(run: Run) -> int:
+        control.start_worker(run)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(starting, "start_worker", interrupted)
+    words = ["profile", "--model", "synthetic:alpha-tiny", "--steps", "2", "--display", "plain"]
+    assert main([*words, "--output", str(tmp_path / "p.json")]) == 130
+    run = find_run("last")
+    assert run.state() is RunState.CANCELLED
+    assert f"canceling run {run.id}" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 import click
 
 from pixart_tui.caches.compile_cache import CompileCache
-from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
+from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options.common import (
     check_output,
@@ -34,9 +34,7 @@ from pixart_tui.domain.deploying.onediff_backends import oneflow_does_not_quanti
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files.bench_files import bench_companions, is_bench_markdown
 from pixart_tui.domain.requests import BenchRequest
-from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import make_parent
-from pixart_tui.runs.process.control import start_worker
 
 
 @click.command(
@@ -118,17 +116,8 @@ def bench(list_rows: bool, detach: bool, display: str, **options: Any) -> int:
         return _list_rows()
     request = bench_request(sys.argv[1:], **options)
     if request.output:
-        if detach:
-            refuse_detached(request.output)
         make_parent(Path(request.output))
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        say(run.id)
-        return 0
-    exit_code = follow(run, display)
-    pass_on(run, request.output)
-    return exit_code
+    return carry_out(request, display, detach=detach)[1]
 
 
 def bench_request(

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from pixart_tui.cli.display.comparisons import comparison_json, print_similarity
-from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.display.writing import say, say_json
 from pixart_tui.cli.options.common import (
     check_output,
@@ -26,8 +26,6 @@ from pixart_tui.domain.files.model_names import model_name
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
 from pixart_tui.domain.selecting import onediff_rule
-from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.process.control import start_worker
 
 _OF_FILES: Final = ("images", "output", "as_json")
 _SUFFIXES: Final = (".png", ".webp", ".jpg", ".jpeg")
@@ -132,13 +130,8 @@ def compare(
         seeds=tuple(range(seeds)),
         output=str(_check_picture(output or default)),
     )
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        say(run.id)
-        return 0
-    code = follow(run, "none" if as_json else display)
-    if as_json:
+    run, code = carry_out(request, "none" if as_json else display, detach=detach)
+    if as_json and not detach:
         say_json(comparison_json(run))
     return code
 

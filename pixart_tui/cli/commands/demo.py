@@ -11,14 +11,14 @@ from pixart_tui.cli.commands.select import write_selection
 from pixart_tui.cli.display.dashboard import open_dashboard
 from pixart_tui.cli.display.follow import finish, follow, going_on
 from pixart_tui.cli.display.selections import print_selection
+from pixart_tui.cli.display.starting import start
 from pixart_tui.cli.options.common import check_output, is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError
 from pixart_tui.domain.files import onediff_file
 from pixart_tui.domain.requests import DEFAULT_TOP_PERCENTAGE, BenchRequest, ProfileRequest
 from pixart_tui.domain.selecting.selection import select
 from pixart_tui.machine.devices import default_device, default_threads
-from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.process.control import cancel, start_worker
+from pixart_tui.runs.process.control import cancel
 from pixart_tui.runs.run import Run, RunState
 
 _WRITTEN = (
@@ -64,9 +64,8 @@ def demo(output_dir: Path) -> int:
 def _start(output: Path) -> tuple[Run, Run]:
     """Both runs; the device's lock makes the second wait for the first."""
     device, threads = default_device(), default_threads()
-    profile = create_run(ProfileRequest(device=device, threads=threads, output=str(output)))
-    start_worker(profile)
-    bench = create_run(
+    profile = start(ProfileRequest(device=device, threads=threads, output=str(output)))
+    bench = start(
         BenchRequest(
             device=device,
             threads=threads,
@@ -76,7 +75,6 @@ def _start(output: Path) -> tuple[Run, Run]:
             command=f"pixart-tui demo --output-dir {output.parent}",
         )
     )
-    start_worker(bench)
     return profile, bench
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 import pixart_tui
-from pixart_tui.cli.display.follow import follow
 from pixart_tui.cli.display.paths import relative
+from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.display.writing import say, say_document
 from pixart_tui.cli.options.common import (
     check_file,
@@ -46,9 +46,8 @@ from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import choose
 from pixart_tui.machine.devices import default_threads
 from pixart_tui.runs.beside import clear_beside
-from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.catalogue import find_run
 from pixart_tui.runs.files import write_with_companion
-from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.results.profile_files import read_selection_file
 from pixart_tui.runs.run import RunState
 
@@ -242,10 +241,9 @@ def _write_checkpoint(
         dtype=options["dtype"],
         output=str(output),
     )
-    run = create_run(request)
-    start_worker(run)
     # The snippet that follows is the point, so the dashboard opens only if it was asked for.
-    return follow(run, "plain" if options["display"] == "auto" else options["display"])
+    display = "plain" if options["display"] == "auto" else options["display"]
+    return carry_out(request, display)[1]
 
 
 def _print_snippet(

@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 
 import click
 
-from pixart_tui.cli.display.follow import follow
+from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options.common import check_output, sampling_fields
 from pixart_tui.cli.options.quantization import quantization_fields
@@ -17,9 +17,7 @@ from pixart_tui.domain.deploying.onediff_backends import oneflow_does_not_quanti
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.generation import parse_call_options
 from pixart_tui.domain.requests import GenerateRequest
-from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import make_parent
-from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.results.image_files import image_format
 
 _SIDES: Final = click.IntRange(64, 8192)
@@ -142,9 +140,7 @@ def generate(
         print_output=options["print_output"],
         output=_output(output_image),
     )
-    run = create_run(request)
-    start_worker(run)
-    return follow(run, display)
+    return carry_out(request, display)[1]
 
 
 def _sampling(options: dict[str, Any], device: str | None) -> dict[str, Any]:

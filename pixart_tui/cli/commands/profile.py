@@ -8,8 +8,7 @@ from typing import Any
 
 import click
 
-from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
-from pixart_tui.cli.display.writing import say
+from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.options.common import (
     check_output,
     check_quant_type,
@@ -37,9 +36,7 @@ from pixart_tui.domain.requests import (
     no_attention_of_whole_images,
     output_of,
 )
-from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import is_stream, make_parent
-from pixart_tui.runs.process.control import start_worker
 
 
 @click.command(
@@ -145,16 +142,8 @@ def profile(detach: bool, display: str, **options: Any) -> int:
     goes on if this terminal closes; come back with: pixart-tui attach last
     """
     request = profile_request(**options)
-    if detach:
-        refuse_detached(request.output)
     make_parent(Path(request.output))
-    run = create_run(request)
-    start_worker(run)
-    if detach:
-        say(run.id)
-        return 0
-    exit_code = follow(run, display)
-    pass_on(run, request.output)
+    run, exit_code = carry_out(request, display, detach=detach)
     checked = run.snapshot.profiling.checked
     return 1 if checked is not None and not checked.found.agrees else exit_code
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from pixart_tui.cli.display.follow import follow, pass_on, refuse_detached
 from pixart_tui.cli.display.selections import print_pareto, print_selection
-from pixart_tui.cli.display.writing import say, say_json
+from pixart_tui.cli.display.starting import carry_out
+from pixart_tui.cli.display.writing import say_json
 from pixart_tui.cli.options.common import check_output, display_option, resolve_device
 from pixart_tui.cli.options.kept_steps import kept_steps_fields, kept_steps_options
 from pixart_tui.cli.options.renamed import RenamedOption
@@ -37,9 +37,7 @@ from pixart_tui.domain.selecting.rules import Rule
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.machine.devices import default_threads
-from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_with_companion
-from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.results.profile_files import read_profile_file
 
 _OF_STEPS: Final = ("keep_steps", "keep_first_steps", "keep_last_steps", "choose_steps")
@@ -250,16 +248,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         onediff_rule=options["compare_onediff"],
         output=str(asked.target),
     )
-    if options["detach"]:
-        refuse_detached(request.output)
-    run = create_run(request)
-    start_worker(run)
-    if options["detach"]:
-        say(run.id)
-        return 0
-    exit_code = follow(run, options["display"])
-    pass_on(run, request.output)
-    return exit_code
+    return carry_out(request, options["display"], detach=options["detach"])[1]
 
 
 def _case(asked: _Asked, options: Mapping[str, Any]) -> SelectionProblem:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
 from pixart_tui.cli.display.dashboard import open_dashboard
-from pixart_tui.cli.display.writing import say
+from pixart_tui.cli.display.writing import leave_closed_pipe, say
 from pixart_tui.cli.options.common import is_interactive
 from pixart_tui.domain.errors import CancelledError, PixartTuiError, RequestError, WorkError
 from pixart_tui.runs.files import descriptor_of, write_atomically
@@ -34,19 +32,15 @@ def follow(run: Run, display: str) -> int:
     try:
         _watch(run, chosen)
     except BrokenPipeError:
-        return _leave_closed_pipe()
+        return leave_closed_pipe()
     except KeyboardInterrupt:
         run.poll()
         if not run.state().is_finished:
             cancel(run)
-    return finish(run, quiet=chosen in ("json", "none"))
-
-
-def _leave_closed_pipe() -> int:
-    """The reader went away, as ``| head`` does: detach without a word; the run goes on."""
-    # Python flushes stdout once more at exit, which would fail again.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+    try:
+        return finish(run, quiet=chosen in ("json", "none"))
+    except BrokenPipeError:
+        return leave_closed_pipe()
 
 
 def pass_on(run: Run, asked: str | None) -> None:

@@ -83,8 +83,19 @@ def console(*, err: bool = False) -> Console:
             """The text as it is, but for what a terminal would act on."""
             return super().render_str(visible(text), **options | {"markup": False, "emoji": False})
 
+        def on_broken_pipe(self) -> None:
+            """Lets the command leave as it does elsewhere; rich would exit with code 1."""
+            raise BrokenPipeError
+
     wide = None if _stream(err).isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return PlainConsole(stderr=err, width=wide, markup=False, emoji=False)
+
+
+def leave_closed_pipe() -> int:
+    """The reader went away, as ``| head`` does: detach without a word; a run goes on."""
+    # Python flushes stdout once more at exit, which would fail again.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def _stream(err: bool = False) -> TextIO:
