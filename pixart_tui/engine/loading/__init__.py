@@ -15,7 +15,7 @@ from pixart_tui.engine.loading.embedded import EMBEDDED_NAME, embedded_directory
 from pixart_tui.engine.loading.hub import fetch
 from pixart_tui.engine.loading.loaded import CallDefaults, LoadedPipeline
 from pixart_tui.engine.loading.synthetic import SYNTHETIC_PREFIX, build_synthetic
-from pixart_tui.engine.loading.weights import no_variant
+from pixart_tui.engine.loading.weight_files import no_variant
 
 __all__ = ["CallDefaults", "LoadedPipeline", "load_pipeline"]
 

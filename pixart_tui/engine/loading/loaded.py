@@ -67,6 +67,7 @@ class LoadedPipeline:
         fingerprint: ``sha256:<hex>`` of the configs and weights of transformer, text encoder and
             VAE: the same for every load and dtype, another when a file changes.
         defaults: How the pipeline is called unless the user says otherwise.
+        notes: Sentences about what was loaded, for the user.
     """
 
     pipeline: Pipeline
@@ -75,6 +76,7 @@ class LoadedPipeline:
     family: Family
     fingerprint: str
     defaults: CallDefaults
+    notes: tuple[str, ...] = ()
 
 
 def stock_defaults(pipeline: Pipeline, family: Family) -> CallDefaults:
