@@ -57,7 +57,7 @@ class Lora(Value):
         return f"{file.parent.name}/{file.name}" if file.name in ADAPTER_FILES else file.name
 
 
-def find_lora(path: Path, scale: float = 1.0) -> Lora:
+def find_lora(path: str | Path, scale: float = 1.0) -> Lora:
     """Reads which LoRA a path names.
 
     Args:
@@ -67,7 +67,7 @@ def find_lora(path: Path, scale: float = 1.0) -> Lora:
     Raises:
         RequestError: There is no such file, it is of another format, or it cannot be read.
     """
-    file = _file_of(path.expanduser())
+    file = _file_of(Path(path).expanduser())
     try:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from pixart_tui.domain.benchmarks.warmup import Region, describe_finished
 from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.layers.choice import spell_kept, spell_types
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.words import count
@@ -129,7 +130,9 @@ class BenchRow(Value):
         status: How far it has come.
         error: Why it failed; empty otherwise.
         model: The model.
-        model_fingerprint: Hash over its configurations and weights.
+        variant: Which of its weight files were asked for; empty for those without a name.
+        lora: The LoRA that was merged into its transformer, None for none.
+        model_fingerprint: Hash over its configurations and weights, and the LoRA.
         prompt: The prompt of the first call and of the image.
         prompts: How many prompts the timed calls take in turn, each call the next one.
         rounds: How many processes the timed calls are spread over, the rows taking turns.
@@ -183,6 +186,8 @@ class BenchRow(Value):
     status: RowStatus = RowStatus.PENDING
     error: str = ""
     model: str
+    variant: str = ""
+    lora: Lora | None = None
     model_fingerprint: str = ""
     prompt: str = ""
     prompts: int = 1

@@ -229,6 +229,8 @@ def _row(case: BenchCase, request: BenchRequest, found: Described) -> BenchRow:
     return BenchRow(
         label=case.label,
         model=request.model,
+        variant=request.variant,
+        lora=request.lora,
         model_fingerprint=found.model_fingerprint,
         prompt=found.prompt,
         prompts=found.prompts,
