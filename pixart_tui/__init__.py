@@ -10,11 +10,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixart_tui.domain.lora import find_lora
     from pixart_tui.library import Profiled, bench, load, profile, quantize, select
 
 __version__ = "0.1.0"
 
-__all__ = ["Profiled", "__version__", "bench", "load", "profile", "quantize", "select"]
+__all__ = [
+    "Profiled",
+    "__version__",
+    "bench",
+    "find_lora",
+    "load",
+    "profile",
+    "quantize",
+    "select",
+]
 
 
 def __getattr__(name: str) -> Any:

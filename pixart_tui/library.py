@@ -28,6 +28,7 @@ from pixart_tui.domain.files.selection_files import selection_text
 from pixart_tui.domain.files.sidecar import EffectsFile, ProfileSidecar
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.layers.quant_types import default_profile_filename, parse_quant_type
+from pixart_tui.domain.lora import Lora, find_lora
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import (
@@ -100,29 +101,42 @@ class Profiled:
 
 Source: TypeAlias = Profiled | Profile | str | Path
 """A profile: a value, or the path of its JSON."""
+LoraSource: TypeAlias = Lora | str | Path | None
 
 
 def load(
-    model: str = "pixart-emoji", *, device: str | None = None, dtype: torch.dtype | None = None
+    model: str = "pixart-emoji",
+    *,
+    variant: str = "",
+    lora: LoraSource = None,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Pipeline:
     """A diffusers pipeline, ready to be called.
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: Which weight files: ``fp16``.
+        lora: Merged into the transformer: a file, a directory with one, or what ``find_lora`` says.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
         dtype: bfloat16 on a GPU and float32 on a CPU by default.
 
     Raises:
-        RequestError: There is no such model.
+        RequestError: There is no such model, or the LoRA does not fit it.
     """
     where = torch.device(device or default_device())
     usual = torch.float32 if where.type == "cpu" else torch.bfloat16
-    return load_pipeline(model, dtype=dtype or usual, device=where).pipeline
+    merged = _lora_of(lora)
+    return load_pipeline(
+        model, dtype=dtype or usual, device=where, variant=variant, lora=merged
+    ).pipeline
 
 
 def profile(
     model: str = "pixart-emoji",
     *,
+    variant: str = "",
+    lora: LoraSource = None,
     quant_type: str = DEFAULT_QUANT_TYPE,
     more_quant_types: Sequence[str] = (),
     fp8_attention: bool = False,
@@ -147,6 +161,8 @@ def profile(
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: As of :func:`load`.
+        lora: As of :func:`load`.
         quant_type: nexfort's name of the quant type.
         more_quant_types: Further ones, which the adjoint method measures in the same pass.
         fp8_attention: Whether that method measures each block's self-attention in fp8 too.
@@ -173,6 +189,8 @@ def profile(
     """
     request = ProfileRequest(
         model=model,
+        variant=variant,
+        lora=_lora_of(lora),
         quant_type=parse_quant_type(quant_type).name,
         more_quant_types=tuple(parse_quant_type(name).name for name in more_quant_types),
         fp8_attention=fp8_attention,
@@ -303,6 +321,8 @@ def quantize(
 def bench(
     model: str = "pixart-emoji",
     *,
+    variant: str = "",
+    lora: LoraSource = None,
     compilers: Sequence[Compiler] = ("compile",),
     quant_type: str | None = None,
     layers: str | Path | Selection | None = None,
@@ -320,6 +340,8 @@ def bench(
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: As of :func:`load`.
+        lora: As of :func:`load`.
         compilers: One row each; the eager pipeline is always measured.
         quant_type: Measure each row quantized too; None for not, or for what a selection says.
         layers: Which layers: a selection, whatever its quant types and kept steps, or a JSON of
@@ -341,6 +363,8 @@ def bench(
     with TemporaryDirectory() as folder:
         request = BenchRequest(
             model=model,
+            variant=variant,
+            lora=_lora_of(lora),
             compilers=tuple(dict.fromkeys(("none", *compilers))),
             **_quantization(layers, quant_type, top_percentage, Path(folder)),
             prompts=tuple(prompts),
@@ -356,6 +380,10 @@ def bench(
         run = create_run(request)
         start_worker(run)
         return _finished(run, on_event or (lambda _event: None))
+
+
+def _lora_of(lora: LoraSource) -> Lora | None:
+    return find_lora(Path(lora)) if isinstance(lora, str | Path) else lora
 
 
 def _profile_of(found: Source) -> Profile:

@@ -279,7 +279,7 @@ _BAD: dict[str, tuple[list[str], str]] = {
     "answer": (["--run_multiple_resolutions", "maybe"], "maybe"),
     "device": (["--device", "cuda:7"], "cuda:7"),
     "model directory": (["--model", "./nowhere"], "nowhere"),
-    "a flag that PixArt has no use for": (["--lora", "x"], "--lora"),
+    "a flag that PixArt has no use for": (["--controlnet", "x"], "--controlnet"),
 }
 
 
