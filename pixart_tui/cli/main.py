@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.utils import PacifyFlushWrapper
 
 from pixart_tui import __version__
 from pixart_tui.cli.display.dashboard import Viewer, dashboard_options, open_dashboard, settings_of
@@ -82,7 +81,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line and returns its exit code: 0, 1, 2 or 130."""
     open_closed_streams()
     prepare_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given, stdout = list(sys.argv[1:] if arguments is None else arguments), sys.stdout
+    try:
+        return _run(given)
+    except SystemExit:
+        # click exchanges the stream and leaves with code 1 where its reader went away.
+        if sys.stdout is not stdout:
+            return leave_closed_pipe()
+        raise
+
+
+def _run(given: Sequence[str]) -> int:
     try:
         outcome = cli.main(given, prog_name="pixart-tui", standalone_mode=False)
     except (PixartTuiError, CancelledError) as error:
@@ -93,11 +102,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from pixart_tui.cli.asking import as_request_error
 
         return _report(as_request_error(error))
-    except SystemExit:
-        # click leaves so, with code 1, where the reader of standard output went away.
-        if isinstance(sys.stdout, PacifyFlushWrapper):
-            return leave_closed_pipe()
-        raise
     except (OSError, UnicodeError) as error:
         if "--debug" in given:
             traceback.print_exc()

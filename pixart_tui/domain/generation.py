@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 from pydantic import ConfigDict, Field, ValidationError
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.suggestions import closest
 from pixart_tui.domain.timesteps import Timesteps
@@ -145,7 +146,8 @@ class GenerationPlan(Value):
     Attributes:
         machine: Where.
         versions: With what.
-        model_fingerprint: Hash over the model's configurations and weights.
+        model_fingerprint: Hash over the model's configurations and weights, and the LoRA.
+        lora: The LoRA that is merged into the transformer, None for none.
         dtype: The compute dtype.
         scheduler: The scheduler's class.
         steps: Denoising steps of the image.
@@ -159,6 +161,7 @@ class GenerationPlan(Value):
     machine: Machine
     versions: Versions
     model_fingerprint: str
+    lora: Lora | None = None
     dtype: str
     scheduler: str
     steps: int

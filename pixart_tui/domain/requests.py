@@ -18,6 +18,7 @@ from pixart_tui.domain.layers.quant_types import (
     default_profile_filename,
 )
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.verification import ImageSet
@@ -40,6 +41,8 @@ class SamplingRequest(Value):
 
     Attributes:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: Which of the model's weight files: ``fp16``; empty for those without a name.
+        lora: A LoRA that is merged into the transformer when the model is loaded; None for none.
         prompts: The prompts; empty for the prompts that ship with the package.
         negative_prompt: What guidance steers away from.
         num_inference_steps: Denoising steps.
@@ -52,6 +55,8 @@ class SamplingRequest(Value):
     """
 
     model: str = "pixart-emoji"
+    variant: str = ""
+    lora: Lora | None = None
     prompts: tuple[str, ...] = ()
     negative_prompt: str = ""
     num_inference_steps: Annotated[int, Field(ge=1)] | None = None
@@ -66,6 +71,17 @@ class SamplingRequest(Value):
     def _one_number_of_steps(self) -> Self:
         check_agreement(self.num_inference_steps, self.timesteps)
         return self
+
+    @property
+    def model_words(self) -> str:
+        """The model, and the LoRA that is merged into it."""
+        return f"{self.model} + {self.lora.words}" if self.lora else self.model
+
+    @property
+    def weight_options(self) -> tuple[str, ...]:
+        """The options of the command line that say which weights are loaded, besides --model."""
+        variant = ("--variant", self.variant) if self.variant else ()
+        return variant if self.lora is None else (*variant, *self.lora.options)
 
 
 class ProfileRequest(SamplingRequest):
@@ -194,7 +210,6 @@ class GenerateRequest(SamplingRequest):
     There is one prompt.
 
     Attributes:
-        variant: Which of the model's weight files: ``fp16``; empty for those without a name.
         scheduler: A scheduler of diffusers by its class; ``none`` leaves the model's own.
         seed: Seed of the initial noise, which is drawn on the device.
         warmups: Pipeline calls before the one that is timed.
@@ -214,7 +229,6 @@ class GenerateRequest(SamplingRequest):
     """
 
     kind: Literal["generate"] = "generate"
-    variant: str = ""
     scheduler: str = "none"
     seed: Annotated[int, Field(ge=0)] = 0
     warmups: Annotated[int, Field(ge=0)] = 1

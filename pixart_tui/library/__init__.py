@@ -8,6 +8,7 @@ worker too, as every row of a benchmark needs a process of its own.
 Imports everything but ``cli``, ``tui`` and ``worker``.
 """
 
+from pixart_tui.domain.lora import find_lora
 from pixart_tui.library.benchmarking import bench
 from pixart_tui.library.exporting import export, report
 from pixart_tui.library.optimizing import optimize, restore
@@ -21,6 +22,7 @@ __all__ = [
     "Verified",
     "bench",
     "export",
+    "find_lora",
     "load",
     "optimize",
     "profile",

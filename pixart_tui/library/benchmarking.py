@@ -22,7 +22,7 @@ from pixart_tui.domain.requests import (
 )
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.library.following import finished
-from pixart_tui.library.profiling import OnEvent
+from pixart_tui.library.profiling import LoraSource, OnEvent, lora_of
 from pixart_tui.machine.devices import default_device, default_threads
 from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
@@ -32,6 +32,8 @@ from pixart_tui.runs.process.control import start_worker
 def bench(
     model: str = "pixart-emoji",
     *,
+    variant: str = "",
+    lora: LoraSource = None,
     compilers: Sequence[Compiler] = ("compile",),
     quant_type: str | None = None,
     layers: str | Path | Selection | None = None,
@@ -49,6 +51,8 @@ def bench(
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: As of :func:`load`.
+        lora: As of :func:`load`.
         compilers: One row each; the eager pipeline is always measured.
         quant_type: Measure each row quantized too; None for not, or for what a selection says.
         layers: Which layers: a selection, whatever its quant types and kept steps, or a JSON of
@@ -70,6 +74,8 @@ def bench(
     with TemporaryDirectory() as folder:
         request = BenchRequest(
             model=model,
+            variant=variant,
+            lora=lora_of(lora),
             compilers=tuple(dict.fromkeys(("none", *compilers))),
             **_quantization(layers, quant_type, top_percentage, Path(folder)),
             prompts=tuple(prompts),

@@ -21,6 +21,7 @@ from pixart_tui.domain.layers.quant_types import (
     default_profile_filename,
     parse_quant_type,
 )
+from pixart_tui.domain.lora import Lora, find_lora
 from pixart_tui.domain.profiles.effects import Method
 from pixart_tui.domain.profiles.profile import Profile
 from pixart_tui.domain.requests import (
@@ -80,31 +81,44 @@ class Profiled:
         write_with_companion(target, text, beside, sidecar.render(record))
 
 
+LoraSource: TypeAlias = Lora | str | Path | None
 Source: TypeAlias = Profiled | Profile | str | Path
 """A profile: a value, or the path of its JSON."""
 
 
 def load(
-    model: str = "pixart-emoji", *, device: str | None = None, dtype: torch.dtype | None = None
+    model: str = "pixart-emoji",
+    *,
+    variant: str = "",
+    lora: LoraSource = None,
+    device: str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Pipeline:
     """A diffusers pipeline, ready to be called.
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: Which weight files: ``fp16``.
+        lora: Merged into the transformer: a file, a directory with one, or what ``find_lora`` says.
         device: ``cpu``, ``cuda`` or ``cuda:N``; a GPU if there is one.
         dtype: bfloat16 on a GPU and float32 on a CPU by default.
 
     Raises:
-        RequestError: There is no such model.
+        RequestError: There is no such model, or the LoRA does not fit it.
     """
     where = torch.device(device or default_device())
     usual = torch.float32 if where.type == "cpu" else torch.bfloat16
-    return load_pipeline(model, dtype=dtype or usual, device=where).pipeline
+    merged = lora_of(lora)
+    return load_pipeline(
+        model, dtype=dtype or usual, device=where, variant=variant, lora=merged
+    ).pipeline
 
 
 def profile(
     model: str = "pixart-emoji",
     *,
+    variant: str = "",
+    lora: LoraSource = None,
     quant_type: str = DEFAULT_QUANT_TYPE,
     more_quant_types: Sequence[str] = (),
     fp8_attention: bool = False,
@@ -129,6 +143,8 @@ def profile(
 
     Args:
         model: ``pixart-emoji``, a directory, a Hugging Face id, or ``synthetic:...``.
+        variant: As of :func:`load`.
+        lora: As of :func:`load`.
         quant_type: nexfort's name of the quant type.
         more_quant_types: Further ones, which the adjoint method measures in the same pass.
         fp8_attention: Whether that method measures each block's self-attention in fp8 too.
@@ -155,6 +171,8 @@ def profile(
     """
     request = ProfileRequest(
         model=model,
+        variant=variant,
+        lora=lora_of(lora),
         quant_type=parse_quant_type(quant_type).name,
         more_quant_types=tuple(parse_quant_type(name).name for name in more_quant_types),
         fp8_attention=fp8_attention,
@@ -195,6 +213,11 @@ def profile(
     if not any(s.ssim is not None for x in (first, *others) for s in x.record.layers):
         raise WorkError("no layer can be quantized", next_step="read the reasons in the scores")
     return replace(first, more=tuple(others))
+
+
+def lora_of(lora: LoraSource) -> Lora | None:
+    """The LoRA that was asked for, its file read and hashed."""
+    return find_lora(Path(lora)) if isinstance(lora, str | Path) else lora
 
 
 def sources(given: Source | Sequence[Source]) -> Sequence[Source]:

@@ -49,7 +49,7 @@ def command_of(request: AnyRequest) -> str:
 
 
 def _profile(request: ProfileRequest) -> Iterator[str]:
-    yield from ("--model", request.model)
+    yield from ("--model", request.model, *request.weight_options)
     for prompt in request.prompts:
         yield from ("--prompt", prompt)
     if request.timesteps:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pixart_tui.domain.benchmarks.rows import RowCase
 from pixart_tui.domain.files.sidecar import SampleRecord
 from pixart_tui.domain.layers.roles import is_attention
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.profiles.profile import Conditions, Profile
 from pixart_tui.domain.profiles.score import LayerScore, LayerStatus, ranked
@@ -130,6 +131,7 @@ def provenance(report: Report) -> Iterator[tuple[str, str]]:
 
 def _shared(case: RowCase) -> Iterator[tuple[str, str]]:
     yield "model", case.model
+    yield from _weights(case.variant, case.lora)
     yield "fingerprint", case.model_fingerprint
     yield (
         "images",
@@ -137,6 +139,13 @@ def _shared(case: RowCase) -> Iterator[tuple[str, str]]:
         f"seed {case.seed}",
     )
     yield "prompt", case.prompt
+
+
+def _weights(variant: str, lora: Lora | None) -> Iterator[tuple[str, str]]:
+    if variant:
+        yield "variant", variant
+    if lora is not None:
+        yield "LoRA", lora.whole_words
 
 
 def headings(report: Report, heading: str) -> Iterator[tuple[str, Measured]]:
@@ -148,6 +157,7 @@ def headings(report: Report, heading: str) -> Iterator[tuple[str, Measured]]:
 
 def _conditions(found: Conditions, quant_types: Sequence[str]) -> Iterator[tuple[str, str]]:
     yield "model", f"{found.model} ({found.family})"
+    yield from _weights(found.variant, found.lora)
     yield "fingerprint", found.model_fingerprint
     types = ", ".join(quant_types or [found.quant_type])
     yield "quant type", f"{types}, {found.execution}; baseline {found.baseline_dtype}"

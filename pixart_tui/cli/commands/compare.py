@@ -22,7 +22,7 @@ from pixart_tui.cli.options.common import (
 )
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import onediff_file
-from pixart_tui.domain.files.model_names import model_name
+from pixart_tui.domain.files.model_names import model_name, weights_name
 from pixart_tui.domain.files.text_files import read_text
 from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, DEFAULT_TOP_PERCENTAGE, CompareRequest
 from pixart_tui.domain.selecting import onediff_rule
@@ -39,6 +39,7 @@ Examples:
   pixart-tui compare eager.png quantized.png
   pixart-tui compare eager.png quantized.png --output both.png --json
   pixart-tui compare --quant-type int8_dynamic --prompt "red apple" --seeds 2
+  pixart-tui compare --lora style.safetensors
   pixart-tui compare --layer proj_out --layer adaln_single.linear
   pixart-tui compare --quant-submodules-config-path profiles/pixart-emoji/fp8_e4m3.json"""
 )
@@ -120,7 +121,8 @@ def compare(
         return _compare_files(images, output, as_json)
     name = check_quant_type(quant_type)
     fields = sampling_fields(sampling)
-    default = Path("comparisons") / model_name(fields["model"]) / f"{name}.png"
+    folder = Path("comparisons") / model_name(fields["model"])
+    default = folder / weights_name(fields["variant"], fields["lora"]) / f"{name}.png"
     request = CompareRequest(
         **fields,
         quant_type=name,

@@ -41,6 +41,7 @@ from pixart_tui.domain.files.selection_files import selection_record
 from pixart_tui.domain.files.sidecar import SelectionSidecar
 from pixart_tui.domain.layers.quant_rules import hardware_limit
 from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.lora import Lora, find_lora
 from pixart_tui.domain.requests import ExportRequest, VerifyRequest
 from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.selection import choose
@@ -79,6 +80,11 @@ Examples:
     type=click.Path(),
     metavar="TEXT",
     help="diffusers: where the profiled model is, if it has moved.",
+)
+@click.option(
+    "--lora",
+    type=click.Path(path_type=Path),
+    help="diffusers: where the profiled LoRA is, if it has moved.",
 )
 @click.option(
     "--dtype",
@@ -151,12 +157,13 @@ def _check_directory(path: Path) -> Path:
 def _refuse_unused(export_format: ExportFormat, options: Mapping[str, Any]) -> None:
     if options["exact_at"] is not None and export_format != "onediff":
         raise RequestError("--exact-at is for --format onediff", next_step="leave it out")
-    if options["model"] is not None and export_format not in WITH_WEIGHTS:
-        raise RequestError(
-            "--model is for --format diffusers",
-            cause="the other formats hold no weights",
-            next_step="leave it out",
-        )
+    for name in ("model", "lora"):
+        if options[name] is not None and export_format not in WITH_WEIGHTS:
+            raise RequestError(
+                f"--{name} is for --format diffusers",
+                cause="the other formats hold no weights",
+                next_step="leave it out",
+            )
 
 
 def _check_device(record: SelectionSidecar, device: str) -> None:
@@ -235,6 +242,8 @@ def _write_checkpoint(
 ) -> int:
     request = ExportRequest(
         model=options["model"] or record.conditions.model,
+        variant=record.conditions.variant,
+        lora=_lora(record.conditions.lora, options["lora"]),
         device=device,
         threads=default_threads(),
         record=record,
@@ -244,6 +253,19 @@ def _write_checkpoint(
     # The snippet that follows is the point, so the dashboard opens only if it was asked for.
     display = "plain" if options["display"] == "auto" else options["display"]
     return carry_out(request, display)[1]
+
+
+def _lora(profiled: Lora | None, path: Path | None) -> Lora | None:
+    """The LoRA that was profiled, where it is now."""
+    if path is None:
+        return profiled
+    if profiled is None:
+        raise RequestError(
+            "the profile is of a model without a LoRA",
+            next_step="leave --lora out, or profile again with it",
+            option="--lora",
+        )
+    return find_lora(path, profiled.scale)
 
 
 def _print_snippet(

@@ -11,6 +11,7 @@ from pixart_tui.cli.display.starting import carry_out
 from pixart_tui.cli.display.writing import say
 from pixart_tui.cli.options.common import check_output, sampling_fields
 from pixart_tui.cli.options.quantization import quantization_fields
+from pixart_tui.cli.options.weights import weight_options
 from pixart_tui.domain.deploying.compiler_config import check_nexfort_config, parse_compiler_config
 from pixart_tui.domain.deploying.deployment import COMPILERS, ONEDIFF_BACKENDS, Compiler
 from pixart_tui.domain.deploying.onediff_backends import oneflow_does_not_quantize, require_backend
@@ -21,6 +22,7 @@ from pixart_tui.runs.files import make_parent
 from pixart_tui.runs.results.image_files import image_format
 
 _SIDES: Final = click.IntRange(64, 8192)
+_SAMPLING: Final = ("model", "variant", "lora", "lora_scale", "negative_prompt", "steps")
 _YES: Final = ("true", "1", "yes")
 _NO: Final = ("false", "0", "no")
 
@@ -30,6 +32,7 @@ _NO: Final = ("false", "0", "no")
 Examples:
   pixart-tui generate --prompt "red apple" --scheduler none --steps 20 --output-image apple.png
   pixart-tui generate --prompt "red apple" --scheduler none --print-output
+  pixart-tui generate --prompt "red apple" --scheduler none --lora style.safetensors
   pixart-tui generate --model PixArt-alpha/PixArt-XL-2-1024-MS --scheduler none --steps 20 \\
       --compiler torch --quantize --quantize-config '{"quant_type": "fp8_e4m3_e4m3_dynamic"}' \\
       --quant-submodules-config-path fp8_e4m3.json --output-image fp8.png"""
@@ -42,7 +45,7 @@ Examples:
     show_default=True,
     help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",
 )
-@click.option("--variant", default="", metavar="NAME", help="Weight files, for example fp16.")
+@weight_options
 @click.option(
     "--scheduler",
     default="EulerAncestralDiscreteScheduler",
@@ -131,7 +134,7 @@ def generate(
     request = GenerateRequest(
         **_sampling(options, device),
         **_quantization(options, chosen),
-        **{name: options[name] for name in ("variant", "scheduler", "seed", "warmups", "batch")},
+        **{name: options[name] for name in ("scheduler", "seed", "warmups", "batch")},
         compiler=chosen,
         compiler_config=_compiler_config(options["compiler_config"], chosen),
         call_options=parse_call_options(options["extra_call_kwargs"]),
@@ -145,7 +148,7 @@ def generate(
 
 def _sampling(options: dict[str, Any], device: str | None) -> dict[str, Any]:
     """Sizes are checked by the model: most models draw any, at the nearest that they know."""
-    asked = {name: options[name] for name in ("model", "negative_prompt", "steps")}
+    asked = {name: options[name] for name in _SAMPLING}
     rest = {"prompts_file": None, "guidance_scale": None, "height": None, "width": None}
     fields = sampling_fields({**asked, **rest, "prompts": (), "device": device})
     return fields | {

@@ -20,7 +20,7 @@ from pixart_tui.cli.options.common import (
 from pixart_tui.cli.options.verify_file import fields_of_checked
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import onediff_file
-from pixart_tui.domain.files.model_names import model_name
+from pixart_tui.domain.files.model_names import model_name, weights_name
 from pixart_tui.domain.layers.quant_types import (
     QUANT_TYPE_NAMES,
     DtypeName,
@@ -48,6 +48,7 @@ Examples:
   pixart-tui profile --device cuda --execution real --model synthetic:alpha
   pixart-tui profile --quant-type fp8_e4m3_e4m3_dynamic --quant-type int8_dynamic
   pixart-tui profile --fp8-attention
+  pixart-tui profile --lora style.safetensors --lora-scale 0.8
   pixart-tui profile --method exhaustive
   pixart-tui profile --verify theirs/fp8_e4m3.json
   pixart-tui profile --display json | head"""
@@ -187,9 +188,9 @@ def profile_request(
     if checks is not None:
         fields |= fields_of_checked(checks, fields)
         output = output or checks.with_name(f"{checks.name.removesuffix('.json')}.checked.json")
-    default = default_output(
-        *(str(fields[x]) for x in ("model", "quant_type", "execution", "baseline_dtype", "method"))
-    )
+    named = ("model", "quant_type", "execution", "baseline_dtype", "method")
+    weights = weights_name(fields["variant"], fields["lora"])
+    default = default_output(*(str(fields[x]) for x in named), weights=weights)
     request = ProfileRequest.model_validate(
         fields | {"output": str((output or default).absolute())}
     )
@@ -227,13 +228,23 @@ def _types_fields(quant_types: tuple[str, ...], method: Method) -> dict[str, Any
 
 
 def default_output(
-    model: str, quant_type: str, execution: str, baseline_dtype: str, method: str = "adjoint"
+    model: str,
+    quant_type: str,
+    execution: str,
+    baseline_dtype: str,
+    method: str = "adjoint",
+    *,
+    weights: str = "",
 ) -> Path:
     """``profiles/<model>/[<what differs from simulated float32, adjoint>/]<name>.json``.
 
-    Profiles that were measured in different ways must not overwrite each other.
+    Profiles that were measured in different ways, or of other weights, must not overwrite each
+    other.
     """
     folder = Path("profiles") / model_name(model)
-    parts = (execution, "simulated"), (baseline_dtype, "float32"), (method, "adjoint")
+    parts = (
+        *((execution, "simulated"), (baseline_dtype, "float32")),
+        *((method, "adjoint"), (weights, "")),
+    )
     differing = "-".join(chosen for chosen, usual in parts if chosen != usual)
     return folder / differing / default_profile_filename(quant_type)

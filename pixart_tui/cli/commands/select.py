@@ -226,6 +226,8 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
     seeds = max(conditions.seeds) + 1
     request = VerifyRequest(
         model=conditions.model,
+        variant=conditions.variant,
+        lora=conditions.lora,
         num_inference_steps=conditions.num_inference_steps,
         timesteps=conditions.timesteps,
         guidance_scale=conditions.guidance_scale,

@@ -37,6 +37,9 @@ def print_comparison(run: Run) -> None:
         cells = _cells(found.similarity)
         table.add_row(found.prompt, str(found.seed), *cells)
     console().print(table)
+    if conditions.lora:
+        told = f"LoRA: {conditions.lora.whole_words}"
+        console().print(told, highlight=False, soft_wrap=True)
 
 
 def comparison_json(run: Run) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from pixart_tui.cli.display.writing import console
 from pixart_tui.domain.benchmarks.rows import BenchRow, describe_warmups
 from pixart_tui.domain.events.roles import BESIDE, RESULTS, Role
 from pixart_tui.domain.layers.latency import NO_GAIN_MARK
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.plain_text import last_state
 from pixart_tui.domain.profiles.looks import Look
 from pixart_tui.domain.profiles.profile import Conditions, Profile
@@ -133,6 +134,7 @@ def _footnotes(
     idle = [s for s in scores if s.no_speedup]
     notes = (
         (True, describe_method(profile.conditions)),
+        (profile.conditions.lora, _lora(profile.conditions.lora)),
         (hidden, f"and {hidden} less sensitive layers"),
         (
             floor is not None,
@@ -145,6 +147,10 @@ def _footnotes(
         (broken, f"gave NaN: {', '.join(s.layer.fqn for s in broken)}"),
     )
     return [text for shown, text in notes if shown]
+
+
+def _lora(lora: Lora | None) -> str:
+    return f"LoRA: {lora.whole_words}" if lora else ""
 
 
 def _no_floor(conditions: Conditions) -> str:
@@ -172,6 +178,8 @@ def print_bench(
             console().print(f"{row.label} failed: {row.error}", highlight=False)
         elif row.case.execution == "simulated":
             console().print(f"{row.label}: simulated, {row.execution_note}", highlight=False)
+    if case.lora:
+        console().print(_lora(case.lora), highlight=False, soft_wrap=True)
 
 
 def print_runs(runs: Sequence[Run]) -> None:
@@ -185,7 +193,7 @@ def print_runs(runs: Sequence[Run]) -> None:
             run.id,
             request.kind if request else "?",
             "stopped" if run.stopped_worker() else str(run.state()),
-            request.model if request else run.problem,
+            request.model_words if request else run.problem,
             f"{run.snapshot.done}/{run.snapshot.total}" if run.snapshot.total else "-",
             _age(time.time() - run.created_s),
             _outcome(run),

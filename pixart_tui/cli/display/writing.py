@@ -7,6 +7,7 @@ stream's encoding lacks is written as its ASCII character.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import json
 import os
@@ -85,7 +86,7 @@ def console(*, err: bool = False) -> Console:
 
         def on_broken_pipe(self) -> None:
             """Lets the command leave as it does elsewhere; rich would exit with code 1."""
-            raise BrokenPipeError
+            raise BrokenPipeError(errno.EPIPE, "the reader went away")
 
     wide = None if _stream(err).isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
     return PlainConsole(stderr=err, width=wide, markup=False, emoji=False)

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from pixart_tui.cli.options.weights import WEIGHT_OPTIONS, weight_fields
 from pixart_tui.domain.errors import RequestError, blaming
 from pixart_tui.domain.files.model_paths import is_model_directory, model_path
 from pixart_tui.domain.files.text_files import read_prompts
@@ -47,6 +48,7 @@ _SAMPLING: Final = (
         show_default=True,
         help="pixart-emoji, a directory, a Hugging Face id, synthetic:alpha or synthetic:sigma.",
     ),
+    *WEIGHT_OPTIONS,
     click.option("--prompt", "prompts", multiple=True, metavar="TEXT", help="May be repeated."),
     click.option(
         "--prompts-file",
@@ -86,6 +88,7 @@ def sampling_fields(options: dict[str, Any]) -> dict[str, Any]:
         timesteps = _timesteps(options.get("timesteps"), options["steps"])
     return {
         "model": _absolute_if_local(options["model"]),
+        **weight_fields(options),
         "prompts": prompts,
         "negative_prompt": options["negative_prompt"],
         "num_inference_steps": options["steps"],
@@ -200,7 +203,7 @@ def _check_model(model: str) -> None:
         raise RequestError(
             f"{model} is not a directory",
             cause="a local model is a diffusers directory with model_index.json",
-            next_step="name one, a Hugging Face id, or pixart-emoji",
+            next_step="name one, a Hugging Face id, or pixart-emoji; a LoRA goes to --lora",
         )
 
 

@@ -22,6 +22,8 @@ _OPTIONS: Final[Mapping[str, str]] = {
     "height": "height",
     "width": "width",
     "model": "model",
+    "variant": "variant",
+    "lora": "lora",
     "quant_type": "quant_type",
     "execution": "execution",
     "baseline_dtype": "baseline_dtype",

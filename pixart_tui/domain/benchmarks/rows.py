@@ -14,6 +14,7 @@ from pixart_tui.domain.deploying.deployment import Deployment
 from pixart_tui.domain.layers.choice import spell_kept, spell_types
 from pixart_tui.domain.layers.quant_types import ExecutionName
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.provenance import Machine, Versions
 from pixart_tui.domain.values import Value
 from pixart_tui.domain.words import count
@@ -130,7 +131,9 @@ class RowCase(Value):
     Attributes:
         label: A short name, unique in a benchmark.
         model: The model.
-        model_fingerprint: Hash over its configurations and weights.
+        variant: Which of its weight files were asked for; empty for those without a name.
+        lora: The LoRA that was merged into its transformer, None for none.
+        model_fingerprint: Hash over its configurations and weights, and the LoRA.
         prompt: The prompt of the first call and of the image.
         prompts: How many prompts the timed calls take in turn, each call the next one.
         rounds: How many processes the timed calls are spread over, the rows taking turns.
@@ -160,6 +163,8 @@ class RowCase(Value):
 
     label: str
     model: str
+    variant: str = ""
+    lora: Lora | None = None
     model_fingerprint: str = ""
     prompt: str = ""
     prompts: int = 1

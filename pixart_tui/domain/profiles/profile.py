@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pixart_tui.domain.layers.latency import Latency
 from pixart_tui.domain.layers.layers import Layer
 from pixart_tui.domain.layers.quant_types import ExecutionName
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.profiles.measurements import Comparison, Measurement
 from pixart_tui.domain.timesteps import Timesteps
@@ -24,8 +25,10 @@ class Conditions(Value):
 
     Attributes:
         model: The model as it was asked for.
+        variant: Which of its weight files were asked for; empty for those without a name.
+        lora: The LoRA that was merged into its transformer, None for none.
         family: Which PixArt it is.
-        model_fingerprint: Hash over configurations and weights.
+        model_fingerprint: Hash over configurations and weights, and the LoRA.
         quant_type: The quant type of every measurement.
         execution: ``simulated`` (reference numerics) or ``real`` (the kernel that deployment runs).
         method: How the layers were measured.
@@ -45,6 +48,8 @@ class Conditions(Value):
     """
 
     model: str
+    variant: str = ""
+    lora: Lora | None = None
     family: Literal["alpha", "sigma"]
     model_fingerprint: str
     quant_type: str

@@ -70,9 +70,9 @@ def prompts_of(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]
 
 
 def prompt_notices(request: BenchRequest, loaded: LoadedPipeline) -> tuple[str, ...]:
-    """Returns notes on how the model reads the prompts."""
+    """Returns notes on what was loaded, and on how the model reads the prompts."""
     found = _reader(loaded).notices(_asked(request), request.negative_prompt)
-    return tuple(notice.text for notice in found)
+    return (*loaded.notes, *(notice.text for notice in found))
 
 
 def _asked(request: BenchRequest) -> tuple[str, ...]:

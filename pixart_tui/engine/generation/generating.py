@@ -37,7 +37,7 @@ from pixart_tui.engine.generation.notices import notices
 from pixart_tui.engine.generation.quantizing import Quantization, plan_quantization
 from pixart_tui.engine.generation.schedulers import fewest_steps, find_scheduler, set_scheduler
 from pixart_tui.engine.generation.sizes import bins_of, drawn_size
-from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.loading import LoadedPipeline, load_asked
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.quant.execution import plan_choice
 
@@ -89,8 +89,8 @@ def generate(request: GenerateRequest, tell: Tell, check: Check) -> Iterator[Fin
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_num_threads(request.threads)
     scheduler = find_scheduler(request.scheduler)
-    yield StageChanged(stage=Stage.LOADING, detail=request.model)
-    loaded = load_pipeline(request.model, dtype=dtype, device=device, variant=request.variant)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model_words)
+    loaded = load_asked(request, dtype=dtype, device=device)
     set_scheduler(loaded.pipeline, scheduler)
     bins, first = bins_of(loaded.pipeline, loaded.family), fewest_steps(loaded)
     call = resolve_call(request, loaded, bins=bins is not None, first=first)
@@ -98,7 +98,7 @@ def generate(request: GenerateRequest, tell: Tell, check: Check) -> Iterator[Fin
     quantization = plan_quantization(request, loaded, call, size, device)
     memory = estimate_batch(loaded.pipeline, call, size, device)
     refuse_too_large(call, memory)
-    yield from notices(loaded.pipeline, call, size, quantization)
+    yield from notices(loaded, call, size, quantization)
     calls = list(_calls(request, call, loaded, first))
     yield GeneratePlanned(
         plan=_plan(request, loaded, call, quantization, calls=calls, device=device, dtype=dtype)
@@ -141,6 +141,7 @@ def _plan(
         machine=describe_machine(device),
         versions=describe_versions(),
         model_fingerprint=loaded.fingerprint,
+        lora=request.lora,
         dtype=str(dtype).removeprefix("torch."),
         scheduler=type(loaded.pipeline.scheduler).__name__,
         steps=call.num_inference_steps,

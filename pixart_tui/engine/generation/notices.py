@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from pixart_tui.domain.events import Noticed
 from pixart_tui.engine.generation.call import GenerateCall
 from pixart_tui.engine.generation.quantizing import Quantization
+from pixart_tui.engine.loading import LoadedPipeline
 from pixart_tui.engine.reading import PromptReader
-from pixart_tui.engine.typing import Pipeline
 
 
 def notices(
-    pipeline: Pipeline, call: GenerateCall, size: tuple[int, int], quantization: Quantization
+    loaded: LoadedPipeline, call: GenerateCall, size: tuple[int, int], quantization: Quantization
 ) -> Iterator[Noticed]:
     """A sentence for each thing that is not as one would think.
 
     Args:
-        pipeline: As it was loaded.
+        loaded: The pipeline, not deployed yet.
         call: The call.
         size: Height and width that it draws.
         quantization: What is quantized.
     """
-    reader = PromptReader(pipeline, call.text_tokens, call.cleans_caption)
+    yield from (Noticed(text=note) for note in loaded.notes)
+    reader = PromptReader(loaded.pipeline, call.text_tokens, call.cleans_caption)
     yield from reader.notices((call.prompt,), call.negative_prompt)
     height, width = size
     if (height, width) != (call.height, call.width):

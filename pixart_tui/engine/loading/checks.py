@@ -20,14 +20,23 @@ from pixart_tui.engine.loading.libraries import (
     warnings_to_log,
 )
 from pixart_tui.engine.loading.loaded import Family
-from pixart_tui.engine.loading.weights import (
-    Shape,
-    WeightFiles,
-    find_weights,
-    has_variant,
-    no_variant,
-    tensor_shapes,
+from pixart_tui.engine.loading.refusals import (
+    refuse_adapter,
+    refuse_quantized_config,
+    refuse_weights,
+    stray_adapters,
 )
+from pixart_tui.engine.loading.weight_files import (
+    WeightFiles,
+    WeightSet,
+    choice_notes,
+    choose_set,
+    files_of,
+    no_variant,
+    use_instead,
+    weight_sets,
+)
+from pixart_tui.engine.loading.weights import Shape, tensor_headers
 
 _FAMILIES: Final[Mapping[str, Family]] = {
     "PixArtAlphaPipeline": "alpha",
@@ -58,6 +67,11 @@ class _Component:
     weights: tuple[str, ...]
     build: Callable[[dict[str, Any]], Any]
 
+    def sets_in(self, folder: Path) -> tuple[WeightSet, ...]:
+        """Every set of weights in a folder, in the order in which its library looks for them."""
+        by_diffusers = self.weights == _DIFFUSERS_WEIGHTS
+        return weight_sets(folder, self.weights, index_first=by_diffusers)
+
 
 _COMPONENTS: Final[Mapping[str, _Component]] = {
     "transformer": _Component(
@@ -83,11 +97,18 @@ class CheckedDirectory:
         path: The directory.
         family: Which pipeline it holds.
         weights: The weight files by component.
+        notes: What there is to say of the choice of files.
     """
 
     path: Path
     family: Family
     weights: Mapping[str, WeightFiles]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether diffusers finds these files, and no others, by itself."""
+        return all(files.is_standard for files in self.weights.values())
 
 
 def check_directory(directory: Path, variant: str = "") -> CheckedDirectory:
@@ -95,27 +116,36 @@ def check_directory(directory: Path, variant: str = "") -> CheckedDirectory:
 
     Args:
         directory: The directory.
-        variant: Which weight files; empty for those without a name.
+        variant: Which weight files, where a part has such ones; empty for those without a name,
+            and where a part has none of these for any that it has.
 
     Raises:
         RequestError: It is not a PixArt that diffusers implements, a part is missing or damaged,
-            or weights and configuration do not fit together.
+            it is quantized already, or weights and configuration do not fit together.
     """
     index = _read_index(directory)
     family = _family(directory, index)
     for name in (*_COMPONENTS, "scheduler", "tokenizer"):
         _check_present(directory, index, name)
     _refuse_compression(directory / "transformer" / "config.json")
-    if variant and not any(has_variant(directory / name, variant) for name in _COMPONENTS):
-        raise no_variant(str(directory), variant)
-    weights = {name: _check_component(directory, name, variant) for name in _COMPONENTS}
-    return CheckedDirectory(directory, family, weights)
+    sets = {name: part.sets_in(directory / name) for name, part in _COMPONENTS.items()}
+    there = sorted({found.variant for each in sets.values() for found in each} - {""})
+    if variant and variant not in there:
+        raise no_variant(str(directory), variant, there)
+    weights, notes = {}, list(stray_adapters(directory))
+    for name, component in _COMPONENTS.items():
+        folder = directory / name
+        chosen = choose_set(folder, sets[name], component.weights, variant)
+        weights[name] = _check_component(folder, name, sets[name], chosen)
+        notes += choice_notes(folder, sets[name], chosen)
+    return CheckedDirectory(directory, family, weights, tuple(notes))
 
 
 def _read_index(directory: Path) -> dict[str, Any]:
     file = directory / "model_index.json"
     if file.is_file():
         return read_json(file)
+    refuse_adapter(directory)
     raise RequestError(
         "this is not a diffusers pipeline directory",
         cause=f"{directory} has no model_index.json",
@@ -142,6 +172,7 @@ def _check_present(directory: Path, index: dict[str, Any], name: str) -> None:
     expected = {"tokenizer": _TOKENIZER_FILES, "scheduler": ("scheduler_config.json",)}
     files = expected.get(name, ("config.json",))
     if not any((folder / file).is_file() for file in files):
+        refuse_adapter(folder)
         raise _missing(f"{folder} holds no {' or '.join(files)}", name, folder)
     component = _COMPONENTS.get(name)
     if component and _class_of(index, name) not in component.classes:
@@ -192,22 +223,50 @@ def _unsupported_compression(where: str) -> RequestError:
     )
 
 
-def _check_component(directory: Path, name: str, variant: str) -> WeightFiles:
-    component, folder = _COMPONENTS[name], directory / name
-    expected = _expected_shapes(folder / "config.json", component)
-    weights = find_weights(folder, component.weights, variant)
+def _check_component(
+    folder: Path, name: str, sets: tuple[WeightSet, ...], chosen: WeightSet
+) -> WeightFiles:
+    config = read_json(folder / "config.json")
+    refuse_quantized_config(folder / "config.json", name, config)
+    expected = _expected_shapes(folder / "config.json", config, _COMPONENTS[name])
+
+    def check(found: WeightSet) -> WeightFiles:
+        return _check_set(folder, name, files_of(found, sets), expected)
+
+    try:
+        return check(chosen)
+    except RequestError as error:
+        whole = next((x for x in sets if x != chosen and _passes(check, x)), None)
+        if whole is None:
+            raise
+        step = use_instead(chosen, whole)
+        raise RequestError(error.title, cause=error.cause, next_step=step) from error
+
+
+def _passes(check: Callable[[WeightSet], WeightFiles], found: WeightSet) -> bool:
+    try:
+        check(found)
+    except RequestError:
+        return False
+    return True
+
+
+def _check_set(
+    folder: Path, name: str, files: WeightFiles, expected: dict[str, Shape]
+) -> WeightFiles:
     found: dict[str, tuple[Path, Shape]] = {}
-    for shard in weights.shards:
-        found |= {key: (shard, shape) for key, shape in tensor_shapes(shard).items()}
+    for shard in files.shards:
+        headers = tensor_headers(shard)
+        refuse_weights(shard, name, headers)
+        found |= {key: (shard, header.shape) for key, header in headers.items()}
     compressed = next((key for key in found if ".sr." in key), None)
     if name == "transformer" and compressed:
         raise _unsupported_compression(f"{found[compressed][0]}: {compressed}")
     _compare(folder, expected, {_current_name(key): value for key, value in found.items()})
-    return weights
+    return files
 
 
-def _expected_shapes(file: Path, component: _Component) -> dict[str, Shape]:
-    config = read_json(file)
+def _expected_shapes(file: Path, config: dict[str, Any], component: _Component) -> dict[str, Shape]:
     try:
         with torch.device("meta"), warnings_to_log():
             state = component.build(config).state_dict()

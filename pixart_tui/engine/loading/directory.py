@@ -18,13 +18,20 @@ from pixart_tui.engine.loading.libraries import (
     warnings_to_log,
 )
 from pixart_tui.engine.loading.loaded import LoadedPipeline, read_defaults, stock_defaults
+from pixart_tui.engine.loading.standard_view import standard_view
 from pixart_tui.engine.typing import Pipeline
 
 _LOG = logging.getLogger(__name__)
 
 
 def load_directory(
-    directory: Path, name: str, dtype: torch.dtype, device: torch.device, variant: str = ""
+    directory: Path,
+    name: str,
+    dtype: torch.dtype,
+    device: torch.device,
+    variant: str = "",
+    *,
+    transformer_dtype: torch.dtype | None = None,
 ) -> LoadedPipeline:
     """Check a model directory, then load it.
 
@@ -34,6 +41,7 @@ def load_directory(
         dtype: Floating-point type of the weights.
         device: Where the weights go.
         variant: Which weight files; empty for those without a name.
+        transformer_dtype: That of the transformer's weights, None for ``dtype``.
 
     Raises:
         RequestError: The directory is not a PixArt that can be loaded.
@@ -48,7 +56,9 @@ def load_directory(
             cause=f"{directory}: {brief(error)}",
             next_step="Check the permissions and the disk.",
         ) from error
-    pipeline = _load(checked, dtype, device, variant)
+    dtypes = {"transformer": transformer_dtype or dtype, "default": dtype}
+    pipeline = _load(checked, dtypes)
+    move_to(pipeline, directory, device)
     return LoadedPipeline(
         pipeline=pipeline,
         name=name,
@@ -56,24 +66,32 @@ def load_directory(
         family=checked.family,
         fingerprint=fingerprint,
         defaults=read_defaults(directory, stock_defaults(pipeline, checked.family)),
+        notes=checked.notes,
     )
 
 
-def _load(
-    checked: CheckedDirectory, dtype: torch.dtype, device: torch.device, variant: str
-) -> Pipeline:
-    stock = PixArtAlphaPipeline if checked.family == "alpha" else PixArtSigmaPipeline
+def move_to(pipeline: Pipeline, directory: Path, device: torch.device) -> None:
+    """Moves a pipeline to a device.
+
+    Raises:
+        WorkError: The device has too little memory.
+    """
     try:
         with warnings_to_log():
-            pipeline = stock.from_pretrained(
-                str(checked.path), dtype=dtype, variant=variant or None, local_files_only=True
-            ).to(device)
+            pipeline.to(device)
     except torch.OutOfMemoryError as error:
         raise WorkError(
             "the model does not fit into the device's memory",
-            cause=f"{checked.path} on {device}: {brief(error)}",
+            cause=f"{directory} on {device}: {brief(error)}",
             next_step="Choose a smaller dtype or another device.",
         ) from error
+
+
+def _load(checked: CheckedDirectory, dtypes: dict[str, torch.dtype]) -> Pipeline:
+    stock = PixArtAlphaPipeline if checked.family == "alpha" else PixArtSigmaPipeline
+    try:
+        with warnings_to_log(), standard_view(checked) as view:
+            pipeline = stock.from_pretrained(str(view), dtype=dtypes, local_files_only=True)
     except ImportError as error:
         raise RequestError(
             "the model needs a package that is not installed",

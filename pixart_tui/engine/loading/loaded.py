@@ -78,6 +78,7 @@ class LoadedPipeline:
         fingerprint: ``sha256:<hex>`` of the configs and weights of transformer, text encoder and
             VAE: the same for every load and dtype, another when a file changes.
         defaults: How the pipeline is called unless the user says otherwise.
+        notes: Sentences about what was loaded, for the user.
     """
 
     pipeline: Pipeline
@@ -86,6 +87,7 @@ class LoadedPipeline:
     family: Family
     fingerprint: str
     defaults: CallDefaults
+    notes: tuple[str, ...] = ()
 
 
 def family_of(pipeline: Pipeline) -> Family:

@@ -126,8 +126,9 @@ def prompt_reader(loaded: LoadedPipeline) -> PromptReader:
 
 
 def prompt_notices(request: ProfileRequest, loaded: LoadedPipeline) -> Iterator[Noticed]:
-    """Yields notes on how the model reads the prompts."""
-    return prompt_reader(loaded).notices(_prompts(request), request.negative_prompt)
+    """Yields notes on what was loaded, and on how the model reads the prompts."""
+    yield from (Noticed(text=note) for note in loaded.notes)
+    yield from prompt_reader(loaded).notices(_prompts(request), request.negative_prompt)
 
 
 def _prompts(request: ProfileRequest) -> tuple[str, ...]:
@@ -203,6 +204,8 @@ def _conditions(request: ProfileRequest, loaded: LoadedPipeline, settings: Setti
     calls = call_count(loaded.pipeline, steps, settings.timesteps)
     return Conditions(
         model=request.model,
+        variant=request.variant,
+        lora=request.lora,
         family=loaded.family,
         model_fingerprint=loaded.fingerprint,
         quant_type=request.quant_type,

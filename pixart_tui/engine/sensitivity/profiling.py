@@ -21,7 +21,7 @@ from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.profiles.effects import SampleEffects
 from pixart_tui.domain.requests import ProfileRequest
 from pixart_tui.engine.image_metrics import finite_per_sample
-from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.loading import load_asked
 from pixart_tui.engine.packed_linear import pack_linears
 from pixart_tui.engine.pixels import KeepLayer, keep_none
 from pixart_tui.engine.precision import exact_float32
@@ -121,8 +121,8 @@ def profile_model(
     device = torch.device(request.device)
     execution = check_execution(request, device)
     stop = CancelToken(check)
-    yield StageChanged(stage=Stage.LOADING, detail=request.model)
-    loaded = load_pipeline(request.model, dtype=baseline_dtype(request), device=device)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model_words)
+    loaded = load_asked(request, dtype=baseline_dtype(request), device=device)
     yield from prompt_notices(request, loaded)
     settings = resolve_settings(request, loaded)
     plan = plan_profile(request, loaded, settings, device)
@@ -197,7 +197,7 @@ def _floor(
     device = torch.device(request.device)
     yield StageChanged(stage=Stage.FLOOR, detail=dtype_name(FLOOR_DTYPE))
     with exact_float32(), torch_threads(request.threads):
-        deployed = load_pipeline(request.model, dtype=FLOOR_DTYPE, device=device)
+        deployed = load_asked(request, dtype=FLOOR_DTYPE, device=device)
         comparisons = comparer.compare(
             Renderer(deployed.pipeline, settings, check),
             batches_at_once=max(

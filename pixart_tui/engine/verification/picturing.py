@@ -13,7 +13,7 @@ from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.measurements import Comparison
 from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
-from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.loading import load_asked
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.planning import (
     baseline_dtype,
@@ -61,8 +61,8 @@ def picture_selection(
     asked = _as_profile(request)
     device = torch.device(request.device)
     execution = check_execution(asked, device)
-    yield StageChanged(stage=Stage.LOADING, detail=request.model)
-    loaded = load_pipeline(request.model, dtype=baseline_dtype(asked), device=device)
+    yield StageChanged(stage=Stage.LOADING, detail=request.model_words)
+    loaded = load_asked(request, dtype=baseline_dtype(asked), device=device)
     yield from prompt_notices(asked, loaded)
     settings = resolve_settings(asked, loaded)
     plan = plan_profile(asked, loaded, settings, device)

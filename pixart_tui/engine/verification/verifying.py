@@ -34,7 +34,7 @@ from pixart_tui.domain.selecting.verification import (
     joint_loss,
     three_sets,
 )
-from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.loading import LoadedPipeline, load_asked
 from pixart_tui.engine.machine import describe_machine, describe_versions
 from pixart_tui.engine.pixels import KeepPair, keep_none
 from pixart_tui.engine.prompts import prompts_for
@@ -80,7 +80,7 @@ def verify_selection(
     conditions = profiles[0].conditions
     yield StageChanged(stage=Stage.LOADING, detail=conditions.model)
     dtype = getattr(torch, conditions.baseline_dtype)
-    loaded = load_pipeline(conditions.model, dtype=dtype, device=torch.device(request.device))
+    loaded = load_asked(conditions, dtype=dtype, device=torch.device(request.device))
     _check_same_model(loaded, conditions)
     calls = call_count(loaded.pipeline, conditions.num_inference_steps, conditions.timesteps)
     candidates = candidates_of(profiles)

@@ -67,8 +67,8 @@ class RunView:
 
     @property
     def model(self) -> str:
-        """The model, ``?`` where the request cannot be read."""
-        return self.request.model if self.request else "?"
+        """The model and its LoRA, ``?`` where the request cannot be read."""
+        return self.request.model_words if self.request else "?"
 
     @property
     def unit(self) -> str:

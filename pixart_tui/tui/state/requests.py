@@ -117,7 +117,7 @@ def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> Compa
 
 
 def _command(asked: BenchRequest, *, mixed: bool) -> str:
-    words = ["pixart-tui", "bench", "--model", asked.model]
+    words = ["pixart-tui", "bench", "--model", asked.model, *asked.weight_options]
     for compiler in asked.compilers:
         words += ["--compiler", compiler]
     words.append("--quantize")

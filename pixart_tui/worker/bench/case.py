@@ -94,13 +94,13 @@ def _answers(spec: CaseSpec, tell: Callable[[Message], None]) -> Iterator[Messag
 
     from pixart_tui.engine.bench.call import resolve_call
     from pixart_tui.engine.compilers.progress import following
-    from pixart_tui.engine.loading import load_pipeline
+    from pixart_tui.engine.loading import load_asked
 
     device = torch.device(spec.request.device)
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     torch.set_num_threads(spec.request.threads)
     yield PhaseEntered(phase="loading")
-    loaded = load_pipeline(spec.request.model, dtype=dtype, device=device)
+    loaded = load_asked(spec.request, dtype=dtype, device=device)
     call = resolve_call(spec.request, loaded)
     yield _describe(spec, loaded, call, device, dtype)
     if spec.purpose is not Purpose.DESCRIBE:

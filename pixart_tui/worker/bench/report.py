@@ -85,8 +85,9 @@ def render_markdown(result: BenchResult) -> str:
     """The table, and under it what it was measured on and what its cells cannot say."""
     first = result.rows[0].case
     versions = ", ".join(f"{name} {version}" for name, version in result.versions.items())
+    model = f"{first.model} + {first.lora.whole_words}" if first.lora else first.model
     lines = [
-        f"{escaped(first.model)}, {first.width} x {first.height}, {first.steps} steps, "
+        f"{escaped(model)}, {first.width} x {first.height}, {first.steps} steps, "
         f"{first.dtype}, on {result.machine.summary}, {first.threads} CPU threads, {result.date}.",
         "",
         *to_markdown(table_of(result)).splitlines(),

@@ -224,6 +224,8 @@ def _row(
     planned = RowCase(
         label=case.label,
         model=request.model,
+        variant=request.variant,
+        lora=request.lora,
         model_fingerprint=found.model_fingerprint,
         prompt=found.prompt,
         prompts=found.prompts,

@@ -20,7 +20,7 @@ from pixart_tui.engine.exporting.checkpoint import (
     quantize_for_checkpoint,
     save_checkpoint,
 )
-from pixart_tui.engine.loading import load_pipeline
+from pixart_tui.engine.loading import load_asked
 from pixart_tui.runs.beside import folder_beside
 from pixart_tui.runs.files import telling, write_atomically
 from pixart_tui.worker.context import Check, Emit
@@ -33,9 +33,9 @@ def run_export(request: ExportRequest, emit: Emit, check: Check) -> None:
         RequestError: Another model, or a layer that cannot be quantized on this device.
         WorkError: The directory cannot be written.
     """
-    emit(StageChanged(stage=Stage.LOADING, detail=request.model))
+    emit(StageChanged(stage=Stage.LOADING, detail=request.model_words))
     dtype, device = getattr(torch, request.dtype), torch.device(request.device)
-    loaded = load_pipeline(request.model, dtype=dtype, device=device)
+    loaded = load_asked(request, dtype=dtype, device=device)
     check_same_model(loaded, request.record.conditions.model_fingerprint)
     check()
     chosen = request.record.selection

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pixart_tui.cli.commands import bench
+from pixart_tui.cli.display import starting
 from pixart_tui.cli.main import main
 from pixart_tui.domain.requests import BenchRequest
 from pixart_tui.runs.catalogue import find_run
@@ -39,7 +39,7 @@ def test_the_request_holds_the_canonical_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Run] = []
-    monkeypatch.setattr(bench, "start_worker", started.append)
+    monkeypatch.setattr(starting, "start_worker", started.append)
     config = '{"dynamic":true,"mode":"jit"}'
     arguments = ["--compiler", "torch", "--compiler-config", config, "--detach"]
     assert main(["bench", *arguments]) == 0

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from pixart_tui.cli.commands import generate as command
+from pixart_tui.cli.display import starting
 from pixart_tui.cli.main import main
 from pixart_tui.domain.deploying.deployment import COMPILERS
 from pixart_tui.domain.generation import CallOptions
@@ -34,8 +34,8 @@ _LIMIT_S = 240
 @pytest.fixture
 def requested(monkeypatch: pytest.MonkeyPatch) -> Callable[..., GenerateRequest]:
     """What a command line asks for; no worker starts."""
-    monkeypatch.setattr(command, "start_worker", lambda _run: 0)
-    monkeypatch.setattr(command, "follow", lambda _run, _display: 0)
+    monkeypatch.setattr(starting, "start_worker", lambda _run: 0)
+    monkeypatch.setattr(starting, "follow", lambda _run, _display: 0)
 
     def ask(*arguments: str) -> GenerateRequest:
         assert main(["generate", *arguments]) == 0
@@ -280,7 +280,7 @@ _BAD: dict[str, tuple[list[str], str]] = {
     "answer": (["--run_multiple_resolutions", "maybe"], "maybe"),
     "device": (["--device", "cuda:7"], "cuda:7"),
     "model directory": (["--model", "./nowhere"], "nowhere"),
-    "a flag that PixArt has no use for": (["--lora", "x"], "--lora"),
+    "a flag that PixArt has no use for": (["--controlnet", "x"], "--controlnet"),
 }
 
 

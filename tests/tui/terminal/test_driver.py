@@ -41,7 +41,7 @@ WALK = (
     (("6",), "6 Log"),
     (("1",), "progress"),
     (("n",), "pixart-tui profile"),
-    (("Down", "x"), "pixart-tui profile"),
+    (("Down", "x"), "✗"),  # the form checks what was typed a moment later
     (("Escape",), "progress"),
     (("2",), "Details"),
 )

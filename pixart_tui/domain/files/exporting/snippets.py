@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Final
 
 from pixart_tui.domain.files.exporting.formats import ExportFormat
+from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.plain_text import visible
 from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.selecting.selection import Selection
@@ -43,10 +44,13 @@ def snippet(
         top_percentage: What OneDiff has to be given.
     """
     pipeline = _PIPELINES[conditions.family]
+    variant = f", variant={_quoted(conditions.variant)}" if conditions.variant else ""
     load = f"""\
 pipe = {pipeline}.from_pretrained(
-    {_quoted(model)}, torch_dtype=torch.{dtype}
+    {_quoted(model)}, torch_dtype=torch.{dtype}{variant}
 ).to("{device}")"""
+    if conditions.lora is not None:
+        load = _with_lora(conditions, conditions.lora, device, dtype)
     match export_format:
         case "onediff":
             return _onediff(path, selection, top_percentage, pipeline, load)
@@ -65,6 +69,20 @@ def diffusers_model(conditions: Conditions, embedded: PurePath) -> str:
     if conditions.model.startswith("synthetic:"):
         return _PUBLISHED[conditions.family]
     return conditions.model
+
+
+def _with_lora(conditions: Conditions, lora: Lora, device: str, dtype: str) -> str:
+    """Loads the model with its LoRA merged, which diffusers' PixArt pipelines cannot do."""
+    return f"""\
+from pixart_tui import find_lora, load
+
+pipe = load(
+    {_quoted(conditions.model)},
+    variant={_quoted(conditions.variant)},
+    lora=find_lora({_quoted(lora.path)}, {lora.scale!r}),
+    dtype=torch.{dtype},
+    device="{device}",
+)"""
 
 
 def _onediff(

@@ -31,6 +31,9 @@ def head_lines(view: BenchView, width: int) -> list[Line]:
     lines += [progress_line(view.run, "cases", width), *outcome_lines(view.run, width)]
     if view.machine is not None:
         lines.append(line(Span(fit(f" {view.machine.summary}", width), "muted")))
+    lora = view.rows[0].case.lora if view.rows else None
+    if lora is not None:
+        lines.append(line(Span(fit(printable(f" LoRA {lora.whole_words}"), width), "muted")))
     if view.run.state is RunState.RUNNING:
         lines += _live_lines(view, width)
     lines.append(line())

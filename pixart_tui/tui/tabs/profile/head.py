@@ -90,7 +90,9 @@ def _reference_line(view: ProfileView, profile: Profile, width: int) -> Line:
 
 
 def _found(view: ProfileView, shown: Figures) -> Iterator[str]:
-    """The last look at the cut, and how much of the joint loss the effects explain."""
+    """The LoRA, the last look at the cut, and how much of the joint loss the effects explain."""
+    if (lora := shown.profile.conditions.lora) is not None:
+        yield f"LoRA {lora.whole_words}"
     if view.look is not None:
         yield describe_look(view.look, shown.profile.conditions.samples, shown.quant_type)
     if (nonlinear := nonlinear_part(shown.samples)) is not None:
