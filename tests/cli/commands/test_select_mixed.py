@@ -95,7 +95,7 @@ def test_a_run_is_verified_by_the_files_that_it_wrote(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[Run] = []
-    monkeypatch.setattr("pixart_tui.cli.commands.select.start_worker", started.append)
+    monkeypatch.setattr("pixart_tui.cli.display.starting.start_worker", started.append)
     run = adjoint_runs.finished(tmp_path, adjoint_runs.small(QUANT_TYPE, _INT8, seeds=1))
     run.poll()
     request = run.record.request if run.record else None

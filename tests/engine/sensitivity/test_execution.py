@@ -10,7 +10,7 @@ import torch
 from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.events import FloorMeasured, LayerMeasured, ProfilePlanned
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.loading import LoadedPipeline, load_asked
 from pixart_tui.engine.quant import apply
 from pixart_tui.engine.quant.isolated import IsolatedRealLinear
 from pixart_tui.engine.sensitivity import profile_model, profiling
@@ -95,11 +95,11 @@ def test_a_bfloat16_baseline_loads_no_float32_model_and_measures_no_floor(
 ) -> None:
     loaded: list[torch.dtype] = []
 
-    def load(model: str, *, dtype: torch.dtype, device: torch.device) -> LoadedPipeline:
+    def load(asked: ProfileRequest, *, dtype: torch.dtype, device: torch.device) -> LoadedPipeline:
         loaded.append(dtype)
-        return load_pipeline(model, dtype=dtype, device=device)
+        return load_asked(asked, dtype=dtype, device=device)
 
-    monkeypatch.setattr(profiling, "load_pipeline", load)
+    monkeypatch.setattr(profiling, "load_asked", load)
     request = _REQUEST.replace(baseline_dtype="bfloat16")
     events = list(profile_model(request))
     assert loaded == [torch.bfloat16]

@@ -16,7 +16,7 @@ from pixart_tui.domain.events import (
     LayerMeasured,
 )
 from pixart_tui.domain.requests import ProfileRequest
-from pixart_tui.engine.loading import LoadedPipeline, load_pipeline
+from pixart_tui.engine.loading import LoadedPipeline, load_asked
 from pixart_tui.engine.sensitivity import BaselineImage, profile_model, profiling
 from pixart_tui.engine.sensitivity.comparing import Comparer
 from pixart_tui.engine.sensitivity.planning import resolve_settings
@@ -59,11 +59,11 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> FullGpu:
     full = FullGpu()
 
     def load(*args: Any, **kwargs: Any) -> LoadedPipeline:
-        loaded = load_pipeline(*args, **kwargs)
+        loaded = load_asked(*args, **kwargs)
         full.watch(loaded.pipeline.transformer)
         return loaded
 
-    monkeypatch.setattr(profiling, "load_pipeline", load)
+    monkeypatch.setattr(profiling, "load_asked", load)
     return full
 
 
