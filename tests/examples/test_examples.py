@@ -48,6 +48,26 @@ def test_a_pipeline_is_optimized_and_restored(model: Path) -> None:
     assert "GiB of host memory keep the pipeline as it was" in ended.stderr
 
 
+def test_a_distilled_model_and_pag_are_profiled_and_optimized(model: Path, tmp_path: Path) -> None:
+    from pixart_tui import load
+
+    load("synthetic:sigma-tiny", device="cpu").save_pretrained(tmp_path / "sigma")
+    ended = subprocess.run(
+        [
+            sys.executable,
+            str(_EXAMPLES / "distilled_and_pag.py"),
+            str(model),
+            str(tmp_path / "sigma"),
+        ],
+        capture_output=True,
+        text=True,
+        env=_environment(),
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert [line.split(":")[0] for line in ended.stdout.splitlines()] == ["distilled", "with PAG"]
+
+
 @pytest.fixture(scope="module")
 def address(model: Path) -> Iterator[str]:
     server = subprocess.Popen(
