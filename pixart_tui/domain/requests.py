@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ from pixart_tui.domain.layers.quant_types import (
 from pixart_tui.domain.layers.steps import NO_STEPS, KeptSteps
 from pixart_tui.domain.lora import Lora
 from pixart_tui.domain.profiles.effects import Method
+from pixart_tui.domain.profiles.profile import Conditions
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.verification import ImageSet
 from pixart_tui.domain.timesteps import Timesteps, check_agreement
@@ -72,6 +73,10 @@ class SamplingRequest(Value):
         check_agreement(self.num_inference_steps, self.timesteps)
         return self
 
+    def sampling(self) -> dict[str, Any]:
+        """The fields that every request has, to make one of another kind with."""
+        return {name: getattr(self, name) for name in SamplingRequest.model_fields}
+
     @property
     def model_words(self) -> str:
         """The model, and the LoRA that is merged into it."""
@@ -82,6 +87,12 @@ class SamplingRequest(Value):
         """The options of the command line that say which weights are loaded, besides --model."""
         variant = ("--variant", self.variant) if self.variant else ()
         return variant if self.lora is None else (*variant, *self.lora.options)
+
+
+def as_profiled(conditions: Conditions) -> dict[str, Any]:
+    """The fields of a request for images like those of a profile, its prompts aside."""
+    shared = SamplingRequest.model_fields.keys() & Conditions.model_fields.keys()
+    return {name: getattr(conditions, name) for name in shared - {"prompts"}}
 
 
 class ProfileRequest(SamplingRequest):

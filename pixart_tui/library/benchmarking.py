@@ -9,24 +9,17 @@ from typing import Any
 
 from pixart_tui.domain.benchmarks.rows import BenchResult
 from pixart_tui.domain.deploying.deployment import Compiler
-from pixart_tui.domain.errors import RequestError
 from pixart_tui.domain.files import layer_file
 from pixart_tui.domain.files.selection_files import selection_text
 from pixart_tui.domain.layers.choice import Choice
-from pixart_tui.domain.layers.quant_types import (
-    parse_quant_type,
-)
-from pixart_tui.domain.requests import (
-    DEFAULT_QUANT_TYPE,
-    BenchRequest,
-)
+from pixart_tui.domain.layers.quant_types import parse_quant_type
+from pixart_tui.domain.requests import DEFAULT_QUANT_TYPE, BenchRequest
 from pixart_tui.domain.selecting.selection import Selection
-from pixart_tui.library.following import finished
+from pixart_tui.library.following import carry_out
 from pixart_tui.library.profiling import LoraSource, OnEvent, lora_of
+from pixart_tui.library.selecting import refuse_other_type
 from pixart_tui.machine.devices import default_device, default_threads
-from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.files import write_atomically
-from pixart_tui.runs.process.control import start_worker
 
 
 def bench(
@@ -88,10 +81,7 @@ def bench(
             threads=default_threads(),
             command="pixart_tui.bench",
         )
-        run = create_run(request)
-        start_worker(run)
-        finished(run, on_event or (lambda _event: None))
-        result = run.snapshot.benchmark.result
+        result = carry_out(request, on_event).snapshot.benchmark.result
         assert result is not None
         return result
 
@@ -120,11 +110,6 @@ def _quantization(
     fields |= {"quant_submodules_config_path": str(path), "top_percentage": top_percentage}
     if choice is None:
         return fields
-    if quant_type not in (None, choice.quant_type):
-        raise RequestError(
-            f"the layers are not chosen for {quant_type}",
-            cause=f"they are chosen for {', '.join(choice.quant_types)}",
-            next_step="leave quant_type out: the selection says it",
-        )
+    refuse_other_type(quant_type, choice)
     own = choice.quant_type or DEFAULT_QUANT_TYPE
     return fields | {"quantize": True, "quant_type": own, "top_percentage": 100.0}

@@ -17,14 +17,13 @@ from pixart_tui.domain.layers.quant_types import DtypeName
 from pixart_tui.domain.requests import ExportRequest
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.engine.exporting.texts import export_text
-from pixart_tui.library.following import finished
+from pixart_tui.library.following import carry_out
 from pixart_tui.library.profiling import OnEvent, Source, profile_of, sources
 from pixart_tui.machine.devices import default_device, default_threads
 from pixart_tui.reporting.html import render_html
 from pixart_tui.reporting.markdown import render_markdown
-from pixart_tui.runs.catalogue import create_run, find_run
+from pixart_tui.runs.catalogue import find_run
 from pixart_tui.runs.files import write_atomically, write_with_companion
-from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.results.reporting import report_of_file, report_of_run
 
 
@@ -75,18 +74,17 @@ def export(
             cause="a checkpoint takes a directory of its own",
             next_step="name another, or remove it",
         )
-    run = create_run(
-        ExportRequest(
-            model=model or record.conditions.model,
-            device=device or default_device(),
-            threads=default_threads(),
-            record=record,
-            dtype=dtype,
-            output=str(path.absolute()),
-        )
+    request = ExportRequest(
+        model=model or record.conditions.model,
+        variant=record.conditions.variant,
+        lora=record.conditions.lora,
+        device=device or default_device(),
+        threads=default_threads(),
+        record=record,
+        dtype=dtype,
+        output=str(path.absolute()),
     )
-    start_worker(run)
-    finished(run, on_event or (lambda _event: None))
+    carry_out(request, on_event)
     return path
 
 

@@ -5,33 +5,37 @@ from __future__ import annotations
 import time
 
 from pixart_tui.domain.errors import WorkError
+from pixart_tui.domain.requests import AnyRequest
 from pixart_tui.library.profiling import OnEvent
+from pixart_tui.runs.catalogue import create_run
 from pixart_tui.runs.journal import JournalReader
-from pixart_tui.runs.process.control import cancel
+from pixart_tui.runs.process.control import cancel, start_worker
 from pixart_tui.runs.run import Run, RunState
 
 _POLL_S = 0.2
 
 
-def finished(run: Run, told: OnEvent) -> None:
-    """Follows a run to its end; giving up cancels it.
+def carry_out(request: AnyRequest, on_event: OnEvent | None) -> Run:
+    """Starts a run, follows it to its end and returns it; giving up cancels it.
 
     Args:
-        run: Its worker is started.
-        told: Called with each event; it may raise to give up.
+        request: What is asked for.
+        on_event: Called with each event; it may raise to give up.
 
     Raises:
         RequestError: The run failed by what was asked.
         WorkError: It failed otherwise, or was cancelled.
     """
+    run = create_run(request)
+    start_worker(run)
     try:
-        _follow(run, told)
+        _follow(run, on_event or (lambda _event: None))
     except BaseException:
         if not run.state().is_finished:
             cancel(run)
         raise
     if run.state() is RunState.DONE:
-        return
+        return run
     failure = run.trouble()
     if failure is None:
         raise WorkError(

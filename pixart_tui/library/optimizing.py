@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import torch
 
@@ -27,18 +27,18 @@ from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.engine.compilers.plans import is_fused, our_plan_for
 from pixart_tui.engine.deployment.fitness import refuse_unfit
 from pixart_tui.engine.deployment.optimizing import (
+    Tell,
     is_optimized,
     optimize_pipeline,
     restore_pipeline,
 )
 from pixart_tui.engine.layers import list_layers
-from pixart_tui.engine.loading.loaded import family_of, stock_defaults
+from pixart_tui.engine.loading.loaded import CallDefaults, family_of, stock_defaults
 from pixart_tui.engine.memory import settle_budget
 from pixart_tui.engine.quant.execution import Execution, plan_choice
 from pixart_tui.engine.typing import Pipeline
+from pixart_tui.library.selecting import refuse_other_type
 from pixart_tui.runs.results.profile_files import read_selection_file
-
-Tell: TypeAlias = Callable[[str], None]
 
 _COMPILED: Final = '{"mode": "jit"}'
 
@@ -100,7 +100,8 @@ def optimize(
         )
     device = refuse_unfit(pipeline)
     _refuse_compiler(compiler, execution)
-    layers = _layers(pipeline)
+    usual = stock_defaults(pipeline, family_of(pipeline))
+    layers = _layers(pipeline, usual)
     wanted = _wanted(selection, quant_type, top_percentage, _kept(keep_steps), layers)
     choice, note = Choice(), ""
     if wanted.of_layers.assignments:
@@ -121,7 +122,7 @@ def optimize(
             next_step='pass execution="simulated", compiler="none" for its images, without speed',
         )
     if memory_budget is not None:
-        deployment = _within(pipeline, deployment, memory_budget, tell)
+        deployment = _within(pipeline, deployment, memory_budget, usual, tell)
     if note:
         tell(note)
     ran = None if how is None else Execution(execution)
@@ -187,8 +188,7 @@ def _kept(steps: str | KeptSteps) -> KeptSteps:
     return KeptSteps(numbers=parse_numbers(steps)) if steps else KeptSteps()
 
 
-def _layers(pipeline: Pipeline) -> tuple[Layer, ...]:
-    usual = stock_defaults(pipeline, family_of(pipeline))
+def _layers(pipeline: Pipeline, usual: CallDefaults) -> tuple[Layer, ...]:
     return list_layers(
         pipeline,
         height=usual.height,
@@ -215,7 +215,7 @@ def _wanted(
         return Choice() if named is None else Choice.of_one(named, (x.fqn for x in layers), kept)
     if isinstance(selection, Selection):
         own = selection.choice
-        _refuse_other_type(named, own)
+        refuse_other_type(named, own)
         if kept and own.kept_steps:
             raise RequestError(
                 "the selection says itself which steps are kept",
@@ -225,10 +225,10 @@ def _wanted(
         return own.replace(kept_steps=kept) if kept else own
     file = layer_file.read(Path(selection))
     if file.mixed is not None:
-        _refuse_other_type(named, file.mixed)
+        refuse_other_type(named, file.mixed)
     record = read_selection_file(Path(selection))
     if record is not None and record.selection.quant_type:
-        _refuse_other_type(named, record.selection.choice)
+        refuse_other_type(named, record.selection.choice)
         named = record.selection.quant_type
     usual = DEFAULT_TOP_PERCENTAGE if record is None else record.use_with_top_percentage or 100
     return file.choice(
@@ -236,17 +236,12 @@ def _wanted(
     )
 
 
-def _refuse_other_type(named: str | None, choice: Choice) -> None:
-    if named not in (None, choice.quant_type):
-        raise RequestError(
-            f"the layers are not chosen for {named}",
-            cause=f"they are chosen for {', '.join(choice.quant_types)}",
-            next_step="leave quant_type out: the selection says it",
-        )
-
-
 def _within(
-    pipeline: Pipeline, deployment: Deployment, budget_gib: float, tell: Tell
+    pipeline: Pipeline,
+    deployment: Deployment,
+    budget_gib: float,
+    usual: CallDefaults,
+    tell: Tell,
 ) -> Deployment:
     """The deployment with what a memory budget chooses for an image of the usual size."""
     if getattr(pipeline, "text_encoder", None) is None:
@@ -255,7 +250,6 @@ def _within(
             cause="this pipeline was loaded without one",
             next_step="leave memory_budget out: the text encoder is what it makes smaller",
         )
-    usual = stock_defaults(pipeline, family_of(pipeline))
     settled = settle_budget(
         pipeline,
         deployment,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pixart_tui.domain.errors import RequestError
+from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.selection import Selection, choose
@@ -50,3 +51,21 @@ def select(
     rule, parameter = given[0] if given else (DEFAULT_RULE.rule, DEFAULT_RULE.usual)
     known = [profile_of(source) for source in sources(profiles)]
     return choose(candidates_of(known), rule, parameter, fused=fused)
+
+
+def refuse_other_type(named: str | None, choice: Choice) -> None:
+    """Refuses a quant type that is not the one that layers were chosen for.
+
+    Args:
+        named: The quant type that was given; None for none.
+        choice: The chosen layers.
+
+    Raises:
+        RequestError: They were chosen for another, or for several.
+    """
+    if named not in (None, choice.quant_type):
+        raise RequestError(
+            f"the layers are not chosen for {named}",
+            cause=f"they are chosen for {', '.join(choice.quant_types)}",
+            next_step="leave quant_type out: the selection says it",
+        )

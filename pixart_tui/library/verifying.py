@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pixart_tui.domain.requests import VerifyRequest
+from pixart_tui.domain.requests import VerifyRequest, as_profiled
 from pixart_tui.domain.selecting.rules import DEFAULT_RULE, Rule
 from pixart_tui.domain.selecting.selection import Selection
 from pixart_tui.domain.selecting.verification import ImageSet, Verification
-from pixart_tui.library.following import finished
+from pixart_tui.library.following import carry_out
 from pixart_tui.library.profiling import OnEvent, Profiled
 from pixart_tui.machine.devices import default_device, default_threads
-from pixart_tui.runs.catalogue import create_run
-from pixart_tui.runs.process.control import start_worker
 from pixart_tui.runs.results.profile_files import read_profile_file
 
 
@@ -73,13 +71,7 @@ def verify(
         conditions = read_profile_file(paths[0]).conditions
         seed = max(conditions.seeds) + 2
         request = VerifyRequest(
-            model=conditions.model,
-            num_inference_steps=conditions.num_inference_steps,
-            timesteps=conditions.timesteps,
-            guidance_scale=conditions.guidance_scale,
-            height=conditions.height,
-            width=conditions.width,
-            negative_prompt=conditions.negative_prompt,
+            **as_profiled(conditions),
             device=device or default_device(),
             threads=default_threads(),
             profiles=tuple(str(path.absolute()) for path in paths),
@@ -92,9 +84,7 @@ def verify(
             rounds=rounds,
             output=str(Path(output or Path(folder) / "selected.json").absolute()),
         )
-        run = create_run(request)
-        start_worker(run)
-        finished(run, on_event or (lambda _event: None))
+        run = carry_out(request, on_event)
         result = run.snapshot.verification.result
         assert result is not None
         return Verified(result.selection, result.verification)

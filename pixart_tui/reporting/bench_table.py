@@ -162,7 +162,7 @@ def _measured(
     def cell(row: BenchRow) -> str:
         if not applies(row):
             return BENCH_NOT_APPLICABLE
-        if row.case.execution == "simulated":
+        if row.case.is_simulated:
             return BENCH_SIMULATED
         value = figure(row)
         if value is None:
@@ -191,7 +191,7 @@ def _memory(kind: str, figure: _Figure, baseline: BenchRow | None) -> _Cell:
 
 def _clocks(row: BenchRow) -> str:
     if row.figures.clocks is None:
-        return BENCH_SIMULATED if row.case.execution == "simulated" else _missing(row)
+        return BENCH_SIMULATED if row.case.is_simulated else _missing(row)
     return f"{row.figures.clocks.sm_mhz:.0f} MHz, {row.figures.clocks.power_w:.0f} W"
 
 
@@ -227,11 +227,11 @@ def _missing(row: BenchRow) -> str:
 
 
 def _is_eager(row: BenchRow) -> bool:
-    return row.case.compiler == "none"
+    return not row.case.is_compiled
 
 
 def _is_compiled(row: BenchRow) -> bool:
-    return row.case.compiler != "none"
+    return row.case.is_compiled
 
 
 def _speed(row: BenchRow) -> float | None:

@@ -22,7 +22,14 @@ def test_raising_in_the_callback_cancels_a_benchmark() -> None:
             raise _EnoughError
 
     with pytest.raises(_EnoughError):
-        bench("synthetic:alpha-tiny", compilers=["none"], steps=2, device="cpu", on_event=give_up)
+        bench(
+            "synthetic:alpha-tiny",
+            compilers=["none"],
+            steps=2,
+            repeats=1000,  # far from its end when it is given up
+            device="cpu",
+            on_event=give_up,
+        )
     assert find_run("last").state() is RunState.CANCELLED
 
 
@@ -35,7 +42,7 @@ def test_raising_in_the_callback_cancels_a_verification(tmp_path: Path) -> None:
             raise _EnoughError
 
     with pytest.raises(_EnoughError):
-        verify(path, device="cpu", repair_images=1, report_images=2, on_event=give_up)
+        verify(path, device="cpu", repair_images=64, report_images=64, on_event=give_up)
     assert find_run("last").state() is RunState.CANCELLED
 
 

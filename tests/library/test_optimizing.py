@@ -303,6 +303,11 @@ def test_a_pipeline_that_cannot_be_deployed_is_refused_and_untouched(
     assert _state(alpha) == before
 
 
+def test_a_part_of_a_pipeline_is_no_pipeline(alpha: Any) -> None:
+    with pytest.raises(RequestError, match="no PixArt pipeline"):
+        optimize(alpha.transformer, tell=_silent)
+
+
 @pytest.mark.parametrize(
     ("options", "title"),
     [

@@ -29,7 +29,7 @@ from pixart_tui.domain.files.selection_files import selection_files
 from pixart_tui.domain.files.text_files import read_prompts
 from pixart_tui.domain.layers.steps import KeptSteps
 from pixart_tui.domain.profiles.profile import Profile
-from pixart_tui.domain.requests import VerifyRequest
+from pixart_tui.domain.requests import VerifyRequest, as_profiled
 from pixart_tui.domain.selecting.candidates import candidates_of
 from pixart_tui.domain.selecting.pareto import pareto_curve
 from pixart_tui.domain.selecting.problem import SelectionProblem
@@ -225,15 +225,7 @@ def _verify(asked: _Asked, options: Mapping[str, Any]) -> int:
         _refuse_another(profile, path)
     seeds = max(conditions.seeds) + 1
     request = VerifyRequest(
-        model=conditions.model,
-        variant=conditions.variant,
-        lora=conditions.lora,
-        num_inference_steps=conditions.num_inference_steps,
-        timesteps=conditions.timesteps,
-        guidance_scale=conditions.guidance_scale,
-        height=conditions.height,
-        width=conditions.width,
-        negative_prompt=conditions.negative_prompt,
+        **as_profiled(conditions),
         device=resolve_device(options["device"]),
         threads=default_threads(),
         profiles=tuple(str(path.absolute()) for path in asked.paths),

@@ -176,7 +176,7 @@ def print_bench(
             console().print(f"{row.label}: {made}", highlight=False)
         if row.error:
             console().print(f"{row.label} failed: {row.error}", highlight=False)
-        elif row.case.execution == "simulated":
+        elif row.case.is_simulated:
             console().print(f"{row.label}: simulated, {row.execution_note}", highlight=False)
     if case.lora:
         console().print(_lora(case.lora), highlight=False, soft_wrap=True)

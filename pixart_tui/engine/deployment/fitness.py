@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -32,18 +32,22 @@ def refuse_unfit(pipeline: Pipeline) -> torch.device:
     """
     from diffusers import AutoencoderKL, PixArtTransformer2DModel
 
-    transformer, vae = getattr(pipeline, "transformer", None), getattr(pipeline, "vae", None)
-    if hasattr(transformer, "_orig_mod") or _is_compiled(pipeline):
-        raise _unfit(
-            "this pipeline is compiled already",
-            "a module of it has a compiled call",
-            "load it once more and compile nothing: optimize does that",
-        )
+    # A module that torch.compile wrapped holds the module.
+    transformer, vae = (
+        getattr(part, "_orig_mod", part)
+        for part in (getattr(pipeline, name, None) for name in ("transformer", "vae"))
+    )
     if not isinstance(transformer, PixArtTransformer2DModel) or not isinstance(vae, AutoencoderKL):
         raise _unfit(
             "this is no PixArt pipeline",
             f"it is a {type(pipeline).__name__} with a {type(transformer).__name__}",
             "pass a PixArtAlphaPipeline, PixArtSigmaPipeline or PixArtSigmaPAGPipeline",
+        )
+    if _is_compiled(pipeline):
+        raise _unfit(
+            "this pipeline is compiled already",
+            "a module of it has a compiled call",
+            "load it once more and compile nothing: optimize does that",
         )
     _refuse_hooks(pipeline)
     _refuse_lora(transformer)
@@ -102,16 +106,14 @@ def _kind(tensor: Tensor) -> str:
     plain = type(tensor) in (Tensor, nn.Parameter) and type(tensor.data) is Tensor
     if plain and tensor.dtype.is_floating_point and tensor.dtype.itemsize > 1:
         return ""
-    return str(tensor.dtype) if plain else type(tensor.data if plain else tensor).__name__
+    return str(tensor.dtype) if plain else type(tensor).__name__
 
 
 def _refuse_mixed_dtypes(pipeline: Pipeline) -> None:
     dtypes: dict[torch.dtype, str] = {}
-    for part in ("transformer", "vae", "text_encoder"):
-        module = getattr(pipeline, part, None)
-        for name, tensor in module.named_parameters() if module is not None else ():
-            if _KEPT_IN_FLOAT32 not in name:
-                dtypes.setdefault(tensor.dtype, part)
+    for part, name, tensor in _parameters(pipeline):
+        if _KEPT_IN_FLOAT32 not in name:
+            dtypes.setdefault(tensor.dtype, part)
     if len(dtypes) > 1:
         found = " and ".join(f"{part} in {_name(dtype)}" for dtype, part in dtypes.items())
         raise _unfit(
@@ -121,14 +123,20 @@ def _refuse_mixed_dtypes(pipeline: Pipeline) -> None:
 
 def _device(pipeline: Pipeline) -> torch.device:
     devices: dict[torch.device, str] = {}
-    for part in ("transformer", "vae", "text_encoder"):
-        module: Any = getattr(pipeline, part, None)
-        for tensor in module.parameters() if module is not None else ():
-            devices.setdefault(tensor.device, part)
+    for part, _, tensor in _parameters(pipeline):
+        devices.setdefault(tensor.device, part)
     if len(devices) > 1 or next(iter(devices)).type not in ("cpu", "cuda"):
         found = " and ".join(f"{part} on {device}" for device, part in devices.items())
         raise _unfit("this pipeline is not on one device", found, 'move it: pipe.to("cuda")')
     return next(iter(devices))
+
+
+def _parameters(pipeline: Pipeline) -> Iterator[tuple[str, str, Tensor]]:
+    """Part, name and tensor of every parameter; a pipeline may lack its text encoder."""
+    for part in ("transformer", "vae", "text_encoder"):
+        module = getattr(pipeline, part, None)
+        for name, tensor in module.named_parameters() if module is not None else ():
+            yield part, name, tensor
 
 
 def _name(dtype: torch.dtype) -> str:

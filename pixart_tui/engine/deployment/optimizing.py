@@ -128,7 +128,7 @@ def restore_pipeline(pipeline: Pipeline) -> None:
     scheduler = pipeline.scheduler
     _put_back(pipeline, state.snapshot, state.flags)
     pipeline.scheduler = scheduler  # it is the user's: another may have been set since
-    _free(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    _free(pipeline.device)
 
 
 def _put_back(

@@ -12,7 +12,7 @@ from pixart_tui.domain.events import ComparePlanned, Noticed, ProfilePlanned, St
 from pixart_tui.domain.events.stages import Stage
 from pixart_tui.domain.layers.choice import Choice
 from pixart_tui.domain.profiles.measurements import Comparison
-from pixart_tui.domain.requests import CompareRequest, ProfileRequest, SamplingRequest
+from pixart_tui.domain.requests import CompareRequest, ProfileRequest
 from pixart_tui.engine.loading import load_asked
 from pixart_tui.engine.pixels import ImagePair
 from pixart_tui.engine.sensitivity.planning import (
@@ -95,9 +95,8 @@ def _pictured(probe: JointProbe, joint: Choice, part: Samples, start: int) -> It
 
 def _as_profile(request: CompareRequest) -> ProfileRequest:
     """The profile whose images these are."""
-    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     return ProfileRequest(
-        **shared,
+        **request.sampling(),
         quant_type=request.quant_type,
         execution=request.execution,
         baseline_dtype=request.baseline_dtype,

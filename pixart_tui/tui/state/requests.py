@@ -15,7 +15,6 @@ from pixart_tui.domain.requests import (
     BenchRequest,
     CompareRequest,
     ProfileRequest,
-    SamplingRequest,
     VerifyRequest,
     output_of,
 )
@@ -54,10 +53,9 @@ def bench_request(
         selection: The selection.
         quant_types: Those that it was chosen from.
     """
-    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     saved = selection_path(request, quant_types)
     asked = BenchRequest(
-        **shared,
+        **request.sampling(),
         compilers=("none", "compile"),
         quantize=True,
         quant_type=selection.choice.quant_type or request.quant_type,
@@ -79,9 +77,8 @@ def verify_request(
         selection: The selection.
         quant_types: Those that it was chosen from.
     """
-    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     return VerifyRequest(
-        **shared | {"prompts": ()},
+        **request.sampling() | {"prompts": ()},
         profiles=tuple(str(output_of(request, quant_type)) for quant_type in quant_types),
         rule=selection.rule,
         parameter=selection.parameter,
@@ -103,10 +100,9 @@ def compare_request(request: ProfileRequest, quant_type: str, fqn: str) -> Compa
             cause=f"{fqn} is the attention of a block",
             next_step="y shows the layers; or verify a selection that has it",
         )
-    shared = {name: getattr(request, name) for name in SamplingRequest.model_fields}
     output = output_of(request, quant_type)
     return CompareRequest(
-        **shared,
+        **request.sampling(),
         quant_type=quant_type,
         execution=request.execution,
         baseline_dtype=request.baseline_dtype,

@@ -132,7 +132,7 @@ def _notes(rows: Sequence[BenchRow]) -> Iterator[_Note]:
         if row.status is RowStatus.FAILED:
             yield _Note(f"{glyphs.FAILED} {row.label}", row.error or "failed", "bad")
         if row.execution_note:
-            cell_style: CellStyle = "warn" if row.case.execution == "simulated" else "muted"
+            cell_style: CellStyle = "warn" if row.case.is_simulated else "muted"
             yield _Note(f"{row.label} {row.case.execution}", row.execution_note, cell_style)
         if row.case.quantized_layers:
             chosen = f", {row.case.selection}" if row.case.selection else ""
